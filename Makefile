@@ -1,0 +1,70 @@
+MODULE_big = safemig
+EXTENSION = safemig
+EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" safemig.control)
+
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
+HEADERFILES = $(wildcard src/*.h src/*/*.h)
+INSTALLSCRIPT = sql/safemig--$(EXTVERSION).sql
+DATA_built = $(INSTALLSCRIPT)
+PG_CPPFLAGS = -I$(srcdir)/src
+# our own names win over the server's (before 16 everything is exported)
+SHLIB_LINK = -Wl,-Bsymbolic
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
+EXTRA_CLEAN = $(INSTALLSCRIPT)
+
+# pg_regress, in this order: house creates the extension that the others use.
+REGRESS = \
+	house \
+	capture \
+	rollback
+REGRESS_OPTS = --inputdir=test --outputdir=. --encoding=UTF8
+
+# isolation, test/specs/iso_*.spec
+ISOLATION =
+ISOLATION_OPTS = --inputdir=test --outputdir=. --encoding=UTF8
+
+# Perl; one of the files runs pgTAP on test/pgtap
+TAP_TESTS = 1
+PROVE_TESTS = test/t/*.pl
+
+PG_CONFIG ?= pg_config
+
+# "make check" and "make demo" bring their own PostgreSQL and need no PGXS
+# here: where nothing is installed yet, it is their first step to change that.
+OWN_GOALS = check demo
+
+ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
+
+.PHONY: $(MAKECMDGOALS)
+.NOTPARALLEL:
+
+check:
+	@PG_CONFIG='$(PG_CONFIG)' script/throwaway check script/suites
+
+demo:
+	@PG_CONFIG='$(PG_CONFIG)' script/throwaway demo script/demo
+
+# whatever else was asked for along with them
+$(filter-out $(OWN_GOALS),$(MAKECMDGOALS)):
+	@$(MAKE) --no-print-directory $@
+
+else
+
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+
+ifneq ($(wildcard $(PGXS)),)
+
+include $(PGXS)
+
+$(INSTALLSCRIPT): $(sort $(wildcard sql/install/*.sql)) safemig.control
+	cat $(filter %.sql,$^) > $@
+
+$(OBJS) $(OBJS:.o=.bc): $(HEADERFILES)
+
+else
+
+all install installcheck uninstall clean:
+	@echo "$(PG_CONFIG) finds no PGXS: install the PostgreSQL server development files or set PG_CONFIG." >&2; exit 1
+
+endif
+endif

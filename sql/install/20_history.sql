@@ -1,0 +1,129 @@
+/*
+ * The history.  These tables are written by the library alone; the views of
+ * 30_views.sql are the public face.  No foreign keys among them: a dump of
+ * the data alone must load in any order.
+ */
+CREATE SCHEMA safemig;
+GRANT USAGE ON SCHEMA safemig TO PUBLIC;
+
+CREATE SEQUENCE safemig.migration_id;
+CREATE SEQUENCE safemig.command_seq;
+CREATE SEQUENCE safemig.kept_id;
+CREATE SEQUENCE safemig.failure_id;
+
+/* One row, made anew in every database that this is created in: OIDs in the
+ * history are believed only while it is the one they were written under. */
+CREATE TABLE safemig.incarnation (
+	marker		text PRIMARY KEY,
+	since		timestamptz NOT NULL DEFAULT pg_catalog.now()
+);
+INSERT INTO safemig.incarnation (marker) VALUES (pg_catalog.gen_random_uuid()::text);
+
+CREATE TABLE safemig.migration_log (
+	id			bigint PRIMARY KEY,
+	kind		text NOT NULL,
+	label		text,
+	framework	text,
+	version		text,
+	state		text NOT NULL,
+	role		text NOT NULL,
+	session_role text NOT NULL,
+	client		text,
+	application	text,
+	reason		text,
+	started_at	timestamptz NOT NULL,
+	finished_at	timestamptz,
+	xid			text,
+	lsn			pg_lsn,
+	rolled_back_by bigint,
+	rolls_back	bigint[],
+	effective	bigint,
+	incarnation	text NOT NULL
+);
+CREATE INDEX migration_log_label ON safemig.migration_log (label);
+CREATE INDEX migration_log_state ON safemig.migration_log (state, id);
+
+CREATE TABLE safemig.command_log (
+	seq			bigint PRIMARY KEY,
+	migration	bigint NOT NULL,
+	tag			text NOT NULL,
+	query		text,
+	role		text NOT NULL,
+	search_path	text NOT NULL,
+	started_at	timestamptz NOT NULL,
+	ms			double precision NOT NULL,
+	rewrote		text[],
+	reverse		text[],
+	irreversible text
+);
+CREATE INDEX command_log_migration ON safemig.command_log (migration, seq);
+
+CREATE TABLE safemig.change_log (
+	command		bigint NOT NULL,
+	ord			int NOT NULL,
+	migration	bigint NOT NULL,
+	action		text NOT NULL,
+	type		text NOT NULL,
+	identity_before text,
+	identity_after text,
+	parent		text,
+	classid		oid NOT NULL,
+	objid		oid NOT NULL,
+	incarnation	text NOT NULL,
+	before		text[],
+	after		text[],
+	kept		bigint,
+	PRIMARY KEY (command, ord)
+);
+CREATE INDEX change_log_before ON safemig.change_log (identity_before, type);
+CREATE INDEX change_log_after ON safemig.change_log (identity_after, type);
+CREATE INDEX change_log_migration ON safemig.change_log (migration);
+
+CREATE TABLE safemig.kept_log (
+	id			bigint PRIMARY KEY,
+	migration	bigint NOT NULL,
+	command		bigint NOT NULL,
+	kind		text NOT NULL,
+	object_type	text NOT NULL,
+	identity	text NOT NULL,
+	part		text NOT NULL DEFAULT '',
+	vault_schema text,
+	vault_name	text,
+	rows		bigint NOT NULL,
+	bytes		bigint NOT NULL,
+	checksum	text,
+	state		text NOT NULL,
+	details		text[]
+);
+CREATE INDEX kept_log_migration ON safemig.kept_log (migration);
+
+CREATE TABLE safemig.failure_log (
+	id			bigint PRIMARY KEY,
+	migration	bigint,
+	tag			text NOT NULL,
+	query		text,
+	role		text NOT NULL,
+	sqlstate	text,
+	message		text,
+	failed_at	timestamptz NOT NULL
+);
+
+CREATE TABLE safemig.note_log (
+	migration	bigint NOT NULL,
+	key			text NOT NULL,
+	value		text,
+	noted_at	timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	role		text NOT NULL DEFAULT CURRENT_USER,
+	PRIMARY KEY (migration, key)
+);
+
+SELECT pg_catalog.pg_extension_config_dump('safemig.migration_id', '');
+SELECT pg_catalog.pg_extension_config_dump('safemig.command_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('safemig.kept_id', '');
+SELECT pg_catalog.pg_extension_config_dump('safemig.failure_id', '');
+SELECT pg_catalog.pg_extension_config_dump('safemig.migration_log', '');
+SELECT pg_catalog.pg_extension_config_dump('safemig.command_log', '');
+SELECT pg_catalog.pg_extension_config_dump('safemig.change_log', '');
+SELECT pg_catalog.pg_extension_config_dump('safemig.kept_log', '');
+SELECT pg_catalog.pg_extension_config_dump('safemig.failure_log', '');
+SELECT pg_catalog.pg_extension_config_dump('safemig.note_log', '');

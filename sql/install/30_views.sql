@@ -1,0 +1,72 @@
+/*
+ * The public face of the history.
+ */
+CREATE VIEW safemig.migrations AS
+SELECT m.id, m.kind, m.label, m.framework, m.version,
+	CASE WHEN m.state = 'open' AND NOT EXISTS (
+		SELECT FROM pg_catalog.pg_locks l
+		WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted
+			AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d
+							  WHERE d.datname = pg_catalog.current_database())
+			AND l.classid::bigint = 1397116231 AND l.objid::bigint = m.id)
+		THEN 'abandoned' ELSE m.state END AS state,
+	m.kind = 'migration' AND m.state <> 'rolled_back' AND i.why IS NULL AS restorable,
+	CASE WHEN m.state = 'rolled_back' THEN 'rolled back' ELSE i.why END AS why_not,
+	m.session_role AS role, m.client, m.application, m.reason,
+	m.started_at, COALESCE(m.finished_at, c.finished_at) AS finished_at,
+	COALESCE(c.commands, 0) AS commands,
+	COALESCE(k.kept_bytes, 0) AS kept_bytes,
+	m.rolled_back_by, m.rolls_back
+FROM safemig.migration_log m
+LEFT JOIN LATERAL (
+	SELECT pg_catalog.count(*) AS commands,
+		pg_catalog.max(x.started_at) AS finished_at
+	FROM safemig.command_log x WHERE x.migration = m.id) c ON true
+LEFT JOIN LATERAL (
+	SELECT x.tag || ' is irreversible: ' || x.irreversible AS why
+	FROM safemig.command_log x
+	WHERE x.migration = m.effective AND x.irreversible IS NOT NULL
+	ORDER BY x.seq LIMIT 1) i ON true
+LEFT JOIN LATERAL (
+	SELECT pg_catalog.sum(x.bytes)::bigint AS kept_bytes
+	FROM safemig.kept_log x WHERE x.migration = m.id AND x.state = 'kept') k ON true;
+COMMENT ON VIEW safemig.migrations IS
+'One row per migration, rollback and redo. kept_bytes is in bytes; times are those of the first and the last command.';
+
+CREATE VIEW safemig.commands AS
+SELECT c.seq, c.migration, c.tag, c.role, c.irreversible, c.rewrote,
+	pg_catalog.cardinality(c.reverse) / 7 AS reverse_steps, c.query, c.search_path,
+	c.started_at, c.ms
+FROM safemig.command_log c;
+COMMENT ON VIEW safemig.commands IS
+'One row per captured command, in the order in which they took effect (seq). ms is the time the command took, in milliseconds, with what safemig did for it; irreversible is the reason why it has no exact reverse, or NULL.';
+
+CREATE VIEW safemig.changes AS
+SELECT c.migration, c.command, c.ord,
+	CASE c.action WHEN 'c' THEN 'created' WHEN 'd' THEN 'dropped'
+		WHEN 'a' THEN 'altered' ELSE 'restated' END AS action,
+	c.type, COALESCE(c.identity_before, c.identity_after) AS object,
+	c.identity_before, c.identity_after, c.parent, c.kept
+FROM safemig.change_log c;
+COMMENT ON VIEW safemig.changes IS
+'One row per object that a command created, dropped, altered or restated (what changes its description only because another object changed its name or type, and changes back with it).';
+
+CREATE VIEW safemig.kept AS
+SELECT k.id, k.migration, k.command, k.kind, k.object_type, k.identity,
+	NULLIF(k.part, '') AS part, k.state, k.rows, k.bytes,
+	CASE WHEN k.state = 'kept' AND k.vault_name IS NOT NULL AND k.kind <> 'type'
+		THEN pg_catalog.format('SELECT * FROM %I.%I', k.vault_schema, k.vault_name) END AS query
+FROM safemig.kept_log k;
+COMMENT ON VIEW safemig.kept IS
+'One row per kept thing: relations and types that were moved to the vault, values of columns, positions of sequences. rows is -1 for what was moved and not counted; bytes is the size of a copy, or of the relation when it was moved; query reads the rows.';
+
+CREATE VIEW safemig.failures AS
+SELECT f.id, f.migration, f.tag, f.role, f.sqlstate, f.message, f.query, f.failed_at
+FROM safemig.failure_log f;
+COMMENT ON VIEW safemig.failures IS
+'Commands that failed. What fails leaves no trace in the transaction that it fails in; it is noted by the next command of the same session that is recorded. So these are a lower bound.';
+
+CREATE VIEW safemig.notes AS
+SELECT n.migration, n.key, n.value, n.role, n.noted_at FROM safemig.note_log n;
+COMMENT ON VIEW safemig.notes IS
+'What was noted about migrations: approver, ticket, commit, cause.';

@@ -1,0 +1,53 @@
+/*
+ * What safemig does to objects that is not SQL: the steps of a rollback call
+ * these, so that the plan can be read as SQL.  Each is recorded like a
+ * command, and refuses anybody but a superuser or the extension's owner.
+ */
+CREATE FUNCTION safemig.restore_relation(kept bigint)
+	RETURNS void LANGUAGE C STRICT VOLATILE
+	AS 'MODULE_PATHNAME', 'safemig_restore_relation';
+REVOKE EXECUTE ON FUNCTION safemig.restore_relation(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.restore_relation(bigint) IS
+	'takes a table or materialized view out of the vault; SM003 if it is not what was kept or its place is taken';
+
+CREATE FUNCTION safemig.restore_type(kept bigint)
+	RETURNS void LANGUAGE C STRICT VOLATILE
+	AS 'MODULE_PATHNAME', 'safemig_restore_type';
+REVOKE EXECUTE ON FUNCTION safemig.restore_type(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.restore_type(bigint) IS
+	'takes a type out of the vault; SM003 if it is not what was kept or its place is taken';
+
+CREATE FUNCTION safemig.set_range_functions(type_name text, canonical text, subtype_diff text)
+	RETURNS void LANGUAGE C CALLED ON NULL INPUT VOLATILE
+	AS 'MODULE_PATHNAME', 'safemig_set_range_functions';
+REVOKE EXECUTE ON FUNCTION safemig.set_range_functions(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.set_range_functions(text, text, text) IS
+	'gives a range type these functions, each as a signature, or none (null)';
+
+CREATE FUNCTION safemig.restore_position(kept bigint)
+	RETURNS void LANGUAGE C STRICT VOLATILE
+	AS 'MODULE_PATHNAME', 'safemig_restore_position';
+REVOKE EXECUTE ON FUNCTION safemig.restore_position(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.restore_position(bigint) IS
+	'puts a sequence back to the position that was kept; undone with the transaction';
+
+CREATE FUNCTION safemig.remove_enum_label(type_name text, label text)
+	RETURNS void LANGUAGE C STRICT VOLATILE
+	AS 'MODULE_PATHNAME', 'safemig_remove_enum_label';
+REVOKE EXECUTE ON FUNCTION safemig.remove_enum_label(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.remove_enum_label(text, text) IS
+	'takes a label away from an enum type after proving that nothing uses it; SM003 if something does';
+
+CREATE FUNCTION safemig.set_acl(type text, names text[], args text[], part text, acl text)
+	RETURNS void LANGUAGE C CALLED ON NULL INPUT VOLATILE
+	AS 'MODULE_PATHNAME', 'safemig_set_acl';
+REVOKE EXECUTE ON FUNCTION safemig.set_acl(text, text[], text[], text, text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.set_acl(text, text[], text[], text, text) IS
+	'writes the privileges of an object, or of its column part, exactly as given; null is the default';
+
+CREATE FUNCTION safemig.set_constraint_valid(type text, names text[], args text[], valid boolean)
+	RETURNS void LANGUAGE C STRICT VOLATILE
+	AS 'MODULE_PATHNAME', 'safemig_set_constraint_valid';
+REVOKE EXECUTE ON FUNCTION safemig.set_constraint_valid(text, text[], text[], boolean) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.set_constraint_valid(text, text[], text[], boolean) IS
+	'marks a constraint as validated, or as not, without looking at the rows';

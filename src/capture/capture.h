@@ -1,0 +1,137 @@
+/*-------------------------------------------------------------------------
+ *
+ * capture.h
+ *	  What the files of capture/ share.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SAFEMIG_CAPTURE_H
+#define SAFEMIG_CAPTURE_H
+
+#include "portability/instr_time.h"
+#include "utils/hsearch.h"
+
+#include "safemig.h"
+
+/*
+ * A command between its start and its end.  Lives in a context of its own
+ * under TopMemoryContext, since a CONCURRENTLY command commits in between.
+ */
+typedef struct Command
+{
+	struct Command *outer;
+	MemoryContext context;
+	int			nest_level;		/* transaction nest level at the start */
+	Node	   *parsetree;		/* NULL for an act of our own */
+	const char *tag;
+	bool		concurrent;		/* commits in the middle of itself */
+	bool		restates;		/* changes names or types by which other
+								 * objects are described: what changes beside
+								 * the roots changes back with them */
+	bool		data_only;		/* recorded although no image changes */
+	int64		migration;		/* 0 until something is written */
+	int64		seq;
+	TimestampTz started;
+	instr_time	start;
+	char	   *search_path;
+	List	   *before;			/* of Image* */
+	HTAB	   *images;			/* ObjectAddress → Image* of before */
+	List	   *roots;			/* of ObjectAddress*: looked into again at the end */
+	int			looked_at;		/* so many of them have their images */
+	List	   *referring;		/* of ObjectAddress*: looked at, nothing more */
+	List	   *type_changes;	/* of TypeChange* */
+	List	   *created;		/* of ObjectAddress*, by the access hook */
+	List	   *dropped;		/* of LostData*: likewise, what holds data */
+	List	   *rewrote;		/* of char*: relations rewritten */
+	char	   *failed;			/* why it could not be captured, or NULL */
+	List	   *values;			/* kept ids to finish after the command */
+} Command;
+
+/* A column whose type the command changes, by the name the user gave. */
+typedef struct TypeChange
+{
+	char	   *column;
+	Oid			type;
+	int32		typmod;
+	bool		using_expression;
+} TypeChange;
+
+/* A relation or column that PostgreSQL deleted. */
+typedef struct LostData
+{
+	ObjectAddress address;
+	char	   *description;
+} LostData;
+
+/* ---- capture.c: the stack of commands ---- */
+extern void capture_init(void);
+extern Command *command_top(void);
+extern Command *command_push(Node *parsetree, const char *tag);
+extern void command_pop(Command *command);
+extern void command_stack_abort(int nest_level);
+extern void command_stack_commit(void);
+extern Image *command_add_before(Command *command, const ObjectAddress *address);
+extern void command_add_root(Command *command, const ObjectAddress *address);
+extern void command_add_referring(Command *command, const ObjectAddress *address);
+extern void command_look(Command *command);
+extern void command_note_rewrite(Command *command, Oid relid);
+extern Image *command_find_before(Command *command, const ObjectAddress *address);
+extern void command_identify(Command *command);	/* migration and seq */
+extern void capture_divert_drops(List **sink, MemoryContext context);
+
+/* ---- replace.c: an object that has to be made anew, and what hangs on it ---- */
+extern void replace_dependants(const Image *have, const Image *want, Steps *steps);
+
+/* ---- failure.c: commands that fail ---- */
+extern void failure_init(void);
+extern void failures_write(void);
+extern void failures_commit(void);
+extern void failures_abort(void);
+
+/* ---- record.c: after images, comparison, writing ---- */
+extern void command_record(Command *command);
+extern bool command_holds_secrets(const char *tag);
+
+/* ---- expand.c: what lives in an object ---- */
+extern List *object_contents(const ObjectAddress *address);
+/* the object whose image shows a sub-object: a default's table; false if the
+ * address is an internal part of something else */
+extern bool object_owner_address(const ObjectAddress *address,
+								 ObjectAddress *owner);
+
+extern bool object_depends_by(const ObjectAddress *address, char deptype);
+extern bool address_in_vault(const ObjectAddress *address);
+extern bool address_is_temporary(const ObjectAddress *address);
+
+/* ---- addressset.c ---- */
+extern HTAB *address_set(void);
+extern void address_set_add(HTAB *set, const ObjectAddress *address);
+extern bool address_set_has(HTAB *set, const ObjectAddress *address);
+
+/* ---- target.c: parse tree → addresses, locked ---- */
+extern void targets_resolve(Command *command, Node *parsetree);
+
+/* ---- closure.c: what a drop takes along ---- */
+typedef struct Closure
+{
+	List	   *deleted;		/* of ObjectAddress*, in deletion order */
+	List	   *columns;		/* of ObjectAddress* with objectSubId: columns of
+								 * tables that stay */
+	List	   *named;			/* of ObjectAddress*: what the statement names */
+	List	   *notices;		/* what PostgreSQL said: pairs of message, detail */
+} Closure;
+
+extern bool statement_drops(Node *parsetree);
+extern Closure *closure_of(Node *parsetree);
+/* what dropping one object with CASCADE would delete, in deletion order */
+extern List *dependants_of(const ObjectAddress *address);
+extern void closure_report(Closure *closure);
+
+/* ---- untie.c ---- */
+extern void untie_vault(Node *parsetree, List *named);
+
+/* ---- keeping.c: what of a closure is kept, and how ---- */
+extern void keep_dropped(Command *command, Closure *closure, Node *parsetree);
+extern void keep_changed_values(Command *command);
+
+#endif							/* SAFEMIG_CAPTURE_H */

@@ -1,0 +1,331 @@
+/*-------------------------------------------------------------------------
+ *
+ * event_trigger.c
+ *	  Where PostgreSQL enters: the four event triggers.
+ *
+ * They run as whoever issues the command.  Nothing here resolves a name
+ * through the user's search_path except what the command itself names.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "commands/event_trigger.h"
+#include "commands/extension.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "tcop/cmdtag.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "capture/capture.h"
+#include "compat.h"
+#include "history/history.h"
+
+PG_FUNCTION_INFO_V1(safemig_on_event);
+
+/*
+ * A session that restores a dump is known by the settings that pg_dump's own
+ * preamble makes, all of them together: what it creates is not a migration,
+ * and the history that it loads must not meet one.
+ */
+static bool
+in_restore_session(void)
+{
+	static const char *const preamble[][2] = {
+		{"search_path", ""},
+		{"check_function_bodies", "off"},
+		{"row_security", "off"},
+		{"client_min_messages", "warning"},
+		{"xmloption", "content"},
+	};
+
+	for (size_t i = 0; i < lengthof(preamble); i++)
+	{
+		const char *now = GetConfigOption(preamble[i][0], false, false);
+
+		if (strcmp(now, preamble[i][1]) != 0)
+			return false;
+	}
+	return true;
+}
+
+static bool
+names_safemig(List *objects)
+{
+	ListCell   *lc;
+
+	foreach(lc, objects)
+	{
+		if (strcmp(strVal(lfirst(lc)), "safemig") == 0)
+			return true;
+	}
+	return false;
+}
+
+/* CREATE, ALTER, DROP EXTENSION safemig are not ours to record. */
+static bool
+concerns_safemig(Node *parsetree)
+{
+	switch (nodeTag(parsetree))
+	{
+		case T_CreateExtensionStmt:
+			return strcmp(((CreateExtensionStmt *) parsetree)->extname, "safemig") == 0;
+		case T_AlterExtensionStmt:
+			return strcmp(((AlterExtensionStmt *) parsetree)->extname, "safemig") == 0;
+		case T_AlterExtensionContentsStmt:
+			return strcmp(((AlterExtensionContentsStmt *) parsetree)->extname, "safemig") == 0;
+		case T_DropStmt:
+			return ((DropStmt *) parsetree)->removeType == OBJECT_EXTENSION &&
+				names_safemig(((DropStmt *) parsetree)->objects);
+		default:
+			return false;
+	}
+}
+
+static bool
+is_silent(Node *parsetree)
+{
+	return !safemig_enabled || safemig_state.own_depth > 0 ||
+		IsBinaryUpgrade || creating_extension || IsParallelWorker() ||
+		in_restore_session() || concerns_safemig(parsetree);
+}
+
+/* Commands that commit in the middle of themselves. */
+static bool
+is_concurrent(Node *parsetree)
+{
+	ListCell   *lc;
+
+	switch (nodeTag(parsetree))
+	{
+		case T_IndexStmt:
+			return ((IndexStmt *) parsetree)->concurrent;
+		case T_DropStmt:
+			return ((DropStmt *) parsetree)->concurrent;
+		case T_AlterTableStmt:
+			foreach(lc, ((AlterTableStmt *) parsetree)->cmds)
+			{
+				AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+				if (cmd->subtype == AT_DetachPartition &&
+					castNode(PartitionCmd, cmd->def)->concurrent)
+					return true;
+			}
+			return false;
+		default:
+			return false;
+	}
+}
+
+/* DROP EXTENSION safemig: not while it holds what nobody else has. */
+static void
+check_drop_extension(Node *parsetree)
+{
+	DropStmt   *stmt = (DropStmt *) parsetree;
+
+	if (!IsA(parsetree, DropStmt) || stmt->removeType != OBJECT_EXTENSION ||
+		!names_safemig(stmt->objects) || safemig_allow_drop || IsBinaryUpgrade)
+		return;
+	history_refuse_drop_while_kept();
+}
+
+/* Nobody's tool takes the vault away. */
+static void
+check_not_vault(Node *parsetree)
+{
+	DropStmt   *stmt = (DropStmt *) parsetree;
+	ListCell   *lc;
+
+	if (!IsA(parsetree, DropStmt) || stmt->removeType != OBJECT_SCHEMA)
+		return;
+	foreach(lc, stmt->objects)
+	{
+		Oid			namespace = get_namespace_oid(strVal(lfirst(lc)), true);
+
+		if (OidIsValid(namespace) && vault_is_schema(namespace))
+			ereport(ERROR,
+					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+					 errmsg("schema \"%s\" holds data kept by safemig",
+							strVal(lfirst(lc))),
+					 errhint("It goes when the migration is rolled back or pruned.")));
+	}
+}
+
+static void
+drop_index_concurrently_targets(Command *command, DropStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->objects)
+	{
+		ObjectAddress address;
+		Oid			relid = RangeVarGetRelid(makeRangeVarFromNameList(lfirst(lc)),
+											 NoLock, true);
+
+		if (!OidIsValid(relid))
+			continue;
+		ObjectAddressSet(address, RelationRelationId, relid);
+		command_add_root(command, &address);
+	}
+}
+
+static void
+look_before(Command *command, Node *parsetree)
+{
+	Closure    *closure = NULL;
+	Frame		frame;
+
+	/* names mean what they mean to the user ... */
+	if (IsA(parsetree, DropStmt) && command->concurrent)
+		drop_index_concurrently_targets(command, (DropStmt *) parsetree);
+	else
+		targets_resolve(command, parsetree);
+	if (!command->concurrent && statement_drops(parsetree))
+		closure = closure_of(parsetree);
+
+	/* ... and casts do what they do to the user ... */
+	state_save();
+	safemig_state.conversion_settings = conversion_settings_now();
+
+	/* ... but images do not depend on who looks, or how */
+	frame_become_owner(&frame);
+	own_work_begin();
+	command_look(command);
+	if (closure && closure->deleted != NIL)
+		keep_dropped(command, closure, parsetree);
+	keep_changed_values(command);
+	own_work_end();
+	safemig_state.conversion_settings = NIL;
+	frame_unpin(&frame);
+}
+
+static void
+look_after(Command *command, Node *parsetree)
+{
+	command_record(command);
+}
+
+/*
+ * Under safemig.on_capture_failure = warn an error of ours, and what it did,
+ * is undone; the user's command goes on and is recorded as irreversible.  An
+ * error that is PostgreSQL's own comes again when PostgreSQL runs the command.
+ */
+static char *
+try_to(void (*work) (Command *command, Node *parsetree), Command *command,
+	   Node *parsetree)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	char	   *volatile failed = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		work(command, parsetree);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(command->context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		failed = error->message;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (failed)
+		ereport(WARNING,
+				(errcode(ERRCODE_SAFEMIG_CAPTURE),
+				 errmsg("safemig could not capture %s: %s", command->tag, failed)));
+	return failed;
+}
+
+static bool
+failures_are_tolerated(const Command *command)
+{
+	return safemig_on_capture_failure == CAPTURE_FAILURE_WARN &&
+		!command->concurrent;
+}
+
+static void
+on_start(EventTriggerData *data)
+{
+	Command    *command;
+
+	check_drop_extension(data->parsetree);
+	if (is_silent(data->parsetree))
+		return;
+	check_not_vault(data->parsetree);
+
+	command = command_push(data->parsetree, GetCommandTagName(data->tag));
+	command->concurrent = is_concurrent(data->parsetree);
+	if (failures_are_tolerated(command))
+		command->failed = try_to(look_before, command, data->parsetree);
+	else
+		look_before(command, data->parsetree);
+}
+
+static void
+on_end(EventTriggerData *data)
+{
+	Command    *command = command_top();
+
+	/* a frame that is not this command's: its start was silent */
+	if (command == NULL || command->parsetree != data->parsetree ||
+		safemig_state.own_depth > 0)
+		return;
+	if (failures_are_tolerated(command) && !command->failed)
+	{
+		command->failed = try_to(look_after, command, data->parsetree);
+		if (command->failed)
+			look_after(command, data->parsetree);
+	}
+	else
+		look_after(command, data->parsetree);
+	command_pop(command);
+}
+
+static void
+on_rewrite(void)
+{
+	Command    *command = command_top();
+	Oid			relid;
+
+	if (command == NULL || safemig_state.own_depth > 0)
+		return;
+	relid = DatumGetObjectId(OidFunctionCall0(F_PG_EVENT_TRIGGER_TABLE_REWRITE_OID));
+	command_note_rewrite(command, relid);
+}
+
+Datum
+safemig_on_event(PG_FUNCTION_ARGS)
+{
+	EventTriggerData *data;
+
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function %s was not called by an event trigger",
+						"safemig_on_event")));
+	data = (EventTriggerData *) fcinfo->context;
+	if (strcmp(data->event, "ddl_command_start") == 0)
+		on_start(data);
+	else if (strcmp(data->event, "table_rewrite") == 0)
+		on_rewrite();
+	else if (strcmp(data->event, "ddl_command_end") == 0)
+		on_end(data);
+	PG_RETURN_NULL();
+}

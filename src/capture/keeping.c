@@ -1,0 +1,463 @@
+/*-------------------------------------------------------------------------
+ *
+ * keeping.c
+ *	  What a command would destroy, and how each part of it is kept.
+ *
+ * A closure is walked in deletion order, dependants first.  Tables,
+ * materialized views and types are moved to the vault instead of being
+ * deleted; what hangs on them from outside is deleted here, since PostgreSQL,
+ * which will no longer delete the table, would not reach it.  Then the names
+ * of what was moved are taken out of the statement, and PostgreSQL runs the
+ * rest.  (Since PostgreSQL 14 the statement is a copy of its own, never the
+ * cached one.)
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_type.h"
+#include "commands/event_trigger.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "capture/capture.h"
+#include "compat.h"
+
+/* ---- images of the closure ---- */
+
+/*
+ * Images of everything that goes, and of everything that stays but loses a
+ * part.  Each gets its place in the deletion order.
+ */
+static void
+take_images(Command *command, Closure *closure)
+{
+	int			place = list_length(closure->deleted);
+	ListCell   *lc;
+
+	foreach(lc, closure->deleted)
+	{
+		ObjectAddress *address = lfirst(lc);
+		ObjectAddress owner;
+		Image	   *image;
+
+		place--;
+		if (!object_owner_address(address, &owner) ||
+			address_is_temporary(&owner))
+			continue;
+		if (address->objectSubId != 0 || owner.objectId != address->objectId)
+		{
+			command_add_root(command, &owner);
+			command_look(command);
+		}
+		image = command_add_before(command, &owner);
+		if (image && image->seq == 0 && owner.objectId == address->objectId &&
+			address->objectSubId == 0)
+			image->seq = place + 1;
+	}
+}
+
+/* ---- columns and positions: copies ---- */
+
+static void
+hint_kept(Command *command, Image *image, const char *part, int64 kept)
+{
+	MemoryContext old = MemoryContextSwitchTo(command->context);
+
+	image_addf(image, part, "@kept", INT64_FORMAT, kept);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+keep_column(Command *command, Oid relid, AttrNumber attnum, const char *kind)
+{
+	ObjectAddress address;
+	Image	   *image;
+	int64		kept;
+
+	if (get_rel_relkind(relid) != RELKIND_RELATION &&
+		get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
+		return;
+	ObjectAddressSet(address, RelationRelationId, relid);
+	image = command_find_before(command, &address);
+	if (image == NULL)
+		return;
+	command_identify(command);
+	kept = column_keep(relid, attnum, kind, command->migration, command->seq);
+	hint_kept(command, image, get_attname(relid, attnum, false), kept);
+	if (strcmp(kind, "column") != 0)
+	{
+		MemoryContext old = MemoryContextSwitchTo(command->context);
+		int64	   *id = palloc(sizeof(int64));
+
+		*id = kept;
+		command->values = lappend(command->values, id);
+		MemoryContextSwitchTo(old);
+	}
+}
+
+static void
+keep_columns(Command *command, Closure *closure)
+{
+	HTAB	   *deleted = address_set();
+	ListCell   *lc;
+
+	if (closure->columns == NIL)
+		return;
+	foreach(lc, closure->deleted)
+		address_set_add(deleted, lfirst(lc));
+	foreach(lc, closure->columns)
+	{
+		ObjectAddress *address = lfirst(lc);
+		ObjectAddress table;
+
+		ObjectAddressSet(table, RelationRelationId, address->objectId);
+		if (!address_set_has(deleted, &table))
+			keep_column(command, address->objectId, address->objectSubId, "column");
+	}
+}
+
+/* ---- what is moved, what is deleted ---- */
+
+static bool
+is_movable(const ObjectAddress *address)
+{
+	if (address->objectSubId != 0 || address_is_temporary(address) ||
+		object_depends_by(address, DEPENDENCY_EXTENSION))
+		return false;
+	if (address->classId == RelationRelationId)
+	{
+		char		relkind = get_rel_relkind(address->objectId);
+
+		return relkind == RELKIND_RELATION ||
+			relkind == RELKIND_PARTITIONED_TABLE ||
+			relkind == RELKIND_MATVIEW;
+	}
+	if (address->classId == TypeRelationId)
+	{
+		ObjectAddress owner;
+		char		typtype = get_typtype(address->objectId);
+
+		return object_owner_address(address, &owner) &&
+			(typtype == TYPTYPE_ENUM || typtype == TYPTYPE_COMPOSITE ||
+			 typtype == TYPTYPE_DOMAIN || typtype == TYPTYPE_RANGE);
+	}
+	return false;
+}
+
+/* Lives in one of these, at whatever remove: moves with it, or is stripped. */
+static bool
+is_part_of(Command *command, const ObjectAddress *address, HTAB *moved)
+{
+	ObjectAddress at;
+
+	if (!object_owner_address(address, &at))
+		return true;
+	for (;;)
+	{
+		Image	   *image;
+
+		if (address_set_has(moved, &at))
+			return true;
+		image = command_find_before(command, &at);
+		if (image == NULL || !OidIsValid(image->parent.objectId))
+			return false;
+		at = image->parent;
+	}
+}
+
+/* The column or constraint of the very table that ALTER TABLE names. */
+static bool
+is_altered_itself(Command *command, Node *parsetree,
+				  const ObjectAddress *address)
+{
+	ObjectAddress owner;
+	ListCell   *lc;
+	Image	   *image;
+
+	if (!IsA(parsetree, AlterTableStmt) && !IsA(parsetree, AlterDomainStmt))
+		return false;
+	if (!object_owner_address(address, &owner))
+		return true;
+	image = command_find_before(command, &owner);
+	foreach(lc, command->roots)
+	{
+		ObjectAddress *root = lfirst(lc);
+
+		if ((root->classId == owner.classId && root->objectId == owner.objectId) ||
+			(image && image->parent.classId == root->classId &&
+			 image->parent.objectId == root->objectId))
+			return true;
+	}
+	return false;
+}
+
+static void
+move_object(Command *command, ObjectAddress *address)
+{
+	Image	   *image = command_find_before(command, address);
+	int64		kept;
+
+	command_identify(command);
+	if (address->classId == RelationRelationId)
+		kept = vault_keep_relation(address->objectId, command->migration, command->seq);
+	else
+		kept = vault_keep_type(address->objectId, command->migration, command->seq);
+	if (image)
+		image->kept = kept;
+	CommandCounterIncrement();
+}
+
+static bool
+still_exists(const ObjectAddress *address)
+{
+	List	   *names = NIL;
+	List	   *args = NIL;
+
+	return getObjectIdentityParts(address, &names, &args, true) != NULL;
+}
+
+static void
+delete_object(const ObjectAddress *address)
+{
+	if (!still_exists(address))
+		return;
+	performDeletion(address, DROP_CASCADE, PERFORM_DELETION_QUIETLY);
+	CommandCounterIncrement();
+}
+
+/* Takes what was moved out of the statement; PostgreSQL drops the rest. */
+static void
+cut_from_statement(DropStmt *stmt, List *named, HTAB *moved)
+{
+	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext(stmt));
+	List	   *rest = NIL;
+	ListCell   *object;
+	ListCell   *address;
+
+	forboth(object, stmt->objects, address, named)
+	{
+		if (!address_set_has(moved, lfirst(address)))
+			rest = lappend(rest, lfirst(object));
+	}
+	stmt->objects = rest;
+	MemoryContextSwitchTo(old);
+}
+
+/* Positions of sequences that go for good; those of moved tables go along. */
+static void
+keep_positions(Command *command, Closure *closure, HTAB *moved)
+{
+	ListCell   *lc;
+
+	foreach(lc, closure->deleted)
+	{
+		ObjectAddress *address = lfirst(lc);
+		Image	   *image;
+
+		if (address->classId != RelationRelationId || address->objectSubId != 0 ||
+			get_rel_relkind(address->objectId) != RELKIND_SEQUENCE ||
+			is_part_of(command, address, moved))
+			continue;
+		image = command_find_before(command, address);
+		if (image == NULL)
+			continue;
+		command_identify(command);
+		image->kept = sequence_keep_position(address->objectId,
+											 command->migration, command->seq);
+	}
+}
+
+static bool
+is_matview(const ObjectAddress *address)
+{
+	return address->classId == RelationRelationId &&
+		get_rel_relkind(address->objectId) == RELKIND_MATVIEW;
+}
+
+/*
+ * Materialized views first, dependants before what they are made from; then
+ * tables and types, what others hang on first, so that a partition finds its
+ * parent in the vault.  From then on nothing that is deleted can reach a row.
+ */
+static void
+move_all(Command *command, Closure *closure, HTAB *moved, HTAB *named)
+{
+	List	   *order = NIL;
+	ListCell   *lc;
+
+	foreach(lc, closure->deleted)
+	{
+		if (address_set_has(moved, lfirst(lc)) && is_matview(lfirst(lc)))
+			order = lappend(order, lfirst(lc));
+	}
+	for (int i = list_length(closure->deleted) - 1; i >= 0; i--)
+	{
+		ObjectAddress *address = list_nth(closure->deleted, i);
+
+		if (address_set_has(moved, address) && !is_matview(address))
+			order = lappend(order, address);
+	}
+	foreach(lc, order)
+	{
+		EventTriggerSQLDropAddObject(lfirst(lc),
+									 address_set_has(named, lfirst(lc)), true);
+		move_object(command, lfirst(lc));
+	}
+}
+
+/* What hangs on the moved from outside: PostgreSQL no longer reaches it. */
+static void
+delete_dependants(Command *command, Closure *closure, Node *parsetree,
+				  HTAB *moved, HTAB *named)
+{
+	ListCell   *lc;
+
+	foreach(lc, closure->deleted)
+	{
+		ObjectAddress *address = lfirst(lc);
+		ObjectAddress owner;
+
+		if (object_owner_address(address, &owner) &&
+			!address_set_has(named, address) &&
+			!address_is_temporary(address) &&
+			!is_part_of(command, address, moved) &&
+			!is_altered_itself(command, parsetree, address) &&
+			!object_depends_by(address, DEPENDENCY_INTERNAL))
+			delete_object(address);
+	}
+}
+
+static void
+move_and_delete(Command *command, Closure *closure, Node *parsetree,
+				HTAB *moved)
+{
+	HTAB	   *named = address_set();
+	ListCell   *lc;
+
+	foreach(lc, closure->named)
+		address_set_add(named, lfirst(lc));
+	move_all(command, closure, moved, named);
+	delete_dependants(command, closure, parsetree, moved, named);
+	foreach(lc, closure->deleted)
+	{
+		ObjectAddress *address = lfirst(lc);
+
+		if (address_set_has(moved, address) &&
+			address->classId == RelationRelationId)
+			vault_check_untied(address->objectId);
+	}
+}
+
+/* A type that goes with its extension cannot be moved out of its way. */
+static void
+refuse_needed_types(Closure *closure, HTAB *moved)
+{
+	List	   *types = NIL;
+	List	   *needed;
+	ListCell   *lc;
+
+	foreach(lc, closure->deleted)
+	{
+		ObjectAddress *address = lfirst(lc);
+		ObjectAddress owner;
+
+		if (address->classId == TypeRelationId &&
+			object_owner_address(address, &owner) &&
+			!address_set_has(moved, address))
+			types = lappend_oid(types, address->objectId);
+	}
+	needed = types ? vault_needed_types(types) : NIL;
+	if (needed != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("type %s is needed by data that safemig keeps",
+						format_type_be(linitial_oid(needed))),
+				 errdetail("Without the type the kept columns could not be put back."),
+				 errhint("SELECT * FROM safemig.kept WHERE state = 'kept'; shows it. Roll those migrations back first.")));
+}
+
+/*
+ * Keeps what a dropping command destroys.  The caller has become the
+ * extension's owner; rights were checked by the rehearsal.
+ */
+void
+keep_dropped(Command *command, Closure *closure, Node *parsetree)
+{
+	HTAB	   *moved = address_set();
+	ListCell   *lc;
+
+	take_images(command, closure);
+	if (safemig_state.record_id && !safemig_keep_undone)
+		return;
+	foreach(lc, closure->deleted)
+	{
+		if (is_movable(lfirst(lc)))
+			address_set_add(moved, lfirst(lc));
+	}
+	refuse_needed_types(closure, moved);
+	keep_columns(command, closure);
+	keep_positions(command, closure, moved);
+	if (hash_get_num_entries(moved) == 0)
+		return;
+	closure_report(closure);
+	move_and_delete(command, closure, parsetree, moved);
+	if (IsA(parsetree, DropStmt))
+		cut_from_statement((DropStmt *) parsetree, closure->named, moved);
+}
+
+/* ---- type changes ---- */
+
+static void
+keep_values_of(Command *command, Oid relid, TypeChange *change)
+{
+	AttrNumber	attnum = get_attnum(relid, change->column);
+	HeapTuple	tuple;
+	Form_pg_attribute att;
+	bool		lossless;
+
+	if (attnum <= 0)
+		return;
+	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for attribute %d of relation %u",
+			 attnum, relid);
+	att = (Form_pg_attribute) GETSTRUCT(tuple);
+	lossless = !change->using_expression &&
+		type_change_is_lossless(att->atttypid, att->atttypmod,
+								change->type, change->typmod);
+	ReleaseSysCache(tuple);
+	if (!lossless)
+		keep_column(command, relid, attnum,
+					change->using_expression ? "values" : "cast");
+}
+
+/*
+ * Keeps the values of columns whose type ALTER TABLE changes, unless casting
+ * back is known to give them again.
+ */
+void
+keep_changed_values(Command *command)
+{
+	ListCell   *lc;
+	ListCell   *root;
+
+	if (safemig_state.record_id && !safemig_keep_undone)
+		return;
+	foreach(lc, command->type_changes)
+	{
+		foreach(root, command->roots)
+		{
+			ObjectAddress *address = lfirst(root);
+
+			if (address->classId == RelationRelationId)
+				keep_values_of(command, address->objectId, lfirst(lc));
+		}
+	}
+}

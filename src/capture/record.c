@@ -1,0 +1,497 @@
+/*-------------------------------------------------------------------------
+ *
+ * record.c
+ *	  The end of a command: images again, compared, and written down with the
+ *	  reverse.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/dependency.h"
+#include "catalog/pg_cast.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_extension.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "tcop/tcopprot.h"
+#include "utils/lsyscache.h"
+
+#include "capture/capture.h"
+#include "history/history.h"
+
+/* ---- which changes ---- */
+
+static Change *
+add_change(List **changes, char action, Image *before, Image *after)
+{
+	Change	   *change = palloc0(sizeof(Change));
+
+	change->action = action;
+	change->before = before;
+	change->after = after;
+	*changes = lappend(*changes, change);
+	return change;
+}
+
+static bool
+same_address(const ObjectAddress *a, const ObjectAddress *b)
+{
+	return a->classId == b->classId && a->objectId == b->objectId;
+}
+
+/* The cast and the constructors of a range come and go with it. */
+static bool
+is_made_along(const ObjectAddress *address)
+{
+	return (address->classId == ProcedureRelationId ||
+			address->classId == CastRelationId) &&
+		object_depends_by(address, DEPENDENCY_INTERNAL);
+}
+
+/*
+ * Images of what the command made, from the access hook's list and from what
+ * lives in the roots now.  In the order of creation, so that the last made
+ * can go first.
+ */
+static List *
+created_images(Command *command)
+{
+	List	   *addresses = list_copy(command->created);
+	List	   *images = NIL;
+	HTAB	   *known = address_set();
+	ListCell   *lc;
+
+	foreach(lc, command->roots)
+		addresses = list_concat(addresses, object_contents(lfirst(lc)));
+	/* a root may itself be back from the vault */
+	addresses = list_concat(list_copy(command->roots), addresses);
+	foreach(lc, addresses)
+	{
+		ObjectAddress owner;
+		Image	   *image;
+
+		if (((ObjectAddress *) lfirst(lc))->objectSubId != 0 ||
+			!object_owner_address(lfirst(lc), &owner) ||
+			command_find_before(command, &owner) != NULL ||
+			address_is_temporary(&owner) || address_in_vault(&owner) ||
+			is_made_along(&owner))
+			continue;
+		if (address_set_has(known, &owner))
+			continue;
+		address_set_add(known, &owner);
+		image = image_take(&owner);
+		if (image)
+			images = lappend(images, image);
+	}
+	return images;
+}
+
+static Image *
+take_by_identity(List **created, const Image *before)
+{
+	ListCell   *lc;
+
+	foreach(lc, *created)
+	{
+		Image	   *image = lfirst(lc);
+
+		if (strcmp(image->type, before->type) == 0 &&
+			strcmp(image->identity, before->identity) == 0)
+		{
+			*created = foreach_delete_current(*created, lc);
+			return image;
+		}
+	}
+	return NULL;
+}
+
+static bool
+is_root(Command *command, const Image *image)
+{
+	ListCell   *lc;
+
+	foreach(lc, command->roots)
+	{
+		if (same_address(lfirst(lc), &image->address))
+			return true;
+	}
+	return false;
+}
+
+static void
+note_before(Command *command, Image *before, List **created, List **changes)
+{
+	Image	   *after = NULL;
+	Image	   *vaulted = NULL;
+
+	if (address_in_vault(&before->address))
+		vaulted = image_take(&before->address);
+	else
+		after = image_take(&before->address);
+	/* rebuilt under another OID: ALTER COLUMN TYPE does so to indexes */
+	if (after == NULL && vaulted == NULL)
+		after = take_by_identity(created, before);
+	if (after == NULL)
+	{
+		Change	   *change = add_change(changes, 'd', before, NULL);
+
+		change->vaulted = vaulted;
+		/* in the vault, but not itself kept: it went with its parent */
+		change->covered = vaulted != NULL && before->kept == 0;
+		return;
+	}
+	if (before->class == NULL)
+	{
+		/* nobody can tell whether it changed */
+		if (is_root(command, before))
+			add_change(changes, 'a', before, after);
+		return;
+	}
+	if (image_equal(before, after))
+	{
+		/* "c on public.t" is another identity once t has another name */
+		if (strcmp(before->identity, after->identity) != 0)
+			add_change(changes, 'r', before, after);
+		return;
+	}
+	add_change(changes,
+			   command->restates && !is_root(command, before) ? 'r' : 'a',
+			   before, after);
+}
+
+static bool
+made_by_command(List *changes, const ObjectAddress *address)
+{
+	ListCell   *lc;
+
+	if (!OidIsValid(address->objectId))
+		return false;
+	foreach(lc, changes)
+	{
+		Change	   *change = lfirst(lc);
+
+		if (change->action == 'c' &&
+			same_address(&change->after->address, address))
+			return true;
+	}
+	return false;
+}
+
+/* Members of an extension are made, changed and dropped by the extension. */
+static bool
+belongs_to_extension(Change *change, List *changes)
+{
+	const Image *image = change->before ? change->before : change->after;
+	const char *extension = image_get(image, "", "@extension");
+	ListCell   *lc;
+
+	if (extension == NULL)
+		return false;
+	if (change->action == 'c')
+		return true;
+	foreach(lc, changes)
+	{
+		Change	   *other = lfirst(lc);
+		const Image *owner = other->before ? other->before : other->after;
+
+		if (owner->address.classId == ExtensionRelationId &&
+			owner->address.objectId == (Oid) strtoul(extension, NULL, 10))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What was made together with the object it lives in goes with it: a
+ * constraint with its table, an index with its constraint, a sequence with
+ * the column that owns it.
+ */
+static void
+mark_covered(Command *command, List *changes)
+{
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		Change	   *change = lfirst(lc);
+		const char *column;
+		Image	   *parent;
+
+		if (belongs_to_extension(change, changes))
+			change->covered = true;
+		if (change->action != 'c')
+			continue;
+		if (made_by_command(changes, &change->after->parent))
+			change->covered = true;
+		column = image_get(change->after, "", "@column");
+		parent = command_find_before(command, &change->after->parent);
+		if (strcmp(change->after->type, "sequence") == 0 && column && parent &&
+			image_get(parent, column, "type") == NULL)
+			change->covered = true;
+	}
+}
+
+/* The CHECKs of a table that nobody could write are valid without a scan. */
+static void
+mark_vaulted_parts(List *changes)
+{
+	ListCell   *lc;
+	ListCell   *other;
+
+	foreach(lc, changes)
+	{
+		Change	   *part = lfirst(lc);
+
+		if (part->action != 'd' || part->covered || part->before->kept != 0 ||
+			strcmp(part->before->type, "table constraint") != 0)
+			continue;
+		foreach(other, changes)
+		{
+			Change	   *whole = lfirst(other);
+
+			if (whole->action == 'd' && whole->before->kept != 0 &&
+				same_address(&whole->before->address, &part->before->parent))
+				part->before->kept = whole->before->kept;
+		}
+	}
+}
+
+static List *
+find_changes(Command *command)
+{
+	List	   *created = created_images(command);
+	List	   *changes = NIL;
+	ListCell   *lc;
+	int			n;
+
+	foreach(lc, command->before)
+		note_before(command, lfirst(lc), &created, &changes);
+	n = list_length(created);
+	foreach(lc, created)
+	{
+		Image	   *image = lfirst(lc);
+
+		image->seq = n--;
+		add_change(&changes, 'c', NULL, image);
+	}
+	mark_covered(command, changes);
+	mark_vaulted_parts(changes);
+	return changes;
+}
+
+/* ---- the reverse ---- */
+
+/*
+ * A thing in the vault comes back as it is there, under its old name and
+ * owner; what was stripped from it is then put back.
+ */
+static void
+restore_to_steps(Image *vaulted, Image *before, Steps *steps)
+{
+	Image		back = *vaulted;
+	ListCell   *lc;
+
+	back.schema = before->schema;
+	back.name = before->name;
+	back.identity = before->identity;
+	back.facets = NIL;
+	foreach(lc, vaulted->facets)
+	{
+		Facet	   *facet = lfirst(lc);
+
+		if (strcmp(facet->name, "owner") == 0)
+			image_add(&back, "", "owner", before->owner);
+		else
+			image_add(&back, facet->part, facet->name, facet->value);
+	}
+	steps->image = before;
+	before->class->create(before, steps);
+	if (image_get(before, "", "partition of"))
+		step_add(steps, RANK_TABLE_AFTER + 1, RUN_CATALOG, "ACCESS EXCLUSIVE",
+				 "catalog", "ALTER TABLE %s DROP CONSTRAINT IF EXISTS %s",
+				 before->identity, SAFEMIG_BOUND_CHECK);
+	if (strcmp(before->type, vaulted->type) == 0)
+		compare_to_steps(&back, before, steps);
+	else
+	{
+		/* a materialized view stands there as a table: only common facets */
+		back.facets = NIL;
+		compare_common_to_steps(&back, before, steps);
+	}
+}
+
+static void
+find_steps(Command *command, List *changes, Steps *steps)
+{
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		Change	   *change = lfirst(lc);
+
+		if (change->covered || change->action == 'r')
+			continue;
+		if (change->vaulted && change->before->class)
+			restore_to_steps(change->vaulted, change->before, steps);
+		else
+			compare_to_steps(change->after, change->before, steps);
+	}
+	steps_sort(steps);
+}
+
+/* ---- checks ---- */
+
+static bool
+was_created(Command *command, Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, command->created)
+	{
+		ObjectAddress *address = lfirst(lc);
+
+		if (address->classId == RelationRelationId && address->objectId == relid)
+			return true;
+	}
+	return false;
+}
+
+static bool
+was_kept(Command *command, const LostData *lost)
+{
+	Image	   *image = command_find_before(command, &lost->address);
+	ListCell   *lc;
+
+	if (image == NULL)
+		return false;
+	if (image->kept != 0)
+		return true;
+	if (lost->address.objectSubId == 0)
+		return false;
+	foreach(lc, image->facets)
+	{
+		Facet	   *facet = lfirst(lc);
+		const char *attnum = image_get(image, facet->part, "@attnum");
+
+		if (strcmp(facet->name, "@kept") == 0 && attnum &&
+			atoi(attnum) == lost->address.objectSubId)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Rows or values that PostgreSQL deleted without their having been kept:
+ * somebody else added to what the command takes along, between the look at
+ * it and the command itself.
+ */
+static void
+check_nothing_lost(Command *command, Steps *steps)
+{
+	ListCell   *lc;
+
+	foreach(lc, command->dropped)
+	{
+		LostData   *lost = lfirst(lc);
+
+		if (was_created(command, lost->address.objectId) ||
+			was_kept(command, lost))
+			continue;
+		if (command->concurrent ||
+			(safemig_state.record_id && !safemig_keep_undone) ||
+			(command->parsetree && IsA(command->parsetree, DropStmt) &&
+			 ((DropStmt *) command->parsetree)->removeType == OBJECT_EXTENSION))
+			steps_irreversible(steps, "the rows of %s were not kept",
+							   lost->description);
+		else
+			ereport(ERROR,
+					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					 errmsg("%s appeared while it was being determined what the command drops",
+							lost->description),
+					 errdetail("Its rows have not been kept."),
+					 errhint("Try the command again.")));
+	}
+}
+
+/* Its text may contain a password: it is not stored. */
+bool
+command_holds_secrets(const char *tag)
+{
+	return strstr(tag, "USER MAPPING") != NULL ||
+		strstr(tag, "SUBSCRIPTION") != NULL || strstr(tag, "SERVER") != NULL;
+}
+
+static void
+report_irreversible(const Command *command, const char *reason)
+{
+	if (safemig_require_reversible)
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_IRREVERSIBLE),
+				 errmsg("%s is irreversible: %s", command->tag, reason),
+				 errhint("SET safemig.require_reversible = off to run it all the same.")));
+	ereport(WARNING,
+			(errcode(ERRCODE_SAFEMIG_IRREVERSIBLE),
+			 errmsg("%s is irreversible: %s", command->tag, reason)));
+}
+
+/* ---- the whole ---- */
+
+static void
+write_down(Command *command, List *changes, Steps *steps)
+{
+	RecordedCommand record = {0};
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, command->start);
+	command_identify(command);
+	record.seq = command->seq;
+	record.migration = command->migration;
+	record.tag = pstrdup(command->tag);
+	record.irreversible = steps->irreversible;
+	record.steps = steps->list;
+	record.changes = changes;
+	history_write_command(&record,
+						  command_holds_secrets(command->tag) ? NULL : debug_query_string,
+						  command->search_path, command->started,
+						  INSTR_TIME_GET_MILLISEC(now), command->rewrote);
+}
+
+void
+command_record(Command *command)
+{
+	MemoryContext old = MemoryContextSwitchTo(command->context);
+	Frame		frame;
+	Steps		steps;
+	List	   *changes = NIL;
+	ListCell   *lc;
+
+	frame_become_owner(&frame);
+	own_work_begin();
+	steps_init(&steps);
+	steps.around_replacement = replace_dependants;
+	foreach(lc, command->values)
+		column_keep_finish(*(int64 *) lfirst(lc));
+	if (command->failed == NULL)
+	{
+		check_nothing_lost(command, &steps);
+		changes = find_changes(command);
+	}
+	if (command->failed)
+	{
+		steps_irreversible(&steps, "it could not be captured: %s", command->failed);
+		write_down(command, NIL, &steps);
+	}
+	else if (changes != NIL || command->data_only || command->seq)
+	{
+		find_steps(command, changes, &steps);
+		write_down(command, changes, &steps);
+		failures_write();
+	}
+	own_work_end();
+	frame_unpin(&frame);
+	MemoryContextSwitchTo(old);
+	if (steps.irreversible)
+		report_irreversible(command, steps.irreversible);
+}

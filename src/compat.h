@@ -1,0 +1,276 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *	  Every difference between the PostgreSQL versions that safemig is built
+ *	  for, as functions with the newest signature.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SAFEMIG_COMPAT_H
+#define SAFEMIG_COMPAT_H
+
+#include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "utils/acl.h"
+#include "utils/regproc.h"
+
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 200000
+#error "safemig supports PostgreSQL 15 to 19"
+#endif
+
+#if PG_VERSION_NUM < 160000
+#include "catalog/objectaddress.h"
+#include "utils/lsyscache.h"
+
+/* afbfc02983 (16): one function for all catalogs */
+static inline AclResult
+object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
+{
+	switch (classid)
+	{
+		case NamespaceRelationId:
+			return pg_namespace_aclcheck(objectid, roleid, mode);
+		case ProcedureRelationId:
+			return pg_proc_aclcheck(objectid, roleid, mode);
+		case TypeRelationId:
+			return pg_type_aclcheck(objectid, roleid, mode);
+		default:
+			elog(ERROR, "unexpected catalog %u", classid);
+			return ACLCHECK_NO_PRIV;
+	}
+}
+
+static inline bool
+object_ownercheck(Oid classid, Oid objectid, Oid roleid)
+{
+	switch (classid)
+	{
+		case RelationRelationId:
+			return pg_class_ownercheck(objectid, roleid);
+		case ProcedureRelationId:
+			return pg_proc_ownercheck(objectid, roleid);
+		case NamespaceRelationId:
+			return pg_namespace_ownercheck(objectid, roleid);
+		case TypeRelationId:
+			return pg_type_ownercheck(objectid, roleid);
+		default:
+			elog(ERROR, "unexpected catalog %u", classid);
+			return false;
+	}
+}
+#endif
+
+#include "access/htup_details.h"
+#include "catalog/pg_attribute.h"
+
+/* 4f622503d6 (17): pg_attribute.attstattarget is null for the default */
+static inline int
+attribute_statistics_target(HeapTuple tuple, TupleDesc desc)
+{
+#if PG_VERSION_NUM >= 170000
+	bool		isnull;
+	Datum		target = heap_getattr(tuple, Anum_pg_attribute_attstattarget,
+									  desc, &isnull);
+
+	return isnull ? -1 : DatumGetInt16(target);
+#else
+	return ((Form_pg_attribute) GETSTRUCT(tuple))->attstattarget;
+#endif
+}
+
+/* 5d06e99a3c (17): ALTER COLUMN ... SET EXPRESSION */
+static inline bool
+generated_can_change(void)
+{
+	return PG_VERSION_NUM >= 170000;
+}
+
+/* 699586315704 (17): partitions take identity from the partitioned table */
+static inline bool
+partitions_inherit_identity(void)
+{
+	return PG_VERSION_NUM >= 170000;
+}
+
+#include "access/table.h"
+#include "catalog/pg_constraint.h"
+#include "commands/alter.h"
+#include "nodes/parsenodes.h"
+#include "utils/regproc.h"
+
+#ifndef CONSTRAINT_NOTNULL		/* 14e87ffa5c (18) */
+#define CONSTRAINT_NOTNULL 'n'
+#endif
+
+/* d435f15fff (17): the catalog is named instead of being open */
+static inline void
+change_object_owner(Oid classid, Oid objectid, Oid owner)
+{
+#if PG_VERSION_NUM >= 170000
+	AlterObjectOwner_internal(classid, objectid, owner);
+#else
+	Relation	catalog = table_open(classid, RowExclusiveLock);
+
+	AlterObjectOwner_internal(catalog, objectid, owner);
+	table_close(catalog, RowExclusiveLock);
+#endif
+}
+
+/* 858e776c84 (16): errors may be saved */
+static inline List *
+name_list_from_text(const char *text)
+{
+#if PG_VERSION_NUM >= 160000
+	return stringToQualifiedNameList(text, NULL);
+#else
+	return stringToQualifiedNameList(text);
+#endif
+}
+
+/* ca87c415e2 (18): a made-up constraint has to say that it is enforced */
+static inline void
+constraint_set_enforced(Constraint *constraint)
+{
+#if PG_VERSION_NUM >= 180000
+	constraint->is_enforced = true;
+#endif
+}
+
+/* 858e776c84 (16): soft errors */
+static inline List *
+qualified_name_list(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	return stringToQualifiedNameList(name, NULL);
+#else
+	return stringToQualifiedNameList(name);
+#endif
+}
+
+#include "catalog/pg_attrdef.h"
+#include "executor/executor.h"
+#if PG_VERSION_NUM >= 160000
+#include "nodes/miscnodes.h"
+#endif
+#include "parser/parse_relation.h"
+#include "parser/parse_type.h"
+#include "utils/rel.h"
+
+/* 858e776c84 (16): soft errors.  False if there is no such type. */
+static inline bool
+type_from_string(const char *name, Oid *type, int32 *typmod)
+{
+#if PG_VERSION_NUM >= 160000
+	ErrorSaveContext context = {T_ErrorSaveContext};
+
+	return parseTypeString(name, type, typmod, (Node *) &context);
+#else
+	parseTypeString(name, type, typmod, true);
+	return OidIsValid(*type);
+#endif
+}
+
+/*
+ * An executor state for updating one column of one relation.
+ * a61b1f7482 (16): RTEPermissionInfo; 1fc2e9fbc0 (18): unpruned relations.
+ */
+static inline EState *
+estate_for_update(Relation rel, AttrNumber attnum)
+{
+	EState	   *estate = CreateExecutorState();
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	Bitmapset  *updated = bms_make_singleton(attnum - FirstLowInvalidHeapAttributeNumber);
+
+	rte->rtekind = RTE_RELATION;
+	rte->relid = RelationGetRelid(rel);
+	rte->relkind = rel->rd_rel->relkind;
+	rte->rellockmode = AccessShareLock;
+#if PG_VERSION_NUM >= 160000
+	{
+		List	   *infos = NIL;
+
+		addRTEPermissionInfo(&infos, rte)->updatedCols = updated;
+#if PG_VERSION_NUM >= 180000
+		ExecInitRangeTable(estate, list_make1(rte), infos, bms_make_singleton(1));
+#else
+		ExecInitRangeTable(estate, list_make1(rte), infos);
+#endif
+	}
+#else
+	rte->updatedCols = updated;
+	ExecInitRangeTable(estate, list_make1(rte));
+#endif
+	return estate;
+}
+
+/* StoreAttrDefault lost add_column_mode in 18 */
+static inline Oid
+store_attribute_default(Relation rel, AttrNumber attnum, Node *expression)
+{
+#if PG_VERSION_NUM >= 180000
+	return StoreAttrDefault(rel, attnum, expression, true);
+#else
+	return StoreAttrDefault(rel, attnum, expression, true, false);
+#endif
+}
+
+/* 4f622503d6 (17): pg_attribute.attstattarget is null for the default */
+static inline void
+reset_statistics_target(Datum *values, bool *nulls, bool *replaces)
+{
+	int			i = Anum_pg_attribute_attstattarget - 1;
+
+	replaces[i] = true;
+#if PG_VERSION_NUM >= 170000
+	nulls[i] = true;
+#else
+	values[i] = Int32GetDatum(-1);
+#endif
+}
+
+/* 90189eefc1 (17): attinhcount and attndims are int2 */
+static inline Datum
+small_attribute_datum(int value)
+{
+#if PG_VERSION_NUM >= 170000
+	return Int16GetDatum((int16) value);
+#else
+	return Int32GetDatum(value);
+#endif
+}
+
+#include "utils/relcache.h"
+
+/* b0a55e4329 (16): a file node is a file number */
+static inline void
+relation_set_new_storage(Relation relation)
+{
+#if PG_VERSION_NUM >= 160000
+	RelationSetNewRelfilenumber(relation, relation->rd_rel->relpersistence);
+#else
+	RelationSetNewRelfilenode(relation, relation->rd_rel->relpersistence);
+#endif
+}
+
+#include "catalog/pg_statistic_ext.h"
+#include "utils/syscache.h"
+
+/* 012460ee93 (17): pg_statistic_ext.stxstattarget is null for the default */
+static inline int
+statistics_object_target(HeapTuple tuple)
+{
+#if PG_VERSION_NUM >= 170000
+	bool		isnull;
+	Datum		target = SysCacheGetAttr(STATEXTOID, tuple,
+										 Anum_pg_statistic_ext_stxstattarget,
+										 &isnull);
+
+	return isnull ? -1 : DatumGetInt16(target);
+#else
+	return ((Form_pg_statistic_ext) GETSTRUCT(tuple))->stxstattarget;
+#endif
+}
+
+#endif							/* SAFEMIG_COMPAT_H */

@@ -1,0 +1,185 @@
+/*-------------------------------------------------------------------------
+ *
+ * command.c
+ *	  Commands and their changes: into the history and out of it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "history/history.h"
+
+static Datum
+text_array(List *list)
+{
+	ArrayBuildState *state = NULL;
+	ListCell   *lc;
+
+	foreach(lc, list)
+		state = accumArrayResult(state, CStringGetTextDatum(lfirst(lc)), false,
+								 TEXTOID, CurrentMemoryContext);
+	return state ? makeArrayResult(state, CurrentMemoryContext) : (Datum) 0;
+}
+
+static Datum
+optional(const char *value, bool *isnull)
+{
+	*isnull = value == NULL;
+	return value ? CStringGetTextDatum(value) : (Datum) 0;
+}
+
+static void
+write_change(RecordedCommand *command, Change *change, int ord,
+			 const char *incarnation)
+{
+	Image	   *image = change->before ? change->before : change->after;
+	char		action[2] = {change->action, '\0'};
+	Datum		values[14];
+	bool		nulls[14] = {false};
+
+	values[0] = Int64GetDatum(command->seq);
+	values[1] = Int32GetDatum(ord);
+	values[2] = Int64GetDatum(command->migration);
+	values[3] = CStringGetTextDatum(action);
+	values[4] = CStringGetTextDatum(image->type);
+	values[5] = optional(change->before ? change->before->identity : NULL, &nulls[5]);
+	values[6] = optional(change->after ? change->after->identity : NULL, &nulls[6]);
+	values[7] = optional(image->parent_identity, &nulls[7]);
+	values[8] = ObjectIdGetDatum(image->address.classId);
+	values[9] = ObjectIdGetDatum(image->address.objectId);
+	values[10] = CStringGetTextDatum(incarnation);
+	nulls[11] = change->before == NULL;
+	if (change->before)
+		values[11] = PointerGetDatum(image_facets_to_array(change->before));
+	nulls[12] = change->after == NULL;
+	if (change->after)
+		values[12] = PointerGetDatum(image_facets_to_array(change->after));
+	nulls[13] = change->before == NULL || change->before->kept == 0;
+	values[13] = Int64GetDatum(nulls[13] ? 0 : change->before->kept);
+	history_insert("change_log", values, nulls, lengthof(values));
+}
+
+void
+history_write_command(RecordedCommand *command, const char *query,
+					  const char *search_path, TimestampTz started, double ms,
+					  List *rewrote)
+{
+	Steps		steps = {.list = command->steps};
+	Datum		values[11];
+	bool		nulls[11] = {false};
+	char	   *incarnation = history_incarnation();
+	ListCell   *lc;
+	int			ord = 0;
+
+	values[0] = Int64GetDatum(command->seq);
+	values[1] = Int64GetDatum(command->migration);
+	values[2] = CStringGetTextDatum(command->tag);
+	values[3] = optional(query, &nulls[3]);
+	values[4] = CStringGetTextDatum(GetUserNameFromId(GetOuterUserId(), false));
+	values[5] = CStringGetTextDatum(search_path);
+	values[6] = TimestampTzGetDatum(started);
+	values[7] = Float8GetDatum(ms);
+	values[8] = text_array(rewrote);
+	nulls[8] = rewrote == NIL;
+	values[9] = PointerGetDatum(steps_to_array(&steps));
+	values[10] = optional(command->irreversible, &nulls[10]);
+	history_insert("command_log", values, nulls, lengthof(values));
+	foreach(lc, command->changes)
+		write_change(command, lfirst(lc), ++ord, incarnation);
+	CommandCounterIncrement();
+}
+
+/* ---- reading ---- */
+
+static Image *
+image_or_null(HeapTuple tuple, int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(tuple, SPI_tuptable->tupdesc, column, &isnull);
+
+	return isnull ? NULL : image_from_array(DatumGetArrayTypePCopy(value));
+}
+
+static List *
+read_changes(int64 seq)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Oid			type = INT8OID;
+	Datum		arg = Int64GetDatum(seq);
+	List	   *list = NIL;
+
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT action, before, after FROM safemig.change_log"
+							  " WHERE command OPERATOR(pg_catalog.=) $1 ORDER BY ord",
+							  1, &type, &arg, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read change_log");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		MemoryContext old = MemoryContextSwitchTo(context);
+		Change	   *change = palloc0(sizeof(Change));
+
+		change->action = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1)[0];
+		change->before = image_or_null(tuple, 2);
+		change->after = image_or_null(tuple, 3);
+		list = lappend(list, change);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	return list;
+}
+
+/* All commands of these migrations (a list of int64*), newest first. */
+List *
+history_commands(List *migrations)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Datum	   *elems = palloc(sizeof(Datum) * Max(1, list_length(migrations)));
+	Oid			type = INT8ARRAYOID;
+	Datum		arg;
+	List	   *list = NIL;
+	ListCell   *lc;
+	int			n = 0;
+
+	foreach(lc, migrations)
+		elems[n++] = Int64GetDatum(*(int64 *) lfirst(lc));
+	arg = PointerGetDatum(construct_array(elems, n, INT8OID, sizeof(int64),
+										  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT seq, migration, tag, irreversible, reverse"
+							  " FROM safemig.command_log"
+							  " WHERE migration OPERATOR(pg_catalog.=) ANY ($1)"
+							  " ORDER BY seq DESC",
+							  1, &type, &arg, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read command_log");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		MemoryContext old = MemoryContextSwitchTo(context);
+		RecordedCommand *command = palloc0(sizeof(RecordedCommand));
+		bool		isnull;
+
+		command->seq = DatumGetInt64(SPI_getbinval(tuple, desc, 1, &isnull));
+		command->migration = DatumGetInt64(SPI_getbinval(tuple, desc, 2, &isnull));
+		command->tag = SPI_getvalue(tuple, desc, 3);
+		command->irreversible = SPI_getvalue(tuple, desc, 4);
+		command->steps = steps_from_array(DatumGetArrayTypePCopy(SPI_getbinval(tuple, desc, 5, &isnull)));
+		list = lappend(list, command);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	foreach(lc, list)
+	{
+		RecordedCommand *command = lfirst(lc);
+
+		command->changes = read_changes(command->seq);
+	}
+	return list;
+}

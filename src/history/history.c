@@ -1,0 +1,357 @@
+/*-------------------------------------------------------------------------
+ *
+ * history.c
+ *	  Migrations: which one a command belongs to, and their rows.
+ *
+ * In this order: the record of a rollback that runs; the explicit migration
+ * that the session has open; the one under safemig.label; the one that this
+ * transaction has begun by its first command.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/pg_lsn.h"
+#include "utils/rel.h"
+
+#include "history/history.h"
+
+/* ---- small tools ---- */
+
+static Datum
+optional_text(const char *value, bool *isnull)
+{
+	*isnull = value == NULL || value[0] == '\0';
+	return *isnull ? (Datum) 0 : CStringGetTextDatum(value);
+}
+
+static Datum
+id_array(List *ids)
+{
+	Datum	   *elems = palloc(sizeof(Datum) * Max(1, list_length(ids)));
+	ListCell   *lc;
+	int			n = 0;
+
+	foreach(lc, ids)
+		elems[n++] = Int64GetDatum(*(int64 *) lfirst(lc));
+	return PointerGetDatum(construct_array(elems, n, INT8OID, sizeof(int64),
+										   FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/*
+ * The database's present life: the row that CREATE EXTENSION made, the
+ * cluster, the database.  A restore makes another row, pg_upgrade another
+ * cluster, a copy by CREATE DATABASE another database.
+ */
+char *
+history_incarnation(void)
+{
+	Relation	rel = history_open("incarnation", AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple = systable_getnext(scan);
+	char	   *marker;
+	bool		isnull;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_CAPTURE),
+				 errmsg("table safemig.incarnation is empty")));
+	marker = psprintf("%s/" UINT64_FORMAT "/%u",
+					  TextDatumGetCString(heap_getattr(tuple, 1, RelationGetDescr(rel), &isnull)),
+					  GetSystemIdentifier(), MyDatabaseId);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return marker;
+}
+
+/* ---- new migrations ---- */
+
+static const char *
+client_address(void)
+{
+	LOCAL_FCINFO(fcinfo, 0);
+	FmgrInfo	function;
+	Datum		address;
+
+	fmgr_info(F_INET_CLIENT_ADDR, &function);
+	InitFunctionCallInfoData(*fcinfo, &function, 0, InvalidOid, NULL, NULL);
+	address = FunctionCallInvoke(fcinfo);
+	return fcinfo->isnull ? NULL :
+		TextDatumGetCString(DirectFunctionCall1(network_host, address));
+}
+
+static char *
+current_xid(void)
+{
+	return psprintf(UINT64_FORMAT, U64FromFullTransactionId(GetTopFullTransactionId()));
+}
+
+static int64
+insert_migration(const char *kind, const char *label, const char *state,
+				 List *rolls_back, const char *reason)
+{
+	int64		id = history_nextval("migration_id");
+	Datum		values[19];
+	bool		nulls[19] = {false};
+	Oid			outer = GetOuterUserId();
+
+	values[0] = Int64GetDatum(id);
+	values[1] = CStringGetTextDatum(kind);
+	values[2] = optional_text(label, &nulls[2]);
+	nulls[3] = nulls[4] = true; /* framework, version */
+	values[5] = CStringGetTextDatum(state);
+	values[6] = CStringGetTextDatum(GetUserNameFromId(outer, false));
+	values[7] = CStringGetTextDatum(GetUserNameFromId(GetSessionUserId(), false));
+	values[8] = optional_text(client_address(), &nulls[8]);
+	values[9] = optional_text(application_name, &nulls[9]);
+	values[10] = optional_text(reason, &nulls[10]);
+	values[11] = TimestampTzGetDatum(GetCurrentTimestamp());
+	nulls[12] = true;			/* finished_at */
+	values[13] = CStringGetTextDatum(current_xid());
+	values[14] = LSNGetDatum(RecoveryInProgress() ? InvalidXLogRecPtr : GetXLogInsertRecPtr());
+	nulls[15] = true;			/* rolled_back_by */
+	values[16] = id_array(rolls_back);
+	nulls[16] = rolls_back == NIL;
+	values[17] = Int64GetDatum(id);
+	values[18] = CStringGetTextDatum(history_incarnation());
+	history_insert("migration_log", values, nulls, lengthof(values));
+	CommandCounterIncrement();
+	return id;
+}
+
+static void
+insert_note(int64 migration, const char *key, const char *value)
+{
+	Datum		values[5];
+	bool		nulls[5] = {false};
+
+	values[0] = Int64GetDatum(migration);
+	values[1] = CStringGetTextDatum(key);
+	values[2] = CStringGetTextDatum(value);
+	values[3] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[4] = CStringGetTextDatum(GetUserNameFromId(GetOuterUserId(), false));
+	history_insert("note_log", values, nulls, lengthof(values));
+}
+
+int64
+history_new_migration(const char *kind, const char *label, const char *state,
+					  const char *reason)
+{
+	int64		id = insert_migration(kind, label, state, NIL,
+									  reason ? reason : safemig_reason);
+
+	if (safemig_notes && safemig_notes[0])
+		insert_note(id, "notes", safemig_notes);
+	state_save();
+	safemig_state.last_id = id;
+	return id;
+}
+
+/* The record of a rollback or a redo. */
+int64
+history_open_record(const char *kind, const char *label, List *rolls_back,
+					const char *reason)
+{
+	int64		id = insert_migration(kind, label, "applied", rolls_back,
+									  reason ? reason : safemig_reason);
+
+	state_save();
+	safemig_state.record_id = id;
+	safemig_state.last_id = id;
+	return id;
+}
+
+/* ---- the current one ---- */
+
+static bool
+labelled_can_go_on(const char *label)
+{
+	Migration  *migration;
+
+	if (safemig_state.labelled_id == 0 ||
+		strcmp(safemig_state.labelled, label) != 0)
+		return false;
+	migration = history_get_migration(safemig_state.labelled_id, true);
+	return migration && strcmp(migration->state, "applied") == 0 &&
+		migration->effective == migration->id;
+}
+
+int64
+history_current_migration(void)
+{
+	int64		id;
+
+	if (safemig_state.record_id)
+		return safemig_state.record_id;
+	if (safemig_state.explicit_id)
+		return safemig_state.explicit_id;
+	if (safemig_label && safemig_label[0])
+	{
+		if (labelled_can_go_on(safemig_label))
+			return safemig_state.labelled_id;
+		id = history_new_migration("migration", safemig_label, "applied", NULL);
+		safemig_state.labelled_id = id;
+		safemig_state.labelled = MemoryContextStrdup(TopMemoryContext, safemig_label);
+		return id;
+	}
+	if (safemig_state.xact_id)
+	{
+		Migration  *migration = history_get_migration(safemig_state.xact_id, true);
+
+		/* taken back within this very transaction: what follows is new */
+		if (migration && strcmp(migration->state, "applied") == 0)
+			return safemig_state.xact_id;
+	}
+	id = history_new_migration("migration", NULL, "applied", NULL);
+	safemig_state.xact_id = id;
+	return id;
+}
+
+int64
+history_next_command(void)
+{
+	return history_nextval("command_seq");
+}
+
+/* ---- reading ---- */
+
+static int64
+int64_or_zero(HeapTuple tuple, int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(tuple, SPI_tuptable->tupdesc, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+static List *
+ids_from_datum(Datum array)
+{
+	Datum	   *elems;
+	int			nelems;
+	List	   *ids = NIL;
+
+	deconstruct_array(DatumGetArrayTypeP(array), INT8OID, sizeof(int64),
+					  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &elems, NULL, &nelems);
+	for (int i = 0; i < nelems; i++)
+	{
+		int64	   *id = palloc(sizeof(int64));
+
+		*id = DatumGetInt64(elems[i]);
+		ids = lappend(ids, id);
+	}
+	return ids;
+}
+
+/* Migrations for which the condition over migration_log m holds, newest first. */
+List *
+history_migrations(const char *where, int nargs, Oid *types, Datum *args)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List	   *list = NIL;
+	char	   *query = psprintf("SELECT m.id, m.kind, m.label, m.state, m.session_role,"
+								 " m.rolled_back_by, m.effective, m.rolls_back, m.framework"
+								 " FROM safemig.migration_log m WHERE %s"
+								 " ORDER BY m.id DESC", where);
+
+	SPI_connect();
+	if (SPI_execute_with_args(query, nargs, types, args, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read migration_log");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		MemoryContext old = MemoryContextSwitchTo(context);
+		Migration  *migration = palloc0(sizeof(Migration));
+		bool		isnull;
+		Datum		rolls_back;
+
+		migration->id = int64_or_zero(tuple, 1);
+		migration->kind = SPI_getvalue(tuple, desc, 2);
+		migration->label = SPI_getvalue(tuple, desc, 3);
+		migration->state = SPI_getvalue(tuple, desc, 4);
+		migration->session_role = SPI_getvalue(tuple, desc, 5);
+		migration->rolled_back_by = int64_or_zero(tuple, 6);
+		migration->effective = int64_or_zero(tuple, 7);
+		migration->framework = SPI_getvalue(tuple, desc, 9);
+		rolls_back = SPI_getbinval(tuple, desc, 8, &isnull);
+		if (!isnull)
+			migration->rolls_back = ids_from_datum(rolls_back);
+		list = lappend(list, migration);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	return list;
+}
+
+Migration *
+history_get_migration(int64 id, bool missing_ok)
+{
+	Oid			type = INT8OID;
+	Datum		arg = Int64GetDatum(id);
+	List	   *found = history_migrations("m.id OPERATOR(pg_catalog.=) $1", 1, &type, &arg);
+
+	if (found == NIL && !missing_ok)
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_UNKNOWN),
+				 errmsg("migration " INT64_FORMAT " does not exist", id),
+				 errhint("SELECT id, label, state, started_at FROM safemig.migrations ORDER BY id DESC;")));
+	return found ? linitial(found) : NULL;
+}
+
+/* ---- changing ---- */
+
+void
+history_set_state(int64 id, const char *state)
+{
+	Oid			types[3] = {INT8OID, TEXTOID, TIMESTAMPTZOID};
+	Datum		args[3] = {Int64GetDatum(id), CStringGetTextDatum(state),
+	TimestampTzGetDatum(GetCurrentTimestamp())};
+
+	SPI_connect();
+	if (SPI_execute_with_args("UPDATE safemig.migration_log SET state = $2, finished_at = $3"
+							  " WHERE id OPERATOR(pg_catalog.=) $1",
+							  3, types, args, NULL, false, 0) != SPI_OK_UPDATE ||
+		SPI_processed != 1)
+		elog(ERROR, "could not update migration_log");
+	SPI_finish();
+}
+
+/* DROP EXTENSION would leave the vault without the history that explains it. */
+void
+history_refuse_drop_while_kept(void)
+{
+	int64		kept;
+	bool		isnull;
+
+	SPI_connect();
+	if (SPI_execute("SELECT pg_catalog.count(*) FROM safemig.kept_log"
+					" WHERE state OPERATOR(pg_catalog.=) 'kept' AND vault_schema IS NOT NULL",
+					true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kept_log");
+	kept = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
+									   SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	if (kept > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("extension \"safemig\" keeps data of " INT64_FORMAT " dropped or changed objects",
+						kept),
+				 errdetail("Without the extension it could no longer be put back."),
+				 errhint("SET safemig.allow_drop = on to drop it all the same; the schemas %s* then stay as plain schemas.",
+						 SAFEMIG_VAULT_PREFIX)));
+}

@@ -1,0 +1,77 @@
+/*-------------------------------------------------------------------------
+ *
+ * history.h
+ *	  Writing and reading the history.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SAFEMIG_HISTORY_H
+#define SAFEMIG_HISTORY_H
+
+#include "storage/lockdefs.h"
+
+#include "safemig.h"
+
+typedef struct Migration
+{
+	int64		id;
+	char	   *kind;
+	char	   *label;			/* may be NULL */
+	char	   *state;
+	char	   *session_role;
+	char	   *framework;		/* may be NULL */
+	int64		rolled_back_by; /* 0: none */
+	int64		effective;		/* the record whose commands are its present
+								 * form: itself, or its last redo */
+	List	   *rolls_back;		/* of int64* */
+} Migration;
+
+/* One row of change_log, or what is about to become one. */
+typedef struct Change
+{
+	char		action;			/* c created, d dropped, a altered, r restated:
+								 * changes and changes back with another */
+	Image	   *before;
+	Image	   *after;
+	/* while it is being recorded */
+	Image	   *vaulted;		/* what stands in the vault now */
+	bool		covered;		/* made, dropped or kept together with its parent */
+} Change;
+
+typedef struct RecordedCommand
+{
+	int64		seq;
+	int64		migration;
+	char	   *tag;
+	char	   *irreversible;	/* NULL: it is reversible */
+	List	   *steps;			/* of Step* */
+	List	   *changes;		/* of Change* */
+} RecordedCommand;
+
+/* ---- history.c: migrations ---- */
+extern int64 history_current_migration(void);
+extern int64 history_open_record(const char *kind, const char *label,
+								 List *rolls_back, const char *reason);
+extern int64 history_new_migration(const char *kind, const char *label,
+								   const char *state, const char *reason);
+extern int64 history_next_command(void);
+extern Migration *history_get_migration(int64 id, bool missing_ok);
+extern List *history_migrations(const char *where, int nargs, Oid *types, Datum *args);
+extern char *history_incarnation(void);
+extern void history_set_state(int64 id, const char *state);
+/* open, but no session holds it open any more */
+extern bool migration_is_abandoned(int64 id);
+extern void history_refuse_drop_while_kept(void);
+
+/* ---- rows.c: inserting without SPI ---- */
+extern Relation history_open(const char *table, LOCKMODE lockmode);
+extern void history_insert(const char *table, Datum *values, bool *nulls, int natts);
+extern int64 history_nextval(const char *sequence);
+
+/* ---- command.c: commands and changes, out and in ---- */
+extern void history_write_command(RecordedCommand *command, const char *query,
+								  const char *search_path, TimestampTz started,
+								  double ms, List *rewrote);
+extern List *history_commands(List *migrations);	/* of RecordedCommand*, newest first */
+
+#endif							/* SAFEMIG_HISTORY_H */

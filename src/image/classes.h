@@ -1,0 +1,106 @@
+/*-------------------------------------------------------------------------
+ *
+ * classes.h
+ *	  The object classes, one record per file, and what their files share.
+ *
+ * registry.c lists the records; nothing else names them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SAFEMIG_CLASSES_H
+#define SAFEMIG_CLASSES_H
+
+#include "access/htup.h"
+#include "safemig.h"
+
+/* ---- the records ---- */
+extern const ImageClass image_class_table;
+extern const ImageClass image_class_foreign_table;
+extern const ImageClass image_class_constraint;
+extern const ImageClass image_class_index;
+extern const ImageClass image_class_sequence;
+extern const ImageClass image_class_schema;
+extern const ImageClass image_class_view;
+extern const ImageClass image_class_materialized_view;
+extern const ImageClass image_class_function;
+extern const ImageClass image_class_procedure;
+extern const ImageClass image_class_trigger;
+extern const ImageClass image_class_rule;
+extern const ImageClass image_class_policy;
+extern const ImageClass image_class_statistics;
+extern const ImageClass image_class_type;
+extern const ImageClass image_class_domain_constraint;
+extern const ImageClass image_class_collation;
+extern const ImageClass image_class_cast;
+extern const ImageClass image_class_default_acl;
+extern const ImageClass image_class_publication;
+extern const ImageClass image_class_extension;
+
+/* ---- describe.c ---- */
+
+/* Renames sort before everything else of a reverse; see rename_steps */
+#define RANK_RENAME 1000
+
+/* REFRESH, VALIDATE: after owner and privileges, which they run under */
+#define RANK_AFTER_COMMON (RANK_COMMON + 1)
+
+/* how pg_get_..._def(oid) describes it; NULL if it says nothing */
+extern char *describe_object(Oid function, Oid object);
+/* what follows prefix in text, which has to begin so */
+extern const char *after_prefix(const char *text, const char *prefix);
+/* text without suffix, which it has to end with */
+extern char *before_suffix(const char *text, const char *suffix);
+extern char *qualified_relation_name(Oid relid);
+extern char *object_identity(Oid classid, Oid objid);
+
+/* a copy of the catalog's row, or NULL */
+extern HeapTuple catalog_row(Oid catalog, AttrNumber oid_column, Oid object);
+extern Datum catalog_value(Oid catalog, HeapTuple row, AttrNumber column,
+						   bool *isnull);
+
+extern void image_set_parent(Image *image, Oid classid, Oid objid);
+extern void image_add_part_comment(Image *image, const char *part,
+								   Oid classid, Oid objid, int subid);
+
+/* names of the parts that have a facet "position", by position */
+extern List *image_parts(const Image *image);
+/* parts of a relation or composite type that the other image names otherwise */
+extern bool rename_parts(const Image *have, const Image *want, Steps *steps,
+						 const char *keyword);
+extern const char *part_now(const Image *have, const Image *want,
+							const char *part);
+
+/* own facets differ that are not in the NULL-terminated list names */
+extern bool image_differs_beyond(const Image *have, const Image *want,
+								 const char *const *names);
+
+/* WITH (...) of image_add_options: what to SET and what to RESET */
+extern void options_steps(const Image *have, const Image *want,
+						  const char *facet, Steps *steps, int order,
+						  const char *lock_mode);
+
+/* ALTER ... DEPENDS ON EXTENSION */
+extern void image_add_extension_dependencies(Image *image);
+extern void extension_dependency_steps(const Image *have, const Image *want,
+									   Steps *steps, int order);
+
+/* ---- view.c: what views and materialized views share ---- */
+extern void view_read_query(Image *image);
+/* false if have's columns are not the first of want's, renamed at most */
+extern bool view_columns_extend(const Image *have, const Image *want);
+
+/* ---- type.c's handlers, by the facet "kind" ---- */
+typedef struct TypeKind
+{
+	const char *kind;
+	void		(*read) (Image *image, HeapTuple row);
+	void		(*create) (const Image *image, Steps *steps);
+	bool		(*alter) (const Image *have, const Image *want, Steps *steps);
+} TypeKind;
+
+extern const TypeKind type_kind_enum;
+extern const TypeKind type_kind_composite;
+extern const TypeKind type_kind_domain;
+extern const TypeKind type_kind_range;
+
+#endif							/* SAFEMIG_CLASSES_H */

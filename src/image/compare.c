@@ -1,0 +1,367 @@
+/*-------------------------------------------------------------------------
+ *
+ * compare.c
+ *	  Two images of one object: what differs, and the steps that turn one
+ *	  into the other.
+ *
+ * The comparison knows no object class.  A class's alter is asked for its own
+ * facets; owner, privileges, comments, name and schema are handled here.  If
+ * a class cannot change a facet in place the object is made anew.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+
+#include "safemig.h"
+
+/* Before every other step of a command: the others use the wanted names. */
+#define ORDER_RENAME 1000
+
+static bool
+is_hint(const Facet *facet)
+{
+	return facet->name[0] == '@';
+}
+
+/* Facets that compare.c sets itself, whatever the class. */
+static bool
+is_common(const char *name)
+{
+	return strcmp(name, "owner") == 0 || strcmp(name, "acl") == 0 ||
+		strcmp(name, "comment") == 0;
+}
+
+static bool
+same(const char *a, const char *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return strcmp(a, b) == 0;
+}
+
+bool
+facet_differs(const Image *a, const Image *b, const char *part,
+			  const char *name)
+{
+	return !same(image_get(a, part, name), image_get(b, part, name));
+}
+
+/*
+ * Facets stand in the same order in most pairs of images, so the one wanted
+ * is most often where it was left off.
+ */
+static const char *
+find_from(const Image *image, int *position, const Facet *facet)
+{
+	if (*position < list_length(image->facets))
+	{
+		Facet	   *here = list_nth(image->facets, *position);
+
+		if (strcmp(here->name, facet->name) == 0 &&
+			strcmp(here->part, facet->part) == 0)
+		{
+			(*position)++;
+			return here->value;
+		}
+	}
+	for (int i = 0; i < list_length(image->facets); i++)
+	{
+		Facet	   *here = list_nth(image->facets, i);
+
+		if (strcmp(here->name, facet->name) == 0 &&
+			strcmp(here->part, facet->part) == 0)
+		{
+			*position = i + 1;
+			return here->value;
+		}
+	}
+	return NULL;
+}
+
+void
+image_compare(const Image *a, const Image *b, FacetDifference report,
+			  void *arg)
+{
+	ListCell   *lc;
+	int			position = 0;
+
+	if (!same(a->schema, b->schema))
+		report(arg, "", "schema", a->schema, b->schema);
+	if (!same(a->name, b->name))
+		report(arg, "", "name", a->name, b->name);
+	foreach(lc, a->facets)
+	{
+		Facet	   *facet = lfirst(lc);
+		const char *other;
+
+		other = find_from(b, &position, facet);
+		if (is_hint(facet))
+			continue;
+		if (!same(facet->value, other))
+			report(arg, facet->part, facet->name, facet->value, other);
+	}
+	position = 0;
+	foreach(lc, b->facets)
+	{
+		Facet	   *facet = lfirst(lc);
+		bool		absent = find_from(a, &position, facet) == NULL;
+
+		if (!is_hint(facet) && absent)
+			report(arg, facet->part, facet->name, NULL, facet->value);
+	}
+}
+
+static void
+note_difference(void *arg, const char *part, const char *name,
+				const char *a, const char *b)
+{
+	*(bool *) arg = true;
+}
+
+bool
+image_equal(const Image *a, const Image *b)
+{
+	bool		differs = false;
+
+	image_compare(a, b, note_difference, &differs);
+	return !differs;
+}
+
+static void
+note_own_difference(void *arg, const char *part, const char *name,
+					const char *a, const char *b)
+{
+	if (!is_common(name) && strcmp(name, "schema") != 0 &&
+		!(strcmp(name, "name") == 0 && part[0] == '\0'))
+		*(bool *) arg = true;
+}
+
+static bool
+own_facets_differ(const Image *have, const Image *want)
+{
+	bool		differs = false;
+
+	image_compare(have, want, note_own_difference, &differs);
+	return differs;
+}
+
+/* ---- common facets ---- */
+
+/* Publications, collations, statistics have an owner, but no privileges. */
+static bool
+has_privileges(const Image *image)
+{
+	switch (image->class->catalog)
+	{
+		case RelationRelationId:
+		case ProcedureRelationId:
+		case NamespaceRelationId:
+		case TypeRelationId:
+			return true;
+		default:
+			return false;
+	}
+}
+
+static void
+set_owner(const Image *image, Steps *steps)
+{
+	/* a sequence that a column owns follows its table */
+	if (image->owner == NULL ||
+		(image->parent_identity && strcmp(image->type, "sequence") == 0))
+		return;
+	step_add(steps, RANK_COMMON, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
+			 "ALTER %s OWNER TO %s", image_reference(image),
+			 quote_identifier(image->owner));
+}
+
+static void
+set_acl(const Image *image, const char *part, const char *acl, Steps *steps)
+{
+	step_add(steps, RANK_COMMON, RUN_CATALOG, NULL, "catalog",
+			 "SELECT safemig.set_acl(%s, %s, %s, %s, %s)",
+			 quote_literal_cstr(image->type), image->names_sql,
+			 image->args_sql, quote_literal_cstr(part),
+			 acl ? quote_literal_cstr(acl) : "NULL");
+}
+
+static void
+set_comment(const Image *image, const char *part, const char *comment,
+			Steps *steps)
+{
+	const char *text = comment ? quote_literal_cstr(comment) : "NULL";
+
+	if (part[0])
+		step_add(steps, RANK_COMMON, RUN_CATALOG, "SHARE UPDATE EXCLUSIVE",
+				 "catalog", "COMMENT ON COLUMN %s.%s IS %s",
+				 image->identity, quote_identifier(part), text);
+	else
+		step_add(steps, RANK_COMMON, RUN_CATALOG, "SHARE UPDATE EXCLUSIVE",
+				 "catalog", "COMMENT ON %s IS %s",
+				 image_reference(image), text);
+}
+
+/*
+ * Owner first: changing it rewrites the privileges.  have is NULL for an
+ * object that has just been made by the extension's owner, under whose
+ * default privileges it may have got some.
+ */
+static void
+common_steps(const Image *have, const Image *want, Steps *steps)
+{
+	ListCell   *lc;
+
+	if (have == NULL || facet_differs(have, want, "", "owner"))
+		set_owner(want, steps);
+	if (have == NULL && want->owner != NULL && has_privileges(want) &&
+		image_get(want, "", "acl") == NULL &&
+		!(want->parent_identity && want->schema == NULL))
+		set_acl(want, "", NULL, steps);
+	foreach(lc, want->facets)
+	{
+		Facet	   *facet = lfirst(lc);
+
+		if (have && same(image_get(have, facet->part, facet->name),
+						 facet->value))
+			continue;
+		if (strcmp(facet->name, "acl") == 0)
+			set_acl(want, facet->part, facet->value, steps);
+		else if (strcmp(facet->name, "comment") == 0)
+			set_comment(want, facet->part, facet->value, steps);
+	}
+	if (have == NULL)
+		return;
+	foreach(lc, have->facets)
+	{
+		Facet	   *facet = lfirst(lc);
+
+		if (image_get(want, facet->part, facet->name))
+			continue;
+		/* what belongs to a part that goes away goes with it */
+		if (facet->part[0] && image_get(want, facet->part, "type") == NULL)
+			continue;
+		if (strcmp(facet->name, "acl") == 0)
+			set_acl(want, facet->part, NULL, steps);
+		else if (strcmp(facet->name, "comment") == 0)
+			set_comment(want, facet->part, NULL, steps);
+	}
+}
+
+/* ---- renaming ---- */
+
+static void
+rename_steps(const Image *have, const Image *want, Steps *steps)
+{
+	bool		renamed = !same(have->name, want->name);
+	bool		moved = !same(have->schema, want->schema);
+	bool		dropping = steps->dropping;
+
+	steps->dropping = true;		/* renames sort with what goes first */
+	steps->image = have;
+	if ((renamed || moved) &&
+		!(have->class->rename && have->class->rename(have, want, steps)))
+	{
+		if (moved)
+			step_add(steps, ORDER_RENAME, RUN_CATALOG, "ACCESS EXCLUSIVE",
+					 "catalog", "ALTER %s SET SCHEMA %s",
+					 image_reference(have), quote_identifier(want->schema));
+		if (renamed)
+		{
+			Image		moved_have = *have;
+
+			if (moved && have->schema)
+			{
+				/* arguments, if any, stay behind the name */
+				const char *rest = have->identity + strlen(image_qualified_name(have));
+
+				moved_have.schema = want->schema;
+				moved_have.identity = psprintf("%s%s", image_qualified_name(&moved_have), rest);
+			}
+			step_add(steps, ORDER_RENAME, RUN_CATALOG, "ACCESS EXCLUSIVE",
+					 "catalog", "ALTER %s RENAME TO %s",
+					 image_reference(&moved_have),
+					 quote_identifier(want->name));
+		}
+	}
+	steps->dropping = dropping;
+}
+
+/* ---- the whole ---- */
+
+static void
+drop_steps(const Image *have, Steps *steps)
+{
+	bool		dropping = steps->dropping;
+
+	steps->dropping = true;
+	steps->image = have;
+	have->class->drop(have, steps);
+	steps->dropping = dropping;
+}
+
+static void
+create_steps(const Image *want, Steps *steps)
+{
+	steps->image = want;
+	if (want->class->create == NULL)
+	{
+		steps_irreversible(steps, "%s %s cannot be made from its description",
+						   want->type, want->identity);
+		return;
+	}
+	want->class->create(want, steps);
+	common_steps(NULL, want, steps);
+}
+
+/* Owner, privileges and comments only. */
+void
+compare_common_to_steps(const Image *have, const Image *want, Steps *steps)
+{
+	steps->image = want;
+	common_steps(have, want, steps);
+}
+
+void
+compare_to_steps(const Image *have, const Image *want, Steps *steps)
+{
+	const Image *image = have ? have : want;
+
+	if (image->class == NULL)
+	{
+		steps_irreversible(steps, "object class \"%s\" of %s is not covered",
+						   image->type, image->identity);
+		return;
+	}
+	if (want == NULL)
+	{
+		drop_steps(have, steps);
+		return;
+	}
+	if (have == NULL)
+	{
+		create_steps(want, steps);
+		return;
+	}
+
+	rename_steps(have, want, steps);
+	steps->image = want;
+	if (own_facets_differ(have, want) &&
+		(have->class->alter == NULL ||
+		 !have->class->alter(have, want, steps)))
+	{
+		/* by its new name: renames come first */
+		if (steps->around_replacement)
+			steps->around_replacement(have, want, steps);
+		drop_steps(want, steps);
+		create_steps(want, steps);
+		return;
+	}
+	steps->image = want;
+	common_steps(have, want, steps);
+}

@@ -1,0 +1,208 @@
+/*-------------------------------------------------------------------------
+ *
+ * composite.c
+ *	  Images of composite types: the attributes in their order.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_type.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+
+#include "image/classes.h"
+
+static void
+composite_read(Image *image, HeapTuple row)
+{
+	Oid			relid = ((Form_pg_type) GETSTRUCT(row))->typrelid;
+	Relation	rel = relation_open(relid, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	int			position = 0;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		const char *name = NameStr(att->attname);
+
+		if (att->attisdropped)
+			continue;
+		image_addf(image, name, "position", "%d", ++position);
+		image_addf(image, name, "@attnum", "%d", att->attnum);
+		image_add(image, name, "type",
+				  format_type_with_typemod(att->atttypid, att->atttypmod));
+		if (att->attcollation != get_typcollation(att->atttypid))
+			image_add(image, name, "collation",
+					  generate_collation_name(att->attcollation));
+		image_add_part_comment(image, name, RelationRelationId, relid, att->attnum);
+	}
+	relation_close(rel, AccessShareLock);
+}
+
+static char *
+attribute_definition(const Image *image, const char *part)
+{
+	const char *collation = image_get(image, part, "collation");
+
+	return psprintf("%s %s%s%s", quote_identifier(part),
+					image_get(image, part, "type"),
+					collation ? " COLLATE " : "", collation ? collation : "");
+}
+
+static void
+composite_create(const Image *image, Steps *steps)
+{
+	StringInfoData attributes;
+	ListCell   *lc;
+
+	initStringInfo(&attributes);
+	foreach(lc, image_parts(image))
+		appendStringInfo(&attributes, "%s%s", attributes.len ? ", " : "",
+						 attribute_definition(image, lfirst(lc)));
+	step_add(steps, RANK_TYPE, RUN_CATALOG, NULL, "catalog",
+			 "CREATE TYPE %s AS (%s)", image->identity, attributes.data);
+}
+
+static bool
+same_definition(const Image *have, const char *now, const Image *want,
+				const char *part)
+{
+	const char *a = image_get(have, now, "collation");
+	const char *b = image_get(want, part, "collation");
+
+	return strcmp(image_get(have, now, "type"), image_get(want, part, "type")) == 0 &&
+		(a && b ? strcmp(a, b) == 0 : a == b);
+}
+
+static bool
+is_wanted(const Image *have, const Image *want, const char *part)
+{
+	ListCell   *lc;
+
+	foreach(lc, image_parts(want))
+	{
+		const char *now = part_now(have, want, lfirst(lc));
+
+		if (now && strcmp(now, part) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Is there anything that may hold values of the type? */
+static bool
+is_used(Oid type)
+{
+	Relation	rel = table_open(DependRelationId, AccessShareLock);
+	Oid			types[2] = {type, get_array_type(type)};
+	bool		used = false;
+
+	for (int i = 0; i < 2 && !used; i++)
+	{
+		ScanKeyData key[2];
+		SysScanDesc scan;
+		HeapTuple	tuple;
+
+		ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
+					F_OIDEQ, ObjectIdGetDatum(TypeRelationId));
+		ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
+					F_OIDEQ, ObjectIdGetDatum(types[i]));
+		scan = systable_beginscan(rel, DependReferenceIndexId, true, NULL, 2, key);
+		while (!used && HeapTupleIsValid(tuple = systable_getnext(scan)))
+			used = ((Form_pg_depend) GETSTRUCT(tuple))->deptype == DEPENDENCY_NORMAL;
+		systable_endscan(scan);
+	}
+	table_close(rel, AccessShareLock);
+	return used;
+}
+
+static void
+drop_attributes(const Image *have, const Image *want, Steps *steps)
+{
+	bool		dropping = steps->dropping;
+	ListCell   *lc;
+
+	steps->dropping = true;
+	foreach(lc, image_parts(have))
+	{
+		if (!is_wanted(have, want, lfirst(lc)))
+			step_add(steps, RANK_TYPE, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
+					 "ALTER TYPE %s DROP ATTRIBUTE %s CASCADE", want->identity,
+					 quote_identifier(lfirst(lc)));
+	}
+	steps->dropping = dropping;
+}
+
+/*
+ * ADD ATTRIBUTE adds a new one, last; what the values of the type held of the
+ * dropped one does not come back with it.
+ */
+static void
+add_attribute(const Image *have, const Image *want, const char *part,
+			  bool last, Steps *steps)
+{
+	if (!last)
+		steps_irreversible(steps, "attribute \"%s\" of type %s would come back as the last one",
+						   part, want->identity);
+	else if (is_used(have->address.objectId))
+		steps_irreversible(steps, "the values of attribute \"%s\" of type %s are not kept",
+						   part, want->identity);
+	step_add(steps, RANK_TYPE, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
+			 "ALTER TYPE %s ADD ATTRIBUTE %s CASCADE", want->identity,
+			 attribute_definition(want, part));
+}
+
+static void
+alter_attribute(const Image *want, const char *part, Steps *steps)
+{
+	const char *collation = image_get(want, part, "collation");
+
+	step_add(steps, RANK_TYPE, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
+			 "ALTER TYPE %s ALTER ATTRIBUTE %s TYPE %s%s%s CASCADE",
+			 want->identity, quote_identifier(part),
+			 image_get(want, part, "type"),
+			 collation ? " COLLATE " : "", collation ? collation : "");
+}
+
+static bool
+composite_alter(const Image *have, const Image *want, Steps *steps)
+{
+	List	   *parts = image_parts(want);
+	bool		some_missing = false;
+
+	rename_parts(have, want, steps, "ATTRIBUTE");
+	drop_attributes(have, want, steps);
+	for (int i = list_length(parts) - 1; i >= 0; i--)
+	{
+		const char *part = list_nth(parts, i);
+		const char *now = part_now(have, want, part);
+
+		if (now == NULL)
+		{
+			add_attribute(have, want, part, !some_missing && i == list_length(parts) - 1,
+						  steps);
+			some_missing = true;
+		}
+		else if (!same_definition(have, now, want, part))
+			alter_attribute(want, part, steps);
+	}
+	return true;
+}
+
+const TypeKind type_kind_composite = {
+	.kind = "composite",
+	.read = composite_read,
+	.create = composite_create,
+	.alter = composite_alter,
+};

@@ -1,0 +1,381 @@
+/*-------------------------------------------------------------------------
+ *
+ * constraint.c
+ *	  Images of table constraints.
+ *
+ * CHECKs and foreign keys come back NOT VALID, which evaluates nothing, and
+ * are validated as the table's owner; a CHECK on a table that nobody could
+ * write meanwhile, since it was in the vault, is simply marked valid again.
+ *
+ * What a constraint says cannot change under its OID but for its validity and
+ * deferrability: a definition that reads differently then only names
+ * something that was renamed.
+ *
+ * Constraints that come with another object carry the hint '@child': those
+ * inherited from a parent table, clones of a partitioned table's foreign key,
+ * the row of a constraint trigger, NOT NULL (a facet of its column).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
+#include "utils/syscache.h"
+
+#include "classes.h"
+#include "compat.h"
+#include "table.h"
+
+/* contype of NOT NULL constraints, which have rows since 18 */
+#define CONTYPE_NOT_NULL 'n'
+
+static const char *
+type_name(char contype)
+{
+	switch (contype)
+	{
+		case CONSTRAINT_CHECK:
+			return "CHECK";
+		case CONSTRAINT_FOREIGN:
+			return "FOREIGN KEY";
+		case CONSTRAINT_PRIMARY:
+			return "PRIMARY KEY";
+		case CONSTRAINT_UNIQUE:
+			return "UNIQUE";
+		case CONSTRAINT_EXCLUSION:
+			return "EXCLUDE";
+		case CONSTRAINT_TRIGGER:
+			return "TRIGGER";
+		case CONTYPE_NOT_NULL:
+			return "NOT NULL";
+		default:
+			elog(ERROR, "unexpected constraint type '%c'", contype);
+			return NULL;
+	}
+}
+
+/* ---- reading ---- */
+
+static bool
+cut_suffix(char *text, const char *suffix)
+{
+	size_t		len = strlen(text);
+	size_t		suffix_len = strlen(suffix);
+
+	if (len < suffix_len || strcmp(text + len - suffix_len, suffix) != 0)
+		return false;
+	text[len - suffix_len] = '\0';
+	return true;
+}
+
+/*
+ * PostgreSQL's own command for the constraint says all of it, indexes' options
+ * and tablespace included.  Its beginning names table and constraint, its end
+ * the attributes that are facets of their own; neither end of a definition
+ * can be mistaken for one, since definitions end in a parenthesis, a key word
+ * or a quoted name.
+ */
+static void
+read_definition(Image *image, Form_pg_constraint form)
+{
+	char	   *text = pg_get_constraintdef_command(form->oid);
+	char	   *prefix = psprintf("ALTER TABLE %s ADD CONSTRAINT %s ",
+								  qualified_relation_name(form->conrelid),
+								  quote_identifier(NameStr(form->conname)));
+
+	if (strncmp(text, prefix, strlen(prefix)) != 0)
+		elog(ERROR, "unexpected constraint definition: %s", text);
+	text += strlen(prefix);
+	cut_suffix(text, " NOT VALID");
+	if (cut_suffix(text, " NOT ENFORCED"))
+		image_add(image, "", "enforced", "false");
+	cut_suffix(text, " INITIALLY DEFERRED");
+	cut_suffix(text, " DEFERRABLE");
+	image_add(image, "", "definition", text);
+}
+
+static bool
+comes_with_another(Form_pg_constraint form)
+{
+	switch (form->contype)
+	{
+		case CONSTRAINT_CHECK:
+			return form->coninhcount > 0 && !form->conislocal;
+		case CONSTRAINT_FOREIGN:
+			return OidIsValid(form->conparentid);
+		case CONSTRAINT_TRIGGER:
+		case CONTYPE_NOT_NULL:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* Hints that making it and validating it need. */
+static void
+read_table(Image *image, Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Form_pg_class form;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	image_add(image, "", "@owner", GetUserNameFromId(form->relowner, false));
+	if (form->relkind == RELKIND_PARTITIONED_TABLE)
+		image_add(image, "", "@partitioned", "true");
+	if (form->relispartition)
+		image_add(image, "", "@partition", "true");
+	ReleaseSysCache(tuple);
+}
+
+static bool
+constraint_read(Image *image)
+{
+	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(image->address.objectId));
+	Form_pg_constraint form;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_constraint) GETSTRUCT(tuple);
+	image->name = pstrdup(NameStr(form->conname));
+	image_set_parent(image, RelationRelationId, form->conrelid);
+	image->rank = form->contype == CONSTRAINT_FOREIGN ? RANK_FOREIGN_KEY : RANK_CONSTRAINT;
+	image_add(image, "", "type", type_name(form->contype));
+	if (form->contype != CONSTRAINT_TRIGGER && form->contype != CONTYPE_NOT_NULL)
+		read_definition(image, form);
+	if (form->condeferrable)
+		image_add(image, "", "deferrable", "DEFERRABLE");
+	if (form->condeferred)
+		image_add(image, "", "deferred", "INITIALLY DEFERRED");
+	if (!form->convalidated)
+		image_add(image, "", "valid", "false");
+	if (!form->conislocal)
+		image_add(image, "", "islocal", "false");
+	if (form->coninhcount > 0)
+		image_addf(image, "", "inhcount", "%d", form->coninhcount);
+	if (comes_with_another(form))
+		image_add(image, "", "@child", "true");
+	/* a key of a partition that belongs to the partitioned table's key */
+	if (OidIsValid(form->conparentid))
+		image_addf(image, "", "@partition of", "%u", form->conparentid);
+	read_table(image, form->conrelid);
+	ReleaseSysCache(tuple);
+	return true;
+}
+
+/* ---- making ---- */
+
+static Step *
+as_table_owner(Step *step, const Image *image)
+{
+	step->role = pstrdup(image_get(image, "", "@owner"));
+	return step;
+}
+
+static void
+validate(const Image *image, Steps *steps)
+{
+	as_table_owner(step_add(steps, image->rank, RUN_OWNER,
+							SHARE_UPDATE_EXCLUSIVE, "scan",
+							"ALTER TABLE %s VALIDATE CONSTRAINT %s",
+							image_parent_name(image),
+							quote_identifier(image->name)),
+				   image);
+}
+
+static void
+set_valid(const Image *image, bool valid, Steps *steps)
+{
+	step_add(steps, image->rank, RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
+			 "SELECT safemig.set_constraint_valid(%s, %s, %s, %s)",
+			 quote_literal_cstr(image->type), image->names_sql,
+			 image->args_sql, valid ? "true" : "false");
+}
+
+static char *
+constraint_sql(const Image *image)
+{
+	const char *deferrable = image_get(image, "", "deferrable");
+	const char *deferred = image_get(image, "", "deferred");
+
+	return psprintf("ADD CONSTRAINT %s %s%s%s%s%s%s",
+					quote_identifier(image->name),
+					image_get(image, "", "definition"),
+					deferrable ? " " : "", deferrable ? deferrable : "",
+					deferred ? " " : "", deferred ? deferred : "",
+					image_get(image, "", "enforced") ? " NOT ENFORCED" : "");
+}
+
+/*
+ * A key of a partitioned table is made on it alone (its partitions' keys have
+ * images of their own and are attached, see index.c); on a plain table ONLY
+ * makes no difference.
+ */
+static void
+create_with_index(const Image *image, Steps *steps)
+{
+	step_add(steps, RANK_CONSTRAINT, RUN_INDEX, ACCESS_EXCLUSIVE, "index",
+			 "ALTER TABLE ONLY %s %s", image_parent_name(image),
+			 constraint_sql(image));
+}
+
+static void
+create_check(const Image *image, Steps *steps)
+{
+	bool		valid = image_get(image, "", "valid") == NULL;
+
+	step_add(steps, RANK_CONSTRAINT, RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
+			 "ALTER TABLE %s %s NOT VALID", image_parent_name(image),
+			 constraint_sql(image));
+	if (!valid)
+		return;
+	if (image->kept != 0)
+		set_valid(image, true, steps);
+	else
+		validate(image, steps);
+}
+
+/* A partitioned table's foreign key cannot be added NOT VALID before 18. */
+static void
+create_foreign_key(const Image *image, Steps *steps)
+{
+	if (image_get(image, "", "enforced"))
+		step_add(steps, RANK_FOREIGN_KEY, RUN_CATALOG, SHARE_ROW_EXCLUSIVE,
+				 "catalog", "ALTER TABLE %s %s", image_parent_name(image),
+				 constraint_sql(image));
+	else if (image_get(image, "", "@partitioned") &&
+			 image_get(image, "", "valid") == NULL)
+		as_table_owner(step_add(steps, RANK_FOREIGN_KEY, RUN_OWNER,
+								SHARE_ROW_EXCLUSIVE, "scan", "ALTER TABLE %s %s",
+								image_parent_name(image),
+								constraint_sql(image)),
+					   image);
+	else
+	{
+		step_add(steps, RANK_FOREIGN_KEY, RUN_CATALOG, SHARE_ROW_EXCLUSIVE,
+				 "catalog", "ALTER TABLE %s %s NOT VALID",
+				 image_parent_name(image), constraint_sql(image));
+		if (image_get(image, "", "valid") == NULL)
+			validate(image, steps);
+	}
+}
+
+static void
+set_local(const Image *image, Steps *steps)
+{
+	step_add(steps, RANK_TABLE_AFTER + 1, RUN_CATALOG, ACCESS_EXCLUSIVE,
+			 "catalog", "SELECT safemig.set_constraint_local(%s, %s, %s)",
+			 quote_literal_cstr(image_parent_name(image)),
+			 quote_literal_cstr(image->name),
+			 image_get(image, "", "islocal") ? "false" : "true");
+}
+
+/*
+ * An inherited CHECK comes with the parent's, unless the table itself comes
+ * back from the vault: then it must be there before the table inherits again.
+ */
+static void
+constraint_create(const Image *image, Steps *steps)
+{
+	const char *type = image_get(image, "", "type");
+
+	if (image_get(image, "", "@child"))
+	{
+		if (!value_is(type, "CHECK") || image->kept == 0)
+			return;
+		create_check(image, steps);
+		if (image_get(image, "", "@partition") == NULL)
+			set_local(image, steps);
+	}
+	else if (value_is(type, "CHECK"))
+		create_check(image, steps);
+	else if (value_is(type, "FOREIGN KEY"))
+		create_foreign_key(image, steps);
+	else
+		create_with_index(image, steps);
+}
+
+/* What belongs to a parent's constraint goes with that. */
+static void
+constraint_drop(const Image *image, Steps *steps)
+{
+	if (image_get(image, "", "@child") || image_get(image, "", "inhcount") ||
+		image_get(image, "", "@partition of"))
+		return;
+	step_add(steps, image->rank, RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
+			 "ALTER TABLE %s DROP CONSTRAINT %s", image_parent_name(image),
+			 quote_identifier(image->name));
+}
+
+/* ---- changing ---- */
+
+static bool
+constraint_alter(const Image *have, const Image *want, Steps *steps)
+{
+	bool		same = image_same_object(have, want);
+	bool		child = image_get(want, "", "@child") != NULL;
+	bool		foreign = value_is(image_get(want, "", "type"), "FOREIGN KEY");
+	bool		deferral = facet_differs(have, want, "", "deferrable") ||
+		facet_differs(have, want, "", "deferred");
+
+	if (!child && !same && (facet_differs(have, want, "", "type") ||
+							facet_differs(have, want, "", "definition")))
+		return false;
+	if (!child && (facet_differs(have, want, "", "enforced") ||
+				   (deferral && !foreign)))
+		return false;
+	if (deferral && !child)
+		step_add(steps, RANK_FOREIGN_KEY, RUN_CATALOG, ACCESS_EXCLUSIVE,
+				 "catalog", "ALTER TABLE %s ALTER CONSTRAINT %s %s %s",
+				 image_parent_name(want), quote_identifier(want->name),
+				 image_get(want, "", "deferrable") ? "DEFERRABLE" : "NOT DEFERRABLE",
+				 image_get(want, "", "deferred") ? "INITIALLY DEFERRED" : "INITIALLY IMMEDIATE");
+	if (facet_differs(have, want, "", "valid"))
+	{
+		if (image_get(want, "", "valid"))
+			set_valid(want, false, steps);
+		else
+			validate(want, steps);
+	}
+	/* a partition's constraints follow ATTACH and DETACH */
+	if (facet_differs(have, want, "", "islocal") &&
+		value_is(image_get(want, "", "type"), "CHECK") &&
+		image_get(have, "", "@partition") == NULL &&
+		image_get(want, "", "@partition") == NULL)
+		set_local(want, steps);
+	return true;
+}
+
+static bool
+constraint_rename(const Image *have, const Image *want, Steps *steps)
+{
+	bool		inherited = image_get(want, "", "inhcount") &&
+		value_is(image_get(want, "", "type"), "CHECK");
+
+	/* a constraint trigger's row is renamed with the trigger */
+	if (!inherited && !value_is(image_get(want, "", "type"), "TRIGGER"))
+		step_add(steps, ORDER_INNER_RENAME, RUN_CATALOG, ACCESS_EXCLUSIVE,
+				 "catalog", "ALTER TABLE %s RENAME CONSTRAINT %s TO %s",
+				 image_parent_name(want), quote_identifier(have->name),
+				 quote_identifier(want->name));
+	return true;
+}
+
+const ImageClass image_class_constraint = {
+	.catalog = ConstraintRelationId,
+	.type = "table constraint",
+	.keyword = "CONSTRAINT",
+	.rank = RANK_CONSTRAINT,
+	.read = constraint_read,
+	.create = constraint_create,
+	.drop = constraint_drop,
+	.alter = constraint_alter,
+	.rename = constraint_rename,
+};

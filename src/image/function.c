@@ -1,0 +1,431 @@
+/*-------------------------------------------------------------------------
+ *
+ * function.c
+ *	  Images of functions and procedures.
+ *
+ * Each clause of CREATE FUNCTION is a facet, always written out, so that
+ * CREATE OR REPLACE sets every one of them.  A body in SQL-standard form is
+ * shown with $1 for its arguments: with their names it would contain the
+ * function's own, which qualifies them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_language.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "commands/defrem.h"
+#include "commands/proclang.h"
+#include "funcapi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+#include "utils/ruleutils.h"
+#include "utils/syscache.h"
+#include "utils/varlena.h"
+
+#include "image/classes.h"
+
+/* ---- rank: a function may need a view, and a view a function ---- */
+
+static bool depends_on_view(Oid classid, Oid objid, List **seen);
+
+static bool
+is_view(Oid relid)
+{
+	char		relkind = get_rel_relkind(relid);
+
+	return relkind == RELKIND_VIEW || relkind == RELKIND_MATVIEW;
+}
+
+static bool
+reference_leads_to_view(Form_pg_depend depend, List **seen)
+{
+	if (depend->refobjid < FirstNormalObjectId)
+		return false;
+	switch (depend->refclassid)
+	{
+		case RelationRelationId:
+			return is_view(depend->refobjid);
+		case TypeRelationId:
+			{
+				Oid			element = get_element_type(depend->refobjid);
+				Oid			relid = get_typ_typrelid(OidIsValid(element) ?
+													 element : depend->refobjid);
+
+				return OidIsValid(relid) && is_view(relid);
+			}
+		case ProcedureRelationId:
+			return depends_on_view(ProcedureRelationId, depend->refobjid, seen);
+		default:
+			return false;
+	}
+}
+
+static bool
+depends_on_view(Oid classid, Oid objid, List **seen)
+{
+	Relation	rel;
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	if (list_member_oid(*seen, objid))
+		return false;
+	*seen = lappend_oid(*seen, objid);
+	rel = table_open(DependRelationId, AccessShareLock);
+	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(classid));
+	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(objid));
+	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, key);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		found = reference_leads_to_view((Form_pg_depend) GETSTRUCT(tuple), seen);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+/* ---- reading ---- */
+
+/* Elements that flatten_set_variable_args quoted are quoted anew, as literals. */
+static char *
+setting_value(const char *name, const char *value)
+{
+	StringInfoData buf;
+	List	   *elements;
+	ListCell   *lc;
+
+	if (!(GetConfigOptionFlags(name, true) & GUC_LIST_QUOTE))
+		return quote_literal_cstr(value);
+	if (!SplitGUCList(pstrdup(value), ',', &elements))
+		elog(ERROR, "invalid list syntax in setting \"%s\"", name);
+	if (elements == NIL)
+		return pstrdup("''");
+	initStringInfo(&buf);
+	foreach(lc, elements)
+		appendStringInfo(&buf, "%s%s", buf.len ? ", " : "",
+						 quote_literal_cstr(lfirst(lc)));
+	return buf.data;
+}
+
+static void
+read_settings(Image *image, HeapTuple row)
+{
+	Datum	   *elems;
+	int			nelems;
+	StringInfoData buf;
+	bool		isnull;
+	Datum		config = SysCacheGetAttr(PROCOID, row,
+										 Anum_pg_proc_proconfig, &isnull);
+
+	if (isnull)
+		return;
+	initStringInfo(&buf);
+	deconstruct_array(DatumGetArrayTypeP(config), TEXTOID, -1, false,
+					  TYPALIGN_INT, &elems, NULL, &nelems);
+	for (int i = 0; i < nelems; i++)
+	{
+		char	   *item = TextDatumGetCString(elems[i]);
+		char	   *value = strchr(item, '=');
+
+		if (value == NULL)
+			elog(ERROR, "malformed setting of function: \"%s\"", item);
+		*value++ = '\0';
+		appendStringInfo(&buf, "%sSET %s TO %s", buf.len ? " " : "",
+						 quote_identifier(item), setting_value(item, value));
+	}
+	image_add(image, "", "settings", buf.data);
+}
+
+static void
+read_transforms(Image *image, HeapTuple row)
+{
+	StringInfoData buf;
+	Oid		   *types;
+	int			ntypes = get_func_trftypes(row, &types);
+
+	if (ntypes == 0)
+		return;
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "TRANSFORM ");
+	for (int i = 0; i < ntypes; i++)
+		appendStringInfo(&buf, "%sFOR TYPE %s", i > 0 ? ", " : "",
+						 format_type_be_qualified(types[i]));
+	image_add(image, "", "transform", buf.data);
+}
+
+/* BEGIN ATOMIC ... END, or RETURN expression */
+static char *
+sql_body(Node *node)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	if (!IsA(node, List))
+		return pg_get_querydef(castNode(Query, node), false);
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "BEGIN ATOMIC\n");
+	foreach(lc, linitial_node(List, castNode(List, node)))
+		appendStringInfo(&buf, "%s;\n",
+						 pg_get_querydef(lfirst_node(Query, lc), false));
+	appendStringInfoString(&buf, "END");
+	return buf.data;
+}
+
+static char *
+source_body(HeapTuple row)
+{
+	StringInfoData buf;
+	bool		isnull;
+	Datum		value;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "AS ");
+	value = SysCacheGetAttr(PROCOID, row, Anum_pg_proc_probin, &isnull);
+	if (!isnull)
+		appendStringInfo(&buf, "%s, ",
+						 quote_literal_cstr(TextDatumGetCString(value)));
+	value = SysCacheGetAttr(PROCOID, row, Anum_pg_proc_prosrc, &isnull);
+	if (isnull)
+		elog(ERROR, "function has no source");
+	appendStringInfoString(&buf,
+						   quote_literal_cstr(TextDatumGetCString(value)));
+	return buf.data;
+}
+
+static void
+read_body(Image *image, HeapTuple row)
+{
+	bool		isnull;
+	Datum		body = SysCacheGetAttr(PROCOID, row, Anum_pg_proc_prosqlbody,
+									   &isnull);
+
+	image_add(image, "", "body",
+			  isnull ? source_body(row) :
+			  sql_body(stringToNode(TextDatumGetCString(body))));
+}
+
+static void
+read_attributes(Image *image, Form_pg_proc form)
+{
+	/* neither is a clause of CREATE PROCEDURE */
+	if (form->prokind != PROKIND_PROCEDURE)
+	{
+		if (form->prokind == PROKIND_WINDOW)
+			image_add(image, "", "window", "WINDOW");
+		image_addf(image, "", "volatility", "%s",
+				   form->provolatile == PROVOLATILE_IMMUTABLE ? "IMMUTABLE" :
+				   form->provolatile == PROVOLATILE_STABLE ? "STABLE" :
+				   "VOLATILE");
+		image_addf(image, "", "parallel", "%s",
+				   form->proparallel == PROPARALLEL_SAFE ? "PARALLEL SAFE" :
+				   form->proparallel == PROPARALLEL_RESTRICTED ?
+				   "PARALLEL RESTRICTED" : "PARALLEL UNSAFE");
+		image_addf(image, "", "null input", "%s",
+				   form->proisstrict ? "STRICT" : "CALLED ON NULL INPUT");
+		image_addf(image, "", "leakproof", "%s",
+				   form->proleakproof ? "LEAKPROOF" : "NOT LEAKPROOF");
+		image_addf(image, "", "cost", "COST %g", form->procost);
+		if (form->prorows > 0)
+			image_addf(image, "", "rows", "ROWS %g", form->prorows);
+		if (OidIsValid(form->prosupport))
+			image_addf(image, "", "support", "SUPPORT %s",
+					   quote_qualified_identifier(get_namespace_name(get_func_namespace(form->prosupport)),
+												  get_func_name(form->prosupport)));
+	}
+	image_addf(image, "", "security", "%s",
+			   form->prosecdef ? "SECURITY DEFINER" : "SECURITY INVOKER");
+}
+
+/* C, internal and untrusted languages, and what bypasses security barriers */
+static bool
+needs_superuser(Form_pg_proc form)
+{
+	HeapTuple	row = SearchSysCache1(LANGOID, ObjectIdGetDatum(form->prolang));
+	bool		trusted;
+
+	if (!HeapTupleIsValid(row))
+		elog(ERROR, "cache lookup failed for language %u", form->prolang);
+	trusted = ((Form_pg_language) GETSTRUCT(row))->lanpltrusted;
+	ReleaseSysCache(row);
+	return !trusted || form->proleakproof || OidIsValid(form->prosupport);
+}
+
+/* What CREATE OR REPLACE cannot change: the modes, types and names of output. */
+static void
+read_output(Image *image, HeapTuple row)
+{
+	Oid		   *types;
+	char	  **names;
+	char	   *modes;
+	int			nargs = get_func_arg_info(row, &types, &names, &modes);
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < nargs; i++)
+	{
+		char		mode = modes ? modes[i] : FUNC_PARAM_IN;
+
+		appendStringInfo(&buf, "%c", mode);
+		if (mode != FUNC_PARAM_IN && mode != FUNC_PARAM_VARIADIC)
+			appendStringInfo(&buf, "(%s %s)",
+							 quote_identifier(names && names[i] ? names[i] : ""),
+							 format_type_be_qualified(types[i]));
+	}
+	image_add(image, "", "@output", buf.data);
+
+	resetStringInfo(&buf);
+	for (int i = 0; i < nargs; i++)
+	{
+		char		mode = modes ? modes[i] : FUNC_PARAM_IN;
+
+		if (mode == FUNC_PARAM_IN || mode == FUNC_PARAM_VARIADIC)
+			appendStringInfo(&buf, "%s,",
+							 quote_identifier(names && names[i] ? names[i] : ""));
+	}
+	image_add(image, "", "@input names", buf.data);
+}
+
+static bool
+function_read(Image *image)
+{
+	HeapTuple	row = SearchSysCache1(PROCOID,
+									  ObjectIdGetDatum(image->address.objectId));
+	Form_pg_proc form;
+	List	   *seen = NIL;
+	char	   *result;
+	Datum		acl;
+	bool		isnull;
+
+	if (!HeapTupleIsValid(row))
+		return false;
+	form = (Form_pg_proc) GETSTRUCT(row);
+	image->schema = get_namespace_name(form->pronamespace);
+	image->name = pstrdup(NameStr(form->proname));
+	image->rank = depends_on_view(ProcedureRelationId, form->oid, &seen) ?
+		RANK_VIEW : RANK_FUNCTION;
+	image_add_owner(image, form->proowner);
+
+	image_addf(image, "", "arguments", "(%s)",
+			   describe_object(F_PG_GET_FUNCTION_ARGUMENTS, form->oid));
+	result = describe_object(F_PG_GET_FUNCTION_RESULT, form->oid);
+	if (result)
+		image_addf(image, "", "result", "RETURNS %s", result);
+	image_addf(image, "", "language", "LANGUAGE %s",
+			   quote_identifier(get_language_name(form->prolang, false)));
+	read_transforms(image, row);
+	read_attributes(image, form);
+	read_settings(image, row);
+	read_body(image, row);
+	read_output(image, row);
+	image_addf(image, "", "@defaults", "%d", form->pronargdefaults);
+	if (needs_superuser(form))
+		image_add(image, "", "@superuser", "true");
+	acl = SysCacheGetAttr(PROCOID, row, Anum_pg_proc_proacl, &isnull);
+	image_add_acl(image, "", acl, isnull, OBJECT_FUNCTION, form->proowner);
+	ReleaseSysCache(row);
+	image_add_extension_dependencies(image);
+	return true;
+}
+
+/* ---- steps ---- */
+
+static void
+function_define(const Image *image, Steps *steps, const char *create)
+{
+	static const char *const clauses[] = {"result", "language", "transform",
+		"window", "volatility", "parallel", "null input", "leakproof", "cost",
+	"rows", "support", "security", "settings", "body"};
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (size_t i = 0; i < lengthof(clauses); i++)
+	{
+		const char *clause = image_get(image, "", clauses[i]);
+
+		if (clause)
+			appendStringInfo(&buf, " %s", clause);
+	}
+	step_add(steps, image->rank,
+			 image_get(image, "", "@superuser") ? RUN_SUPERUSER : RUN_CATALOG,
+			 NULL, "catalog", "%s %s %s%s%s", create, image->class->keyword,
+			 image_qualified_name(image), image_get(image, "", "arguments"),
+			 buf.data);
+}
+
+static void
+function_create(const Image *image, Steps *steps)
+{
+	function_define(image, steps, "CREATE");
+	extension_dependency_steps(NULL, image, steps, image->rank);
+}
+
+static void
+function_drop(const Image *image, Steps *steps)
+{
+	step_add(steps, image->rank, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
+			 "DROP %s", image_reference(image));
+}
+
+/*
+ * CREATE OR REPLACE can give an argument a name or a default, but not take
+ * one away, since a later call may count on it.  The reverse of a command that
+ * gave one has to: safemig.forget_function_arguments does.
+ */
+static bool
+function_alter(const Image *have, const Image *want, Steps *steps)
+{
+	static const char *const in_place[] = {"depends on extension", NULL};
+
+	if (facet_differs(have, want, "", "result") ||
+		facet_differs(have, want, "", "window") ||
+		facet_differs(have, want, "", "@output"))
+		return false;
+	if (image_differs_beyond(have, want, in_place))
+	{
+		if (facet_differs(have, want, "", "arguments"))
+			step_add(steps, want->rank, RUN_CATALOG, NULL, "catalog",
+					 "SELECT safemig.forget_function_arguments(%s, %s, %s)",
+					 quote_literal_cstr(want->type), want->names_sql,
+					 want->args_sql);
+		function_define(want, steps, "CREATE OR REPLACE");
+	}
+	extension_dependency_steps(have, want, steps, want->rank);
+	return true;
+}
+
+const ImageClass image_class_function = {
+	.catalog = ProcedureRelationId,
+	.type = "function",
+	.keyword = "FUNCTION",
+	.rank = RANK_FUNCTION,
+	.read = function_read,
+	.create = function_create,
+	.drop = function_drop,
+	.alter = function_alter,
+};
+
+const ImageClass image_class_procedure = {
+	.catalog = ProcedureRelationId,
+	.type = "procedure",
+	.keyword = "PROCEDURE",
+	.rank = RANK_FUNCTION,
+	.read = function_read,
+	.create = function_create,
+	.drop = function_drop,
+	.alter = function_alter,
+};

@@ -1,0 +1,347 @@
+/*-------------------------------------------------------------------------
+ *
+ * image.c
+ *	  Taking an image of one object, and keeping it.
+ *
+ * image_take fills what every class has in common (address, identity,
+ * comment); the class's read fills the rest.  The caller has pinned the
+ * settings (frame_pin) and holds a lock that keeps the object from changing.
+ *
+ * In the history an image is a text array of triples: part, name, value.
+ * What the struct holds beside the facets is stored as hints, whose names
+ * start with '@'.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/dependency.h"
+#include "catalog/pg_type.h"
+#include "commands/comment.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "compat.h"
+#include "safemig.h"
+
+void
+image_add(Image *image, const char *part, const char *name, const char *value)
+{
+	Facet	   *facet = palloc(sizeof(Facet));
+
+	facet->part = pstrdup(part);
+	facet->name = pstrdup(name);
+	facet->value = pstrdup(value);
+	image->facets = lappend(image->facets, facet);
+}
+
+void
+image_addf(Image *image, const char *part, const char *name,
+		   const char *fmt,...)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (;;)
+	{
+		va_list		args;
+		int			needed;
+
+		va_start(args, fmt);
+		needed = appendStringInfoVA(&buf, fmt, args);
+		va_end(args);
+		if (needed == 0)
+			break;
+		enlargeStringInfo(&buf, needed);
+	}
+	image_add(image, part, name, buf.data);
+	pfree(buf.data);
+}
+
+const char *
+image_get(const Image *image, const char *part, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, image->facets)
+	{
+		Facet	   *facet = lfirst(lc);
+
+		if (strcmp(facet->part, part) == 0 && strcmp(facet->name, name) == 0)
+			return facet->value;
+	}
+	return NULL;
+}
+
+char *
+image_qualified_name(const Image *image)
+{
+	if (image->schema)
+		return quote_qualified_identifier(image->schema, image->name);
+	return pstrdup(quote_identifier(image->name));
+}
+
+char *
+image_parent_name(const Image *image)
+{
+	return pstrdup(image->parent_identity);
+}
+
+/*
+ * Objects that live in a table (constraints, triggers, rules, policies) have
+ * identities that read "c on public.t"; everything else's identity is what
+ * SQL calls it.  A sequence, too, has a parent when a column owns it, but
+ * stands in a schema of its own.
+ */
+char *
+image_reference(const Image *image)
+{
+	if (image->parent_identity && image->schema == NULL)
+		return psprintf("%s %s ON %s%s", image->class->keyword,
+						quote_identifier(image->name),
+						strcmp(image->type, "domain constraint") == 0 ? "DOMAIN " : "",
+						image->parent_identity);
+	return psprintf("%s %s", image->class->keyword, image->identity);
+}
+
+char *
+image_address_key(const Image *image)
+{
+	return psprintf("%s %s", image->type, image->identity);
+}
+
+void
+image_add_owner(Image *image, Oid owner)
+{
+	image->owner = GetUserNameFromId(owner, true);
+	if (image->owner)
+		image_add(image, "", "owner", image->owner);
+}
+
+/*
+ * An ACL equal to the default is the same as none: pg_dump does not tell them
+ * apart.  Otherwise the items are kept in their order, which pg_dump shows.
+ */
+void
+image_add_acl(Image *image, const char *part, Datum acl, bool isnull,
+			  ObjectType objtype, Oid owner)
+{
+	Acl		   *items;
+	Oid			outfunc;
+	bool		varlena;
+
+	if (isnull)
+		return;
+	items = DatumGetAclPCopy(acl);
+	if (objtype != OBJECT_COLUMN && aclequal(items, acldefault(objtype, owner)))
+		return;
+	if (objtype == OBJECT_COLUMN && ACL_NUM(items) == 0)
+		return;
+	getTypeOutputInfo(ACLITEMARRAYOID, &outfunc, &varlena);
+	image_add(image, part, "acl",
+			  OidOutputFunctionCall(outfunc, PointerGetDatum(items)));
+}
+
+/* Options as they stand in WITH (...), in the catalog's order. */
+void
+image_add_options(Image *image, const char *part, const char *name,
+				  Datum options, bool isnull)
+{
+	Datum	   *elems;
+	int			nelems;
+	StringInfoData buf;
+
+	if (isnull)
+		return;
+	deconstruct_array(DatumGetArrayTypeP(options), TEXTOID, -1, false,
+					  TYPALIGN_INT, &elems, NULL, &nelems);
+	initStringInfo(&buf);
+	for (int i = 0; i < nelems; i++)
+	{
+		char	   *option = TextDatumGetCString(elems[i]);
+		char	   *separator = strchr(option, '=');
+
+		if (separator)
+			*separator = '\0';
+		/* an attribute's version is the table's own business (FACTS: attver) */
+		if (strcmp(option, "pg_attver") == 0)
+			continue;
+		appendStringInfo(&buf, "%s%s", buf.len ? ", " : "",
+						 quote_identifier(option));
+		if (separator)
+			appendStringInfo(&buf, "=%s", quote_literal_cstr(separator + 1));
+	}
+	if (buf.len > 0)
+		image_add(image, part, name, buf.data);
+}
+
+static char *
+names_to_sql(List *names)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "ARRAY[");
+	foreach(lc, names)
+		appendStringInfo(&buf, "%s%s", lc == list_head(names) ? "" : ", ",
+						 quote_literal_cstr(lfirst(lc)));
+	appendStringInfoString(&buf, "]::text[]");
+	return buf.data;
+}
+
+/*
+ * The image of an object, or NULL if there is none at that address.  A class
+ * that the registry does not know gives an image without facets, whose class
+ * is NULL: whoever compares it says so.
+ */
+Image *
+image_take(const ObjectAddress *address)
+{
+	Image	   *image = palloc0(sizeof(Image));
+	List	   *names = NIL;
+	List	   *args = NIL;
+	char	   *comment;
+	Oid			extension;
+
+	ObjectAddressSet(image->address, address->classId, address->objectId);
+	image->identity = getObjectIdentityParts(&image->address, &names, &args,
+											 true);
+	if (image->identity == NULL)
+		return NULL;
+	image->type = getObjectTypeDescription(&image->address, true);
+	if (image->type == NULL)
+		return NULL;
+	image->names_sql = names_to_sql(names);
+	image->args_sql = names_to_sql(args);
+	image->class = registry_find(image->type);
+	if (image->class == NULL)
+		return image;
+	image->rank = image->class->rank;
+	if (!image->class->read(image))
+		return NULL;
+	extension = getExtensionOfObject(address->classId, address->objectId);
+	if (OidIsValid(extension))
+		image_addf(image, "", "@extension", "%u", extension);
+	comment = GetComment(address->objectId, address->classId, 0);
+	if (comment)
+		image_add(image, "", "comment", comment);
+	return image;
+}
+
+/* ---- storing ---- */
+
+static void
+push_triple(ArrayBuildState **state, const char *part, const char *name,
+			const char *value)
+{
+	*state = accumArrayResult(*state, CStringGetTextDatum(part), false, TEXTOID, CurrentMemoryContext);
+	*state = accumArrayResult(*state, CStringGetTextDatum(name), false, TEXTOID, CurrentMemoryContext);
+	*state = accumArrayResult(*state, CStringGetTextDatum(value), false, TEXTOID, CurrentMemoryContext);
+}
+
+ArrayType *
+image_facets_to_array(const Image *image)
+{
+	ArrayBuildState *state = NULL;
+	ListCell   *lc;
+	const struct
+	{
+		const char *name;
+		const char *value;
+	}			fields[] = {
+		{"@type", image->type},
+		{"@identity", image->identity},
+		{"@schema", image->schema},
+		{"@name", image->name},
+		{"@parent type", image->parent_type},
+		{"@parent", image->parent_identity},
+		{"@names", image->names_sql},
+		{"@args", image->args_sql},
+	};
+
+	for (size_t i = 0; i < lengthof(fields); i++)
+	{
+		if (fields[i].value)
+			push_triple(&state, "", fields[i].name, fields[i].value);
+	}
+	push_triple(&state, "", "@address",
+				psprintf("%u %u", image->address.classId, image->address.objectId));
+	push_triple(&state, "", "@rank", psprintf("%d", image->rank));
+	if (image->seq)
+		push_triple(&state, "", "@seq", psprintf("%d", image->seq));
+	if (image->kept)
+		push_triple(&state, "", "@kept", psprintf(INT64_FORMAT, image->kept));
+	foreach(lc, image->facets)
+	{
+		Facet	   *facet = lfirst(lc);
+
+		push_triple(&state, facet->part, facet->name, facet->value);
+	}
+	return DatumGetArrayTypeP(makeArrayResult(state, CurrentMemoryContext));
+}
+
+/* Puts a stored triple where it came from; false if it is a plain facet. */
+static bool
+restore_field(Image *image, const char *name, char *value)
+{
+	if (strcmp(name, "@type") == 0)
+		image->type = value;
+	else if (strcmp(name, "@identity") == 0)
+		image->identity = value;
+	else if (strcmp(name, "@schema") == 0)
+		image->schema = value;
+	else if (strcmp(name, "@name") == 0)
+		image->name = value;
+	else if (strcmp(name, "@parent type") == 0)
+		image->parent_type = value;
+	else if (strcmp(name, "@parent") == 0)
+		image->parent_identity = value;
+	else if (strcmp(name, "@names") == 0)
+		image->names_sql = value;
+	else if (strcmp(name, "@args") == 0)
+		image->args_sql = value;
+	else if (strcmp(name, "@address") == 0)
+	{
+		if (sscanf(value, "%u %u", &image->address.classId,
+				   &image->address.objectId) != 2)
+			elog(ERROR, "malformed address in stored image: %s", value);
+	}
+	else if (strcmp(name, "@rank") == 0)
+		image->rank = atoi(value);
+	else if (strcmp(name, "@seq") == 0)
+		image->seq = atoi(value);
+	else if (strcmp(name, "@kept") == 0)
+		image->kept = strtoll(value, NULL, 10);
+	else
+		return false;
+	return true;
+}
+
+Image *
+image_from_array(ArrayType *array)
+{
+	Image	   *image = palloc0(sizeof(Image));
+	Datum	   *elems;
+	int			nelems;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT,
+					  &elems, NULL, &nelems);
+	for (int i = 0; i + 2 < nelems; i += 3)
+	{
+		char	   *part = TextDatumGetCString(elems[i]);
+		char	   *name = TextDatumGetCString(elems[i + 1]);
+		char	   *value = TextDatumGetCString(elems[i + 2]);
+
+		if (part[0] != '\0' || !restore_field(image, name, value))
+			image_add(image, part, name, value);
+	}
+	if (image->type == NULL || image->identity == NULL)
+		elog(ERROR, "stored image has no address");
+	image->class = registry_find(image->type);
+	image->owner = (char *) image_get(image, "", "owner");
+	return image;
+}

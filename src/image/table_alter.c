@@ -1,0 +1,258 @@
+/*-------------------------------------------------------------------------
+ *
+ * table_alter.c
+ *	  From the table there is to the table there shall be: what belongs to
+ *	  the table as a whole.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "commands/tablespace.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+
+#include "compat.h"
+#include "table.h"
+
+static const char *
+have_get(const TableChange *change, const char *name)
+{
+	return image_get(change->have, "", name);
+}
+
+static const char *
+want_get(const TableChange *change, const char *name)
+{
+	return image_get(change->want, "", name);
+}
+
+static bool
+differs(const TableChange *change, const char *name)
+{
+	return facet_differs(change->have, change->want, "", name);
+}
+
+/*
+ * Two references to another object: by OID where both images are of one
+ * incarnation, since the other may have been renamed, else by name.
+ */
+static bool
+reference_differs(const TableChange *change, const char *name)
+{
+	const char *hint = psprintf("@%s", name);
+
+	if (!differs(change, name))
+		return false;
+	return !change->same_relation || have_get(change, hint) == NULL ||
+		differs(change, hint);
+}
+
+/* What no ALTER TABLE changes. */
+static bool
+needs_remaking(const TableChange *change)
+{
+	if (change->same_relation)
+		return differs(change, "server");
+	return differs(change, "server") || differs(change, "partition key");
+}
+
+/* ---- where and how it is stored ---- */
+
+static void
+alter_persistence(TableChange *change)
+{
+	const char *persistence = want_get(change, "persistence");
+
+	if (!differs(change, "persistence"))
+		return;
+	step_add(change->steps, RANK_TABLE, RUN_INDEX, ACCESS_EXCLUSIVE, "rewrite",
+			 "ALTER TABLE %s SET %s", change->name,
+			 persistence ? persistence : "LOGGED");
+}
+
+static void
+alter_placement(TableChange *change)
+{
+	const char *method = want_get(change, "access method");
+	const char *tablespace = want_get(change, "tablespace");
+	bool		has_rows = !value_is(want_get(change, "@relkind"), "p");
+
+	if (method && differs(change, "access method"))
+		step_add(change->steps, RANK_TABLE, RUN_INDEX, ACCESS_EXCLUSIVE,
+				 "rewrite", "ALTER TABLE %s SET ACCESS METHOD %s",
+				 change->name, method);
+	if (!differs(change, "tablespace"))
+		return;
+	/* no tablespace of its own means the database's */
+	if (tablespace == NULL)
+		tablespace = quote_identifier(get_tablespace_name(MyDatabaseTableSpace));
+	step_add(change->steps, RANK_TABLE, RUN_CATALOG, ACCESS_EXCLUSIVE,
+			 has_rows ? "rewrite" : "catalog",
+			 "ALTER TABLE %s SET TABLESPACE %s", change->name, tablespace);
+}
+
+static void
+alter_options(TableChange *change)
+{
+	List	   *have = image_own_facets(change->have);
+	List	   *want = image_own_facets(change->want);
+	char	   *text;
+
+	if ((text = options_to_reset(have, want, "option")) != NULL)
+		step_add(change->steps, RANK_TABLE, RUN_CATALOG,
+				 SHARE_UPDATE_EXCLUSIVE, "catalog",
+				 "ALTER TABLE %s RESET (%s)", change->name, text);
+	if ((text = options_to_set(have, want, "option")) != NULL)
+		step_add(change->steps, RANK_TABLE, RUN_CATALOG,
+				 SHARE_UPDATE_EXCLUSIVE, "catalog",
+				 "ALTER TABLE %s SET (%s)", change->name, text);
+	if ((text = options_generic_change(have, want, "fdw option")) != NULL)
+		step_add(change->steps, RANK_TABLE, RUN_CATALOG, ACCESS_EXCLUSIVE,
+				 "catalog", "ALTER FOREIGN TABLE %s OPTIONS (%s)",
+				 change->name, text);
+}
+
+/* ---- what it belongs to ---- */
+
+static void
+alter_of_type(TableChange *change)
+{
+	const char *type = want_get(change, "of type");
+
+	if (!reference_differs(change, "of type"))
+		return;
+	if (type)
+		step_add(change->steps, RANK_TABLE_AFTER, RUN_CATALOG,
+				 ACCESS_EXCLUSIVE, "catalog", "ALTER TABLE %s OF %s",
+				 change->name, type);
+	else
+		step_add(change->steps, RANK_TABLE, RUN_CATALOG, ACCESS_EXCLUSIVE,
+				 "catalog", "ALTER TABLE %s NOT OF", change->name);
+}
+
+/*
+ * The first parent on which have and want differ.  INHERIT adds at the end,
+ * so what stands behind it has to go and come again.
+ */
+static int
+first_other_parent(const TableChange *change)
+{
+	int			n = 1;
+
+	while (have_get(change, psprintf("inherits %d", n)) &&
+		   want_get(change, psprintf("inherits %d", n)) &&
+		   !reference_differs(change, psprintf("inherits %d", n)))
+		n++;
+	return n;
+}
+
+/* INHERIT wants the parents' CHECKs on the child, hence its late rank. */
+static void
+alter_inherits(TableChange *change)
+{
+	bool		saved = change->steps->dropping;
+	int			first = first_other_parent(change);
+	int			last = first;
+	const char *parent;
+
+	while (have_get(change, psprintf("inherits %d", last)))
+		last++;
+	change->steps->dropping = true;
+	while (--last >= first)
+		step_add(change->steps, RANK_TABLE_AFTER, RUN_CATALOG,
+				 ACCESS_EXCLUSIVE, "catalog", "ALTER TABLE %s NO INHERIT %s",
+				 change->name,
+				 have_get(change, psprintf("inherits %d", last)));
+	change->steps->dropping = saved;
+
+	for (int i = first; (parent = want_get(change, psprintf("inherits %d", i))) != NULL; i++)
+		step_add(change->steps, RANK_TABLE_AFTER, RUN_CATALOG,
+				 ACCESS_EXCLUSIVE, "catalog", "ALTER TABLE %s INHERIT %s",
+				 change->name, parent);
+}
+
+/*
+ * A half done DETACH ... CONCURRENTLY can be finished, but not be made again:
+ * a table that was in that state is left detached.
+ */
+static void
+alter_partition(TableChange *change)
+{
+	const char *old = have_get(change, "partition of");
+	const char *new = want_get(change, "partition of");
+	bool		pending = have_get(change, "detach pending") != NULL;
+	bool		saved = change->steps->dropping;
+
+	if (!reference_differs(change, "partition of") &&
+		!differs(change, "bound") && !differs(change, "detach pending"))
+		return;
+	change->steps->dropping = true;
+	if (old)
+		step_add(change->steps, RANK_TABLE_AFTER, RUN_CATALOG,
+				 ACCESS_EXCLUSIVE, "catalog",
+				 "ALTER TABLE %s DETACH PARTITION %s%s", old, change->name,
+				 pending ? " FINALIZE" : "");
+	change->steps->dropping = saved;
+	if (new && want_get(change, "detach pending"))
+		steps_irreversible(change->steps,
+						   "table %s was being detached from %s",
+						   change->name, new);
+	else if (new)
+		step_add(change->steps, RANK_TABLE_AFTER, RUN_OWNER, ACCESS_EXCLUSIVE,
+				 "scan", "ALTER TABLE %s ATTACH PARTITION %s %s", new,
+				 change->name, want_get(change, "bound"));
+}
+
+/* ---- who sees what of it ---- */
+
+static void
+alter_protection(TableChange *change)
+{
+	const char *identity = want_get(change, "replica identity");
+
+	if (differs(change, "row security"))
+		step_add(change->steps, RANK_POLICY, RUN_CATALOG, ACCESS_EXCLUSIVE,
+				 "catalog", "ALTER TABLE %s %s ROW LEVEL SECURITY",
+				 change->name,
+				 want_get(change, "row security") ? "ENABLE" : "DISABLE");
+	if (differs(change, "force row security"))
+		step_add(change->steps, RANK_POLICY, RUN_CATALOG, ACCESS_EXCLUSIVE,
+				 "catalog", "ALTER TABLE %s %s ROW LEVEL SECURITY",
+				 change->name,
+				 want_get(change, "force row security") ? "FORCE" : "NO FORCE");
+	/* an index that identifies rows says so itself */
+	if (differs(change, "replica identity") && !value_is(identity, "INDEX"))
+		step_add(change->steps, RANK_TABLE_AFTER, RUN_CATALOG,
+				 ACCESS_EXCLUSIVE, "catalog",
+				 "ALTER TABLE %s REPLICA IDENTITY %s", change->name,
+				 identity ? identity : "DEFAULT");
+}
+
+bool
+table_alter(const Image *have, const Image *want, Steps *steps)
+{
+	TableChange change = {
+		.have = have,
+		.want = want,
+		.steps = steps,
+		.name = image_qualified_name(want),
+		.same_relation = image_same_object(have, want),
+		.have_columns = columns_of(have),
+		.want_columns = columns_of(want),
+	};
+
+	if (needs_remaking(&change))
+		return false;
+	change.reinherits =
+		have_get(&change, psprintf("inherits %d", first_other_parent(&change))) != NULL;
+	columns_alter(&change);
+	alter_persistence(&change);
+	alter_placement(&change);
+	alter_options(&change);
+	alter_of_type(&change);
+	alter_inherits(&change);
+	alter_partition(&change);
+	alter_protection(&change);
+	return true;
+}

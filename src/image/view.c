@@ -1,0 +1,228 @@
+/*-------------------------------------------------------------------------
+ *
+ * view.c
+ *	  Images of views, and what materialized views have in common with them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+#include "utils/syscache.h"
+
+#include "image/classes.h"
+
+void
+view_read_query(Image *image)
+{
+	char	   *text = describe_object(F_PG_GET_VIEWDEF_OID,
+									   image->address.objectId);
+
+	if (text == NULL)
+		elog(ERROR, "view %u has no definition", image->address.objectId);
+	image_add(image, "", "query", before_suffix(text, ";"));
+}
+
+static void
+read_default(Image *image, Relation rel, Form_pg_attribute att)
+{
+	TupleConstr *constr = RelationGetDescr(rel)->constr;
+
+	for (int i = 0; constr && i < constr->num_defval; i++)
+	{
+		if (constr->defval[i].adnum == att->attnum)
+			image_add(image, NameStr(att->attname), "default",
+					  deparse_expression(stringToNode(constr->defval[i].adbin),
+										 NIL, false, false));
+	}
+}
+
+static void
+read_columns(Image *image, Relation rel, Oid owner)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		const char *name = NameStr(att->attname);
+		HeapTuple	row;
+		Datum		acl;
+		bool		isnull;
+
+		image_addf(image, name, "position", "%d", att->attnum);
+		image_addf(image, name, "@attnum", "%d", att->attnum);
+		image_add(image, name, "type",
+				  format_type_with_typemod(att->atttypid, att->atttypmod));
+		if (att->attcollation != get_typcollation(att->atttypid))
+			image_add(image, name, "collation",
+					  generate_collation_name(att->attcollation));
+		read_default(image, rel, att);
+
+		row = SearchSysCache2(ATTNUM, ObjectIdGetDatum(att->attrelid),
+							  Int16GetDatum(att->attnum));
+		if (!HeapTupleIsValid(row))
+			elog(ERROR, "cache lookup failed for attribute %d of relation %u",
+				 att->attnum, att->attrelid);
+		acl = SysCacheGetAttr(ATTNUM, row, Anum_pg_attribute_attacl, &isnull);
+		image_add_acl(image, name, acl, isnull, OBJECT_COLUMN, owner);
+		ReleaseSysCache(row);
+		image_add_part_comment(image, name, RelationRelationId,
+							   att->attrelid, att->attnum);
+	}
+}
+
+static bool
+view_read(Image *image)
+{
+	HeapTuple	row = SearchSysCache1(RELOID,
+									  ObjectIdGetDatum(image->address.objectId));
+	Form_pg_class form;
+	Relation	rel;
+	Datum		value;
+	bool		isnull;
+
+	if (!HeapTupleIsValid(row))
+		return false;
+	form = (Form_pg_class) GETSTRUCT(row);
+	image->schema = get_namespace_name(form->relnamespace);
+	image->name = pstrdup(NameStr(form->relname));
+	image_add_owner(image, form->relowner);
+	value = SysCacheGetAttr(RELOID, row, Anum_pg_class_reloptions, &isnull);
+	image_add_options(image, "", "options", value, isnull);
+	value = SysCacheGetAttr(RELOID, row, Anum_pg_class_relacl, &isnull);
+	image_add_acl(image, "", value, isnull, OBJECT_TABLE, form->relowner);
+
+	rel = relation_open(image->address.objectId, AccessShareLock);
+	read_columns(image, rel, form->relowner);
+	relation_close(rel, AccessShareLock);
+	ReleaseSysCache(row);
+	view_read_query(image);
+	return true;
+}
+
+/* ---- steps ---- */
+
+static void
+view_define(const Image *image, Steps *steps, const char *create)
+{
+	const char *options = image_get(image, "", "options");
+
+	step_add(steps, RANK_VIEW, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
+			 "%s VIEW %s%s AS %s", create, image_qualified_name(image),
+			 options ? psprintf(" WITH (%s)", options) : "",
+			 image_get(image, "", "query"));
+}
+
+/* Behind all views: a default may call a function that reads one. */
+static void
+set_default(const Image *image, const char *part, const char *value,
+			Steps *steps)
+{
+	step_add(steps, RANK_VIEW_INDEX, RUN_CATALOG, "ACCESS EXCLUSIVE",
+			 "catalog", "ALTER VIEW %s ALTER COLUMN %s %s%s",
+			 image_qualified_name(image), quote_identifier(part),
+			 value ? "SET DEFAULT " : "DROP DEFAULT", value ? value : "");
+}
+
+static void
+view_create(const Image *image, Steps *steps)
+{
+	ListCell   *lc;
+
+	view_define(image, steps, "CREATE");
+	foreach(lc, image->facets)
+	{
+		Facet	   *facet = lfirst(lc);
+
+		if (strcmp(facet->name, "default") == 0)
+			set_default(image, facet->part, facet->value, steps);
+	}
+}
+
+static void
+view_drop(const Image *image, Steps *steps)
+{
+	step_add(steps, RANK_VIEW, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
+			 "DROP VIEW %s", image_qualified_name(image));
+}
+
+static bool
+same_facet(const Image *have, const char *now, const Image *want,
+		   const char *then, const char *name)
+{
+	const char *a = image_get(have, now, name);
+	const char *b = image_get(want, then, name);
+
+	return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+bool
+view_columns_extend(const Image *have, const Image *want)
+{
+	List	   *now = image_parts(have);
+	List	   *then = image_parts(want);
+	ListCell   *a;
+	ListCell   *b;
+
+	forboth(a, now, b, then)
+	{
+		if (!same_facet(have, lfirst(a), want, lfirst(b), "type") ||
+			!same_facet(have, lfirst(a), want, lfirst(b), "collation"))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * CREATE OR REPLACE VIEW adds columns but takes none away, since something
+ * may use them.  Its reverse has to: safemig.remove_view_columns removes the
+ * last ones, after looking that nothing does.
+ */
+static bool
+view_alter(const Image *have, const Image *want, Steps *steps)
+{
+	List	   *parts = image_parts(want);
+	ListCell   *lc;
+
+	if (!view_columns_extend(have, want))
+		return false;
+	rename_parts(have, want, steps, "COLUMN");
+	if (list_length(image_parts(have)) > list_length(parts))
+		step_add(steps, RANK_VIEW, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
+				 "SELECT safemig.remove_view_columns(%s, %d)",
+				 quote_literal_cstr(image_qualified_name(want)),
+				 list_length(parts));
+	if (facet_differs(have, want, "", "query") ||
+		list_length(image_parts(have)) != list_length(parts))
+		view_define(want, steps, "CREATE OR REPLACE");
+	options_steps(have, want, "options", steps, RANK_VIEW, "ACCESS EXCLUSIVE");
+	foreach(lc, parts)
+	{
+		const char *part = lfirst(lc);
+		const char *now = part_now(have, want, part);
+
+		if (!same_facet(have, now ? now : part, want, part, "default"))
+			set_default(want, part, image_get(want, part, "default"), steps);
+	}
+	return true;
+}
+
+const ImageClass image_class_view = {
+	.catalog = RelationRelationId,
+	.type = "view",
+	.keyword = "VIEW",
+	.rank = RANK_VIEW,
+	.read = view_read,
+	.create = view_create,
+	.drop = view_drop,
+	.alter = view_alter,
+};

@@ -1,0 +1,127 @@
+/*-------------------------------------------------------------------------
+ *
+ * column.h
+ *	  What the files about kept column values share.
+ *
+ * A copy of a column is a narrow table: the columns of the row's key (or, for
+ * a table without one, the row's ordinal in the order of the scan), then the
+ * value.  It hangs on nothing that a user can drop: a value of a built-in
+ * type is stored as such, any other as text or bytes.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SAFEMIG_COLUMN_H
+#define SAFEMIG_COLUMN_H
+
+#include "access/attnum.h"
+#include "access/tableam.h"
+#include "access/tupdesc.h"
+#include "fmgr.h"
+#include "nodes/execnodes.h"
+#include "utils/portal.h"
+#include "utils/relcache.h"
+
+#include "safemig.h"
+
+/* PostgreSQL's own key in attoptions for the version of an attribute */
+#define ATTRIBUTE_VERSION_KEY	"pg_attver"
+
+typedef enum StoredForm
+{
+	STORED_TYPED = 't',			/* as the type it has */
+	STORED_TEXT = 'x',			/* by the type's output function */
+	STORED_BINARY = 'b'			/* by the type's send function */
+} StoredForm;
+
+typedef struct StoredColumn
+{
+	AttrNumber	attnum;			/* in the table */
+	char	   *name;
+	Oid			typid;			/* in the table, a domain's base type */
+	int32		typmod;
+	StoredForm	form;
+	bool		unproved;		/* the stored form may not give the value back */
+	bool		composite;
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
+	Oid			ioparam;
+	FmgrInfo	output;			/* output or send; unset if typed */
+	FmgrInfo	input;			/* input or receive; unset if typed */
+	FmgrInfo	equal;			/* set if composite */
+} StoredColumn;
+
+/* How the rows of a copy look: keys, what became of the value, the value. */
+typedef struct CopyShape
+{
+	int			nkeys;			/* 0: keyless, the copy has an ordinal */
+	StoredColumn keys[INDEX_MAX_KEYS];
+	StoredColumn value;
+	bool		has_converted;	/* also what a conversion made of the value */
+	StoredColumn converted;
+} CopyShape;
+
+typedef struct CopyProof
+{
+	int64		rows;
+	int64		values;			/* that are not NULL */
+	uint64		checksum;		/* of whole rows, whatever their order */
+	uint64		value_checksum; /* of the values alone */
+} CopyProof;
+
+/* ---- stored.c: one value, in and out ---- */
+extern void stored_column_init(StoredColumn *column, Oid typid, int32 typmod);
+extern void stored_column_set_form(StoredColumn *column, StoredForm form);
+extern Oid	stored_column_type(const StoredColumn *column);
+extern Datum stored_from_value(StoredColumn *column, Datum value);
+extern Datum stored_to_value(StoredColumn *column, Datum stored);
+extern bool stored_gives_back(StoredColumn *column, Datum value, Datum stored);
+extern bool values_equal(StoredColumn *column, Datum a, Datum b);
+extern void proof_add_row(CopyProof *proof, TupleDesc desc,
+						  const Datum *values, const bool *nulls);
+extern void proof_add_value(CopyProof *proof, Form_pg_attribute att,
+							Datum stored, bool isnull);
+
+/* ---- typeprint.c ---- */
+extern char *type_fingerprint(Oid typid);
+
+/* ---- copy.c: the table that holds the values ---- */
+extern bool column_has_no_value(Relation rel, AttrNumber attnum, int64 *rows);
+extern Oid	copy_make(Relation rel, CopyShape *shape, const char *name,
+					  Oid namespace, CopyProof *proof);
+extern Oid	copy_make_with_converted(Relation rel, CopyShape *shape,
+									 const Kept *kept, CopyProof *proof);
+extern void copy_prove(const Kept *kept);
+extern char *copy_name(const Kept *kept);
+extern char *copy_ordinal_name(const char *value_name);
+extern char *copy_spare_name(const CopyShape *shape, const char *name);
+extern TableScanDesc plain_scan_begin(Relation rel, Snapshot *snapshot);
+extern void plain_scan_end(TableScanDesc scan, Snapshot snapshot);
+
+/* ---- column.c ---- */
+extern void kept_set_conversion_settings(const Kept *kept);
+
+/* ---- recall.c: a kept column as it is on record ---- */
+extern void check_own_call(const char *function);
+extern int64 kept_number(const Kept *kept, const char *name);
+extern Oid	kept_relation(const Kept *kept, LOCKMODE lockmode);
+extern bool kept_is_same_relation(const Kept *kept, Oid relid);
+extern AttrNumber kept_live_column(const Kept *kept, Relation rel);
+extern void kept_shape(const Kept *kept, Relation rel, AttrNumber attnum,
+					   CopyShape *shape);
+extern char *kept_match(const CopyShape *shape, Oid relid);
+extern char *kept_type(const Kept *kept, Oid *typid);
+extern Portal open_query(const char *name, const char *sql);
+extern List *kept_family(const Kept *kept);
+extern List *relation_parents(Oid relid);
+extern char *collation_name(Oid collation);
+
+/* ---- requery.c: stored queries that a revival would break ---- */
+extern List *stale_queries_take(Oid relid, AttrNumber attnum);
+extern void stale_queries_remake(List *queries);
+
+/* ---- generated.c ---- */
+extern Node *cook_column_expression(Relation rel, AttrNumber attnum,
+									const char *expression, char generated);
+
+#endif							/* SAFEMIG_COLUMN_H */

@@ -1,0 +1,173 @@
+/*-------------------------------------------------------------------------
+ *
+ * detach.c
+ *	  A child whose parent stays is cut off before it goes into the vault:
+ *	  else its rows would still be read through the parent.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/heap.h"
+#include "catalog/indexing.h"
+#include "catalog/partition.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/partcache.h"
+#include "utils/rel.h"
+
+#include "compat.h"
+#include "keep/vault.h"
+
+/*
+ * The bound of a hash partition names its parent by OID, and a domain has
+ * checks of its own.
+ */
+static bool
+user_function_checker(Oid function, void *context)
+{
+	return function >= FirstUnpinnedObjectId ||
+		function == F_SATISFIES_HASH_PARTITION;
+}
+
+static bool
+user_code_walker(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, CoerceToDomain) ||
+		check_functions_in_node(node, user_function_checker, NULL))
+		return true;
+	return expression_tree_walker(node, user_code_walker, context);
+}
+
+/*
+ * With its bound as a CHECK, true by construction, the partition can be
+ * attached again without a scan.  Not if that would run code of a user's, and
+ * not for a partitioned table, all of whose partitions would need it too.
+ */
+void
+keep_bound(Oid relid, List *quals, Kept *kept)
+{
+	Constraint *check;
+	Relation	rel;
+
+	if (quals == NIL || get_rel_relkind(relid) != RELKIND_RELATION ||
+		user_code_walker((Node *) quals, NULL))
+		return;
+	check = makeNode(Constraint);
+	check->contype = CONSTR_CHECK;
+	check->conname = pstrdup(SAFEMIG_BOUND_CHECK);
+	check->location = -1;
+	check->cooked_expr = nodeToString(make_ands_explicit(quals));
+	check->initially_valid = true;
+	check->skip_validation = true;
+	constraint_set_enforced(check);
+	rel = relation_open(relid, NoLock);
+	(void) AddRelationNewConstraints(rel, NIL, list_make1(check),
+									 false, true, true, NULL);
+	relation_close(rel, NoLock);
+	kept_add_detail(kept, "bound check", check->conname);
+	CommandCounterIncrement();
+}
+
+/* Is the child being detached concurrently, by a command that got stuck? */
+static bool
+detach_is_pending(Oid child, Oid parent)
+{
+	Relation	catalog = table_open(InheritsRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		result = false;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(child));
+	scan = systable_beginscan(catalog, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_inherits form = (Form_pg_inherits) GETSTRUCT(tuple);
+
+		if (form->inhparent == parent)
+			result = form->inhdetachpending;
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return result;
+}
+
+/* Returns what all its rows satisfy. */
+static List *
+detach_partition(Oid relid, Oid parent)
+{
+	PartitionCmd *cmd = makeNode(PartitionCmd);
+	Relation	rel = relation_open(relid, NoLock);
+	List	   *quals = copyObject(RelationGetPartitionQual(rel));
+
+	relation_close(rel, NoLock);
+	cmd->name = relation_name(relid);
+	relation_alter(parent,
+				   detach_is_pending(relid, parent) ?
+				   AT_DetachPartitionFinalize : AT_DetachPartition,
+				   NULL, (Node *) cmd);
+	return quals;
+}
+
+/* Parents, in the order of the columns they gave. */
+static List *
+parents_of(Oid relid)
+{
+	Relation	catalog = table_open(InheritsRelationId, AccessShareLock);
+	List	   *parents = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(catalog, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		parents = lappend_oid(parents, ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return parents;
+}
+
+/*
+ * Returns what the rows of a partition that was cut off satisfy.
+ */
+List *
+detach_from_parents(Oid relid, Kept *kept)
+{
+	bool		partition = get_rel_relispartition(relid);
+	List	   *bound = NIL;
+	ListCell   *lc;
+
+	foreach(lc, parents_of(relid))
+	{
+		Oid			parent = lfirst_oid(lc);
+
+		if (vault_is_schema(get_rel_namespace(parent)))
+			continue;
+		kept_add_detail(kept, "detached from",
+						quote_qualified_identifier(get_namespace_name(get_rel_namespace(parent)),
+												   get_rel_name(parent)));
+		if (partition)
+			bound = detach_partition(relid, parent);
+		else
+			relation_alter(relid, AT_DropInherit, NULL,
+						   (Node *) relation_name(parent));
+	}
+	return bound;
+}

@@ -1,0 +1,360 @@
+/*-------------------------------------------------------------------------
+ *
+ * fill.c
+ *	  Puts values into a column that is back: what the revival could not bring.
+ *
+ * A row that was written while the column was dropped shows NULL.  If its key
+ * is in the copy, it gets the kept value; if not, it is a row written since,
+ * and gets the column's default.
+ *
+ * What is to be done is asked by one query, as the extension's owner, since
+ * nobody else may read the copy; it runs nothing but functions of types.  The
+ * rows are written one by one as logical replication writes them, as the
+ * table's owner, restricted, since that evaluates the table's checks and
+ * index expressions: no trigger fires, no rule applies, no policy looks, and
+ * generated columns are computed.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_attrdef.h"
+#include "catalog/pg_class.h"
+#include "commands/tablecmds.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "keep/column.h"
+
+PG_FUNCTION_INFO_V1(fill_column);
+
+#define FETCH_ROWS	1000
+
+/* Writes one column of rows that are known by their place. */
+typedef struct RowWriter
+{
+	Relation	rel;
+	AttrNumber	attnum;
+	EState	   *estate;
+	ResultRelInfo *target;
+	EPQState	epq;			/* unused: no trigger asks for it */
+	TupleTableSlot *old;
+	TupleTableSlot *new;
+	ExprState  *expression;		/* for rows written since, or NULL */
+	MemoryContext context;		/* of one row */
+} RowWriter;
+
+static void
+writer_begin(RowWriter *writer, Relation rel, AttrNumber attnum)
+{
+	memset(writer, 0, sizeof(RowWriter));
+	writer->rel = rel;
+	writer->attnum = attnum;
+	writer->estate = estate_for_update(rel, attnum);
+	writer->estate->es_snapshot = RegisterSnapshot(GetLatestSnapshot());
+	writer->estate->es_output_cid = GetCurrentCommandId(true);
+	writer->target = makeNode(ResultRelInfo);
+	InitResultRelInfo(writer->target, rel, 1, NULL, 0);
+	writer->target->ri_TrigDesc = NULL;
+	writer->estate->es_opened_result_relations = list_make1(writer->target);
+	ExecOpenIndices(writer->target, false);
+	writer->old = table_slot_create(rel, NULL);
+	writer->new = ExecInitExtraTupleSlot(writer->estate, RelationGetDescr(rel),
+										 &TTSOpsVirtual);
+	writer->context = AllocSetContextCreate(CurrentMemoryContext,
+											"safemig fill", ALLOCSET_DEFAULT_SIZES);
+}
+
+static void
+writer_end(RowWriter *writer)
+{
+	ExecCloseIndices(writer->target);
+	ExecDropSingleTupleTableSlot(writer->old);
+	ExecResetTupleTable(writer->estate->es_tupleTable, false);
+	UnregisterSnapshot(writer->estate->es_snapshot);
+	FreeExecutorState(writer->estate);
+	MemoryContextDelete(writer->context);
+	CommandCounterIncrement();
+}
+
+static void
+fetch_old(RowWriter *writer, ItemPointer place)
+{
+	if (!table_tuple_fetch_row_version(writer->rel, place,
+									   writer->estate->es_snapshot, writer->old))
+		elog(ERROR, "could not find row (%u,%u) of \"%s\"",
+			 ItemPointerGetBlockNumber(place), ItemPointerGetOffsetNumber(place),
+			 RelationGetRelationName(writer->rel));
+}
+
+/* Gives the fetched row its value. */
+static void
+write_value(RowWriter *writer, Datum value, bool isnull)
+{
+	int			natts = RelationGetDescr(writer->rel)->natts;
+
+	slot_getallattrs(writer->old);
+	ExecClearTuple(writer->new);
+	memcpy(writer->new->tts_values, writer->old->tts_values, natts * sizeof(Datum));
+	memcpy(writer->new->tts_isnull, writer->old->tts_isnull, natts * sizeof(bool));
+	writer->new->tts_values[writer->attnum - 1] = value;
+	writer->new->tts_isnull[writer->attnum - 1] = isnull;
+	ExecStoreVirtualTuple(writer->new);
+	ExecSimpleRelationUpdate(writer->target, writer->estate, &writer->epq,
+							 writer->old, writer->new);
+	ResetPerTupleExprContext(writer->estate);
+}
+
+static Datum
+evaluate(RowWriter *writer, bool *isnull)
+{
+	ExprContext *econtext = GetPerTupleExprContext(writer->estate);
+
+	econtext->ecxt_scantuple = writer->old;
+	return ExecEvalExpr(writer->expression, econtext, isnull);
+}
+
+/* ---- what is to be done ---- */
+
+/*
+ * Rows without a value: place, whether the copy has them, and what it says.
+ * "IS NOT DISTINCT FROM NULL" since a row of NULLs "IS NULL" too.
+ */
+static char *
+rows_to_fill(const Kept *kept, const CopyShape *shape, Relation rel)
+{
+	char	   *table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+												   RelationGetRelationName(rel));
+	const char *column = quote_identifier(get_attname(RelationGetRelid(rel),
+													  shape->value.attnum, false));
+
+	if (kept->vault_name == NULL || shape->nkeys == 0)
+		return psprintf("SELECT t.ctid, false, NULL::pg_catalog.text FROM ONLY %s t"
+						" WHERE t.%s IS NOT DISTINCT FROM NULL", table, column);
+	return psprintf("SELECT t.ctid, c.tableoid IS NOT NULL, c.%s"
+					" FROM ONLY %s t LEFT JOIN %s c ON %s"
+					" WHERE t.%s IS NOT DISTINCT FROM NULL"
+					" AND (c.tableoid IS NULL OR c.%s IS NOT NULL)",
+					quote_identifier(kept->part), table, copy_name(kept),
+					kept_match(shape, RelationGetRelid(rel)), column,
+					quote_identifier(kept->part));
+}
+
+/* One row of the query; true if it was one of the copy. */
+static bool
+fill_row(RowWriter *writer, StoredColumn *stored, HeapTuple row, TupleDesc desc)
+{
+	bool		isnull;
+	bool		kept = DatumGetBool(SPI_getbinval(row, desc, 2, &isnull));
+	ItemPointer place = (ItemPointer) DatumGetPointer(SPI_getbinval(row, desc, 1,
+																	&isnull));
+	Datum		value;
+
+	if (!kept && writer->expression == NULL)
+		return false;
+	fetch_old(writer, place);
+	if (kept)
+	{
+		value = stored_to_value(stored, SPI_getbinval(row, desc, 3, &isnull));
+		write_value(writer, value, false);
+		return true;
+	}
+	value = evaluate(writer, &isnull);
+	if (!isnull)
+		write_value(writer, value, false);
+	return false;
+}
+
+static int64
+fill_rows(Relation rel, const Kept *kept, CopyShape *shape, Node *expression,
+		  int64 *later)
+{
+	Portal		portal = open_query("safemig fill", rows_to_fill(kept, shape, rel));
+	RowWriter	writer;
+	int64		filled = 0;
+	Frame		frame;
+
+	frame_become(&frame, rel->rd_rel->relowner);
+	writer_begin(&writer, rel, shape->value.attnum);
+	if (expression)
+		writer.expression = ExecPrepareExpr((Expr *) expression, writer.estate);
+	for (;;)
+	{
+		SPITupleTable *rows;
+
+		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		if (SPI_processed == 0)
+			break;
+		rows = SPI_tuptable;
+		for (uint64 i = 0; i < rows->numvals; i++)
+		{
+			MemoryContext old = MemoryContextSwitchTo(writer.context);
+
+			CHECK_FOR_INTERRUPTS();
+			if (fill_row(&writer, &shape->value, rows->vals[i], rows->tupdesc))
+				filled++;
+			else
+				(*later)++;
+			MemoryContextSwitchTo(old);
+			MemoryContextReset(writer.context);
+		}
+		SPI_freetuptable(rows);
+	}
+	SPI_cursor_close(portal);
+	writer_end(&writer);
+	frame_unpin(&frame);
+	return filled;
+}
+
+/* ---- without a key ---- */
+
+/* The values that are there, hashed as the copy's were. */
+static void
+prove_column(Relation rel, StoredColumn *column, CopyProof *proof)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(1);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "safemig proof",
+												  ALLOCSET_DEFAULT_SIZES);
+	Snapshot	snapshot;
+	TableScanDesc scan = plain_scan_begin(rel, &snapshot);
+
+	TupleDescInitEntry(desc, 1, "value", stored_column_type(column), -1, 0);
+	memset(proof, 0, sizeof(CopyProof));
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+		bool		isnull;
+		Datum		value = slot_getattr(slot, column->attnum, &isnull);
+
+		CHECK_FOR_INTERRUPTS();
+		proof->rows++;
+		if (!isnull)
+			proof_add_value(proof, TupleDescAttr(desc, 0),
+							stored_from_value(column, value), false);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+	}
+	plain_scan_end(scan, snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	MemoryContextDelete(context);
+}
+
+/*
+ * Rows without a key cannot be told apart, so the revival must have brought
+ * every value.  Returns whether a row that shows NULL is known to be new.
+ */
+static bool
+check_keyless(Relation rel, const Kept *kept, CopyShape *shape)
+{
+	CopyProof	proof;
+	int64		values = kept_number(kept, "values");
+
+	prove_column(rel, &shape->value, &proof);
+	if (proof.values != values ||
+		strcmp(psprintf("%016llx", (unsigned long long) proof.value_checksum),
+			   kept_detail(kept, "value_checksum")) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_CONFLICT),
+				 errmsg("the values of column \"%s\" of %s %s cannot be put back into their rows",
+						kept->part, kept->object_type, kept->identity),
+				 errdetail("The table has no key, and was written since: %lld of %lld values are in their places.",
+						   (long long) proof.values, (long long) values),
+				 errhint("The kept rows are in %s, in the order that they had.",
+						 copy_name(kept))));
+	/* if nothing was NULL then, what is NULL now is new */
+	return values == kept->rows || proof.rows == kept->rows;
+}
+
+/* ---- the call ---- */
+
+static bool
+fills_every_row(const Kept *kept)
+{
+	return kept->vault_name == NULL &&
+		(kept_detail(kept, "generated") != NULL || kept_number(kept, "rows") == 0);
+}
+
+static int64
+fill_relation(Relation rel, const Kept *kept, const char *expression)
+{
+	AttrNumber	attnum = kept_live_column(kept, rel);
+	const char *generated = kept_detail(kept, "generated");
+	Node	   *cooked = NULL;
+	CopyShape	shape;
+	int64		later = 0;
+	int64		filled;
+
+	if (attnum == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_CONFLICT),
+				 errmsg("column \"%s\" of %s %s does not exist",
+						kept->part, kept->object_type, kept->identity)));
+	memset(&shape, 0, sizeof(shape));
+	shape.value.attnum = attnum;
+	if (kept->vault_name)
+		kept_shape(kept, rel, attnum, &shape);
+	else if (!fills_every_row(kept))
+		return 0;
+	if (expression)
+		cooked = cook_column_expression(rel, attnum, expression,
+										generated ? generated[0] : '\0');
+	if (kept->vault_name && shape.nkeys == 0 && !check_keyless(rel, kept, &shape))
+		cooked = NULL;
+	if (kept->vault_name == NULL && cooked == NULL)
+		return 0;
+	filled = fill_rows(rel, kept, &shape, cooked, &later);
+	state_save();
+	safemig_state.rows_restored += filled;
+	if (!generated)
+		safemig_state.rows_later += later;
+	return filled;
+}
+
+/*
+ * safemig.fill_column(kept bigint, default_expression text) returns bigint:
+ * rows that got a kept value.
+ */
+Datum
+fill_column(PG_FUNCTION_ARGS)
+{
+	char	   *expression = NULL;
+	Kept	   *kept;
+	Relation	rel;
+	int64		filled = 0;
+	Frame		frame;
+
+	check_own_call("fill_column");
+	if (PG_ARGISNULL(0))
+		PG_RETURN_NULL();
+	frame_become_owner(&frame);
+	SPI_connect();
+	if (!PG_ARGISNULL(1))
+		expression = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	kept = history_get_kept(PG_GETARG_INT64(0));
+	rel = relation_open(kept_relation(kept, AccessExclusiveLock), NoLock);
+	if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
+	{
+		CheckTableNotInUse(rel, "fill a column of");
+		copy_prove(kept);
+		filled = fill_relation(rel, kept, expression);
+	}
+	relation_close(rel, NoLock);
+	SPI_finish();
+	frame_unpin(&frame);
+	PG_RETURN_INT64(filled);
+}

@@ -1,0 +1,135 @@
+/*-------------------------------------------------------------------------
+ *
+ * generated.c
+ *	  Makes a plain column a generated one again, without a rewrite.
+ *
+ * PostgreSQL can take a generation expression away but not put one on a
+ * column that exists.  The values are there already: kept in place, or
+ * computed by fill.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/heap.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_attrdef.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
+#include "commands/tablecmds.h"
+#include "nodes/parsenodes.h"
+#include "parser/parse_node.h"
+#include "parser/parse_relation.h"
+#include "parser/parser.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/varlena.h"
+
+#include "compat.h"
+#include "keep/column.h"
+
+PG_FUNCTION_INFO_V1(set_generated);
+
+static Node *
+parse_expression(const char *expression)
+{
+	RawStmt    *raw = linitial_node(RawStmt, raw_parser(expression,
+														 RAW_PARSE_PLPGSQL_EXPR));
+	SelectStmt *select = castNode(SelectStmt, raw->stmt);
+
+	if (list_length(select->targetList) != 1 || select->fromClause ||
+		select->whereClause || select->op != SETOP_NONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("\"%s\" is not an expression", expression)));
+	return linitial_node(ResTarget, select->targetList)->val;
+}
+
+/*
+ * A default (generated '\0') or generation expression of a column, ready to
+ * be stored or run.
+ */
+Node *
+cook_column_expression(Relation rel, AttrNumber attnum, const char *expression,
+					   char generated)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+	ParseState *pstate = make_parsestate(NULL);
+	ParseNamespaceItem *nsitem;
+	Node	   *cooked;
+
+	pstate->p_sourcetext = expression;
+	nsitem = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL,
+										   false, true);
+	addNSItemToQuery(pstate, nsitem, true, true, true);
+	cooked = cookDefault(pstate, parse_expression(expression), att->atttypid,
+						 att->atttypmod, NameStr(att->attname), generated);
+	free_parsestate(pstate);
+	return cooked;
+}
+
+static void
+mark_generated(Relation rel, AttrNumber attnum, char generated)
+{
+	Relation	catalog = table_open(AttributeRelationId, RowExclusiveLock);
+	HeapTuple	tuple = SearchSysCacheCopy2(ATTNUM,
+											ObjectIdGetDatum(RelationGetRelid(rel)),
+											Int16GetDatum(attnum));
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for attribute %d of relation %u",
+			 attnum, RelationGetRelid(rel));
+	((Form_pg_attribute) GETSTRUCT(tuple))->attgenerated = generated;
+	CatalogTupleUpdate(catalog, &tuple->t_self, tuple);
+	table_close(catalog, RowExclusiveLock);
+	CommandCounterIncrement();
+}
+
+/*
+ * safemig.set_generated(table_name text, column_name text, expression text):
+ * GENERATED ALWAYS AS (expression) STORED, the values being there.
+ */
+Datum
+set_generated(PG_FUNCTION_ARGS)
+{
+	char	   *column = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char	   *expression = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	ObjectAddress *address = palloc(sizeof(ObjectAddress));
+	RangeVar   *name;
+	Relation	rel;
+	AttrNumber	attnum;
+	Node	   *cooked;
+	Frame		frame;
+
+	check_own_call("set_generated");
+	frame_become_owner(&frame);
+	name = makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(0)));
+	rel = relation_openrv(name, AccessExclusiveLock);
+	CheckTableNotInUse(rel, "change a column of");
+	attnum = get_attnum(RelationGetRelid(rel), column);
+	if (attnum <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of relation \"%s\" does not exist",
+						column, RelationGetRelationName(rel))));
+	ObjectAddressSet(*address, RelationRelationId, RelationGetRelid(rel));
+	capture_internal_begin("SET GENERATED", list_make1(address));
+	cooked = cook_column_expression(rel, attnum, expression,
+									ATTRIBUTE_GENERATED_STORED);
+	RemoveAttrDefault(RelationGetRelid(rel), attnum, DROP_RESTRICT, false, true);
+	CommandCounterIncrement();
+	mark_generated(rel, attnum, ATTRIBUTE_GENERATED_STORED);
+	(void) store_attribute_default(rel, attnum, cooked);
+	CommandCounterIncrement();
+	capture_internal_end();
+	relation_close(rel, NoLock);
+	frame_unpin(&frame);
+	PG_RETURN_VOID();
+}

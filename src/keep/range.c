@@ -1,0 +1,302 @@
+/*-------------------------------------------------------------------------
+ *
+ * range.c
+ *	  What a range type has beside other types: functions and a multirange.
+ *
+ * ALTER TYPE SET SCHEMA leaves its constructor functions behind, and in some
+ * versions the multirange; DROP SCHEMA of where those are would take the
+ * range along.  Its canonical and subtype_diff functions belong to a user,
+ * who may replace or drop them: so a range in the vault has none.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_range.h"
+#include "catalog/pg_type.h"
+#include "commands/alter.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "keep/vault.h"
+
+PG_FUNCTION_INFO_V1(safemig_set_range_functions);
+
+/* The row of pg_range for a range or multirange type, or NULL. */
+static HeapTuple
+range_tuple(Oid typid)
+{
+	HeapTuple	tuple = SearchSysCacheCopy1(RANGETYPE, ObjectIdGetDatum(typid));
+
+	if (!HeapTupleIsValid(tuple) && type_is_multirange(typid))
+		tuple = SearchSysCacheCopy1(RANGETYPE,
+									ObjectIdGetDatum(get_multirange_range(typid)));
+	return tuple;
+}
+
+bool
+type_analyze_runs_user_code(Oid typid)
+{
+	HeapTuple	tuple = range_tuple(getBaseType(typid));
+	Form_pg_range form;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_range) GETSTRUCT(tuple);
+	return form->rngsubdiff >= FirstUnpinnedObjectId ||
+		form->rngcanonical >= FirstUnpinnedObjectId;
+}
+
+/* ---- ranges: their functions and their multirange ---- */
+
+static char *
+function_name(Oid function)
+{
+	return OidIsValid(function) ? format_procedure_qualified(function) : pstrdup("");
+}
+
+/* Replaces the functions of a range type, and what it depends on. */
+static void
+store_range_functions(Oid typid, Oid canonical, Oid subdiff)
+{
+	Relation	catalog = table_open(RangeRelationId, RowExclusiveLock);
+	HeapTuple	tuple = SearchSysCacheCopy1(RANGETYPE, ObjectIdGetDatum(typid));
+	Form_pg_range form;
+	Oid			functions[2] = {canonical, subdiff};
+	ObjectAddress type;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for range type %u", typid);
+	form = (Form_pg_range) GETSTRUCT(tuple);
+	ObjectAddressSet(type, TypeRelationId, typid);
+	if (OidIsValid(form->rngcanonical))
+		(void) deleteDependencyRecordsForSpecific(TypeRelationId, typid, DEPENDENCY_NORMAL,
+												  ProcedureRelationId, form->rngcanonical);
+	if (OidIsValid(form->rngsubdiff))
+		(void) deleteDependencyRecordsForSpecific(TypeRelationId, typid, DEPENDENCY_NORMAL,
+												  ProcedureRelationId, form->rngsubdiff);
+	form->rngcanonical = canonical;
+	form->rngsubdiff = subdiff;
+	CatalogTupleUpdate(catalog, &tuple->t_self, tuple);
+	for (int i = 0; i < 2; i++)
+	{
+		ObjectAddress function;
+
+		if (!OidIsValid(functions[i]))
+			continue;
+		ObjectAddressSet(function, ProcedureRelationId, functions[i]);
+		recordDependencyOn(&type, &function, DEPENDENCY_NORMAL);
+	}
+	heap_freetuple(tuple);
+	table_close(catalog, RowExclusiveLock);
+	CommandCounterIncrement();
+}
+
+static void
+add_constructor(Form_pg_depend form, List **result)
+{
+	if (form->classid == ProcedureRelationId && form->deptype == DEPENDENCY_INTERNAL)
+		*result = list_append_unique_oid(*result, form->objid);
+}
+
+/*
+ * The constructor functions of a range belong to it, but do not move with it:
+ * DROP SCHEMA of where they are would take the type along.
+ */
+static void
+move_constructors(Oid typid, Oid namespace, Oid owner)
+{
+	List	   *functions = NIL;
+	ListCell   *lc;
+
+	each_type_dependant(typid, add_constructor, &functions);
+	foreach(lc, functions)
+	{
+		ObjectAddresses *moved = new_object_addresses();
+
+		AlterObjectNamespace_oid(ProcedureRelationId, lfirst_oid(lc), namespace, moved);
+		free_object_addresses(moved);
+		CommandCounterIncrement();
+		change_object_owner(ProcedureRelationId, lfirst_oid(lc), owner);
+		CommandCounterIncrement();
+	}
+}
+
+/*
+ * Sets schema and owner of a type that SET SCHEMA may not know: a multirange,
+ * and its array.
+ */
+static void
+move_type_row(Oid typid, Oid namespace, Oid owner)
+{
+	Relation	catalog = table_open(TypeRelationId, RowExclusiveLock);
+	HeapTuple	tuple = SearchSysCacheCopy1(TYPEOID, ObjectIdGetDatum(typid));
+	Form_pg_type form;
+	Oid			source;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", typid);
+	form = (Form_pg_type) GETSTRUCT(tuple);
+	source = form->typnamespace;
+	form->typnamespace = namespace;
+	form->typowner = owner;
+	CatalogTupleUpdate(catalog, &tuple->t_self, tuple);
+	/* an array has neither dependency, a multirange not in every version */
+	if (changeDependencyFor(TypeRelationId, typid, NamespaceRelationId,
+							source, namespace) == 1)
+		changeDependencyOnOwner(TypeRelationId, typid, owner);
+	heap_freetuple(tuple);
+	table_close(catalog, RowExclusiveLock);
+	CommandCounterIncrement();
+}
+
+static void
+move_multirange(Oid multirange, Oid namespace, Oid owner)
+{
+	make_array_name_free(multirange, namespace);
+	move_type_row(multirange, namespace, owner);
+	if (OidIsValid(get_array_type(multirange)))
+		move_type_row(get_array_type(multirange), namespace, owner);
+	move_constructors(multirange, namespace, owner);
+}
+
+/* ---- on the way in and out ---- */
+
+static char *
+proc_owner_name(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	char	   *result;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	result = GetUserNameFromId(((Form_pg_proc) GETSTRUCT(tuple))->proowner, false);
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/*
+ * Takes down what range_keep() is about to change.  The multirange may stand
+ * in another schema than the range, and then goes into another vault schema.
+ */
+void
+range_keep(Oid typid, Oid vault, Kept *kept)
+{
+	HeapTuple	tuple = range_tuple(typid);
+	Form_pg_range form;
+	Oid			multirange = get_range_multirange(typid);
+	Oid			source = get_type_namespace(multirange);
+	List	   *functions = NIL;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for range type %u", typid);
+	form = (Form_pg_range) GETSTRUCT(tuple);
+	each_type_dependant(typid, add_constructor, &functions);
+	if (functions)
+		kept_add_detail(kept, "constructor owner",
+						proc_owner_name(linitial_oid(functions)));
+	kept_add_detail(kept, "canonical", function_name(form->rngcanonical));
+	kept_add_detail(kept, "subtype_diff", function_name(form->rngsubdiff));
+	kept_add_detail(kept, "multirange schema", get_namespace_name(source));
+
+	strip_acl(TypeRelationId, multirange, 0);
+	store_range_functions(typid,
+						  form->rngcanonical < FirstUnpinnedObjectId ? form->rngcanonical : InvalidOid,
+						  form->rngsubdiff < FirstUnpinnedObjectId ? form->rngsubdiff : InvalidOid);
+	move_constructors(typid, vault, vault_role());
+	move_multirange(multirange, vault_schema_for(kept->migration, kept->command, source),
+					vault_role());
+}
+
+/* A function that is not there yet is left to safemig.set_range_functions(). */
+static Oid
+find_function(const char *name)
+{
+	LOCAL_FCINFO(fcinfo, 1);
+	Datum		result;
+
+	if (name[0] == '\0')
+		return InvalidOid;
+	InitFunctionCallInfoData(*fcinfo, NULL, 1, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = CStringGetTextDatum(name);
+	fcinfo->args[0].isnull = false;
+	result = to_regprocedure(fcinfo);
+	return fcinfo->isnull ? InvalidOid : DatumGetObjectId(result);
+}
+
+void
+range_restore(Oid typid, Oid target, Oid owner, const Kept *kept)
+{
+	Oid			multirange = get_range_multirange(typid);
+	Oid			vault = get_type_namespace(multirange);
+	Oid			other = restore_namespace(kept, kept_need_detail(kept, "multirange schema"));
+	const char *constructor_owner = kept_detail(kept, "constructor owner");
+	Oid			functions_owner = constructor_owner ?
+		restore_owner(kept, constructor_owner) : owner;
+
+	check_type_name_free(kept, get_type_name(multirange), other);
+	make_array_name_free(multirange, other);
+	move_multirange(multirange, other, owner);
+	move_constructors(multirange, other, functions_owner);
+	move_constructors(typid, target, functions_owner);
+	store_range_functions(typid, find_function(kept_need_detail(kept, "canonical")),
+						  find_function(kept_need_detail(kept, "subtype_diff")));
+	vault_drop_if_empty(vault);
+}
+
+/*
+ * safemig.set_range_functions(type_name text, canonical text, subtype_diff text)
+ *
+ * For a rollback whose order is: the range, then the functions that take it
+ * as an argument, then this.  NULL: none.
+ */
+Datum
+safemig_set_range_functions(PG_FUNCTION_ARGS)
+{
+	ObjectAddress address;
+	Oid			functions[2] = {InvalidOid, InvalidOid};
+	Frame		frame;
+	Oid			typid;
+
+	check_is_extension_owner();
+	frame_become_owner(&frame);
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("argument 1 must not be null")));
+	typid = DatumGetObjectId(DirectFunctionCall1(regtypein,
+												 CStringGetDatum(text_to_cstring(PG_GETARG_TEXT_PP(0)))));
+	if (get_typtype(typid) != TYPTYPE_RANGE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("%s is not a range type", format_type_be_qualified(typid))));
+	for (int i = 0; i < 2; i++)
+		if (!PG_ARGISNULL(i + 1))
+			functions[i] = DatumGetObjectId(DirectFunctionCall1(regprocedurein,
+																CStringGetDatum(text_to_cstring(PG_GETARG_TEXT_PP(i + 1)))));
+	LockDatabaseObject(TypeRelationId, typid, 0, AccessExclusiveLock);
+	ObjectAddressSet(address, TypeRelationId, typid);
+	capture_internal_begin("SET RANGE FUNCTIONS", list_make1(&address));
+	store_range_functions(typid, functions[0], functions[1]);
+	capture_internal_end();
+	frame_unpin(&frame);
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,303 @@
+/*-------------------------------------------------------------------------
+ *
+ * recall.c
+ *	  A kept column as it is on record, found again in the database of now.
+ *
+ * OIDs on record hold only in the incarnation of the database in which they
+ * were written; elsewhere everything is found by name.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/varlena.h"
+
+#include "compat.h"
+#include "history/history.h"
+#include "keep/column.h"
+
+PG_FUNCTION_INFO_V1(kept_text);
+PG_FUNCTION_INFO_V1(kept_binary);
+
+/* These functions act without looking at privileges again. */
+void
+check_own_call(const char *function)
+{
+	if (!superuser() && GetUserId() != extension_owner())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for function %s.%s",
+						SAFEMIG_SCHEMA, function),
+				 errdetail("It is a step of a rollback.")));
+}
+
+int64
+kept_number(const Kept *kept, const char *name)
+{
+	const char *value = kept_detail(kept, name);
+
+	return value ? (int64) strtoll(value, NULL, 10) : 0;
+}
+
+static bool
+same_incarnation(const Kept *kept)
+{
+	const char *marker = kept_detail(kept, "incarnation");
+
+	return marker && strcmp(marker, history_incarnation()) == 0;
+}
+
+/* The relation by name, locked. */
+Oid
+kept_relation(const Kept *kept, LOCKMODE lockmode)
+{
+	List	   *names = textToQualifiedNameList(cstring_to_text(kept->identity));
+	Oid			relid = RangeVarGetRelid(makeRangeVarFromNameList(names),
+										 lockmode, true);
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_CONFLICT),
+				 errmsg("%s %s does not exist", kept->object_type, kept->identity),
+				 errdetail("The kept values of its column \"%s\" have no place to go.",
+						   kept->part)));
+	return relid;
+}
+
+/* Is it the very relation that had the column, not one of the same name? */
+bool
+kept_is_same_relation(const Kept *kept, Oid relid)
+{
+	return relid == (Oid) kept_number(kept, "relation") && same_incarnation(kept);
+}
+
+/* The live column of that name, or 0. */
+AttrNumber
+kept_live_column(const Kept *kept, Relation rel)
+{
+	AttrNumber	attnum = get_attnum(RelationGetRelid(rel), kept->part);
+
+	return attnum > 0 ? attnum : InvalidAttrNumber;
+}
+
+List *
+relation_parents(Oid relid)
+{
+	Relation	rel = table_open(InheritsRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *parents = NIL;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		parents = lappend_oid(parents,
+							  ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return parents;
+}
+
+/* All that the command kept for this column: one for each relation of a tree. */
+List *
+kept_family(const Kept *kept)
+{
+	return history_find_kept(kept->migration, kept->command, kept->kind,
+							 kept->part);
+}
+
+/* A collation as SQL. */
+char *
+collation_name(Oid collation)
+{
+	HeapTuple	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
+	Form_pg_collation form;
+	char	   *name;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for collation %u", collation);
+	form = (Form_pg_collation) GETSTRUCT(tuple);
+	name = quote_qualified_identifier(get_namespace_name(form->collnamespace),
+									  NameStr(form->collname));
+	ReleaseSysCache(tuple);
+	return name;
+}
+
+/*
+ * The column's type as SQL, and its OID.  NULL if there is no such type now.
+ */
+char *
+kept_type(const Kept *kept, Oid *typid)
+{
+	int32		typmod = (int32) kept_number(kept, "typmod");
+
+	*typid = (Oid) kept_number(kept, "type");
+	if (!same_incarnation(kept) ||
+		!SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(*typid)))
+	{
+		if (!type_from_string(kept_detail(kept, "type_name"), typid, &typmod))
+			return NULL;
+	}
+	return format_type_with_typemod(*typid, typmod);
+}
+
+static void
+recall_stored(const Kept *kept, const char *prefix, StoredColumn *column,
+			  Relation rel)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel),
+										  column->attnum - 1);
+	const char *form = kept_detail(kept, psprintf("%s.stored", prefix));
+
+	if (form == NULL)
+		elog(ERROR, "kept column " INT64_FORMAT " does not say how \"%s\" is stored",
+			 kept->id, prefix);
+	stored_column_init(column, att->atttypid, att->atttypmod);
+	stored_column_set_form(column, (StoredForm) form[0]);
+}
+
+/*
+ * The shape of the copy, tied to the columns of now: attnum is the column
+ * that holds, or is to hold, the values.
+ */
+void
+kept_shape(const Kept *kept, Relation rel, AttrNumber attnum, CopyShape *shape)
+{
+	bool		same = kept_is_same_relation(kept, RelationGetRelid(rel));
+
+	memset(shape, 0, sizeof(CopyShape));
+	shape->nkeys = (int) kept_number(kept, "keys");
+	for (int i = 0; i < shape->nkeys; i++)
+	{
+		char	   *prefix = psprintf("key%d", i + 1);
+		StoredColumn *key = &shape->keys[i];
+
+		key->name = pstrdup(kept_detail(kept, prefix));
+		key->attnum = same ?
+			(AttrNumber) kept_number(kept, psprintf("%s.attnum", prefix)) :
+			get_attnum(RelationGetRelid(rel), key->name);
+		if (key->attnum <= 0 ||
+			TupleDescAttr(RelationGetDescr(rel), key->attnum - 1)->attisdropped)
+			ereport(ERROR,
+					(errcode(ERRCODE_SAFEMIG_CONFLICT),
+					 errmsg("the kept values of column \"%s\" of %s %s cannot be put back",
+							kept->part, kept->object_type, kept->identity),
+					 errdetail("The rows were known by column \"%s\", which does not exist any more.",
+							   key->name)));
+		recall_stored(kept, prefix, key, rel);
+	}
+	shape->value.name = kept->part;
+	shape->value.attnum = attnum;
+	recall_stored(kept, "value", &shape->value, rel);
+	if (kept_detail(kept, "converted"))
+	{
+		shape->has_converted = true;
+		shape->converted.name = pstrdup(kept_detail(kept, "converted"));
+		shape->converted.attnum = attnum;
+		recall_stored(kept, "converted", &shape->converted, rel);
+	}
+}
+
+/*
+ * "Row c of the copy is of row t of the table", as a condition.  Text is
+ * compared byte by byte: the key's own collation may not exist any more, and
+ * what it calls equal may not be the same row.
+ */
+char *
+kept_match(const CopyShape *shape, Oid relid)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	for (int i = 0; i < shape->nkeys; i++)
+	{
+		const StoredColumn *key = &shape->keys[i];
+		const char *now = quote_identifier(get_attname(relid, key->attnum, false));
+		const char *kept = quote_identifier(key->name);
+		const char *collate = "";
+
+		if (i > 0)
+			appendStringInfoString(&sql, " AND ");
+		if (key->form == STORED_TEXT ||
+			OidIsValid(get_typcollation(key->typid)))
+			collate = " COLLATE pg_catalog.\"C\"";
+		if (key->form == STORED_TYPED)
+			appendStringInfo(&sql, "t.%s%s", now,
+							 collate);
+		else
+			appendStringInfo(&sql, SAFEMIG_SCHEMA ".%s(t.%s)%s",
+							 key->form == STORED_TEXT ? "kept_text" : "kept_binary",
+							 now, key->form == STORED_TEXT ? collate : "");
+		appendStringInfo(&sql, " OPERATOR(pg_catalog.=) c.%s%s", kept,
+						 key->form == STORED_BINARY ? "" : collate);
+	}
+	return sql.data;
+}
+
+/*
+ * Runs a query as of now.  A transaction's own snapshot may be older than our
+ * lock on the table.
+ */
+Portal
+open_query(const char *name, const char *sql)
+{
+	Portal		portal;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetLatestSnapshot());
+	portal = SPI_cursor_open_with_args(name, sql, 0, NULL, NULL, NULL, true, 0);
+	PopActiveSnapshot();
+	return portal;
+}
+
+/*
+ * A value as a copy stores it.  A cast to text would do for most types, but
+ * may be anybody's function.
+ */
+static Datum
+stored_argument(FunctionCallInfo fcinfo, StoredForm form)
+{
+	StoredColumn *column = fcinfo->flinfo->fn_extra;
+
+	if (column == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+
+		column = palloc0(sizeof(StoredColumn));
+		stored_column_init(column, get_fn_expr_argtype(fcinfo->flinfo, 0), -1);
+		stored_column_set_form(column, form);
+		fcinfo->flinfo->fn_extra = column;
+		MemoryContextSwitchTo(old);
+	}
+	return stored_from_value(column, PG_GETARG_DATUM(0));
+}
+
+Datum
+kept_text(PG_FUNCTION_ARGS)
+{
+	return stored_argument(fcinfo, STORED_TEXT);
+}
+
+Datum
+kept_binary(PG_FUNCTION_ARGS)
+{
+	return stored_argument(fcinfo, STORED_BINARY);
+}

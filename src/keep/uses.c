@@ -1,0 +1,178 @@
+/*-------------------------------------------------------------------------
+ *
+ * uses.c
+ *	  What uses a type: other types, columns, kept values.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "keep/vault.h"
+
+/* ---- what uses a type ---- */
+
+/* Rows of pg_depend that refer to a type, one at a time. */
+void
+each_type_dependant(Oid typid, TypeDependant visit, List **result)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(TypeRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(typid));
+	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		visit((Form_pg_depend) GETSTRUCT(tuple), result);
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+}
+
+/*
+ * Arrays, domains and ranges depend on the type itself, a row type on it
+ * through a column of its relation.
+ */
+static void
+add_container(Form_pg_depend form, List **result)
+{
+	if (form->classid == TypeRelationId)
+		*result = list_append_unique_oid(*result, form->objid);
+	else if (form->classid == RelationRelationId && form->objsubid > 0)
+	{
+		Oid			rowtype = get_rel_type_id(form->objid);
+
+		if (OidIsValid(rowtype))
+			*result = list_append_unique_oid(*result, rowtype);
+	}
+}
+
+List *
+type_containers(List *typids)
+{
+	List	   *result = list_copy(typids);
+
+	/* the list grows while it is walked */
+	for (int i = 0; i < list_length(result); i++)
+	{
+		Oid			typid = list_nth_oid(result, i);
+		Oid			arrayid = get_array_type(typid);
+
+		/* row types and their arrays depend on the relation instead */
+		if (OidIsValid(arrayid))
+			result = list_append_unique_oid(result, arrayid);
+		each_type_dependant(typid, add_container, &result);
+	}
+	return result;
+}
+
+static void
+add_column(Form_pg_depend form, List **result)
+{
+	ObjectAddress *column;
+
+	if (form->classid != RelationRelationId || form->objsubid <= 0)
+		return;
+	column = palloc(sizeof(ObjectAddress));
+	ObjectAddressSubSet(*column, form->classid, form->objid, form->objsubid);
+	*result = lappend(*result, column);
+}
+
+List *
+type_columns(List *typids)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, typids)
+		each_type_dependant(lfirst_oid(lc), add_column, &result);
+	return result;
+}
+
+/* ---- base types and types of extensions, which are not moved ---- */
+
+static bool
+vault_uses_type(Oid typid)
+{
+	ListCell   *lc;
+
+	foreach(lc, type_columns(type_containers(list_make1_oid(typid))))
+	{
+		ObjectAddress *column = lfirst(lc);
+
+		if (vault_is_schema(get_rel_namespace(column->objectId)))
+			return true;
+	}
+	return false;
+}
+
+/* A column that was dropped can be revived as long as its copy is kept. */
+static bool
+dropped_column_uses_type(Oid typid)
+{
+	List	   *containers = type_containers(list_make1_oid(typid));
+	Datum	   *elems = palloc(list_length(containers) * sizeof(Datum));
+	Oid			argtype = OIDARRAYOID;
+	Datum		arg;
+	bool		found;
+
+	for (int i = 0; i < list_length(containers); i++)
+		elems[i] = ObjectIdGetDatum(list_nth_oid(containers, i));
+	arg = PointerGetDatum(construct_array(elems, list_length(containers), OIDOID,
+										  sizeof(Oid), true, TYPALIGN_INT));
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute_with_args("SELECT 1 FROM safemig.kept_log k, safemig.incarnation i"
+							  " WHERE k.kind IN ('column', 'values') AND k.state = 'kept'"
+							  " AND k.details[pg_catalog.array_position(k.details, 'incarnation') + 1] = i.marker"
+							  " AND k.details[pg_catalog.array_position(k.details, 'type') + 1]"
+							  " = ANY ($1::pg_catalog.text[])",
+							  1, &argtype, &arg, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kept_log");
+	found = SPI_processed > 0;
+	SPI_finish();
+	return found;
+}
+
+/*
+ * Those of typids that cannot be taken away without taking kept values along.
+ * Types that are moved to the vault are never among them.
+ */
+List *
+vault_needed_types(List *typids)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, typids)
+	{
+		Oid			typid = lfirst_oid(lc);
+		char		typtype = get_typtype(typid);
+		bool		moved = typtype == TYPTYPE_ENUM || typtype == TYPTYPE_COMPOSITE ||
+			typtype == TYPTYPE_DOMAIN || typtype == TYPTYPE_RANGE ||
+			typtype == TYPTYPE_MULTIRANGE;
+
+		if (moved && !OidIsValid(getExtensionOfObject(TypeRelationId, typid)))
+			continue;
+		if (vault_uses_type(typid) || dropped_column_uses_type(typid))
+			result = lappend_oid(result, typid);
+	}
+	return result;
+}

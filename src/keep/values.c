@@ -1,0 +1,337 @@
+/*-------------------------------------------------------------------------
+ *
+ * values.c
+ *	  Finds the value that each row gets when its column takes an old type
+ *	  back.
+ *
+ * It is the kept one, if the value was not changed since the conversion: the
+ * row is as the conversion wrote it (its transaction says so), or its value is
+ * the one that the conversion gave.  Otherwise it is the row's value, cast
+ * back; and this must lose nothing (convert.c).
+ *
+ * The values of a relation are put into a tuplestore in the order of the
+ * rows' places, in which ALTER TABLE will ask for them (retype.c).
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "keep/column.h"
+#include "keep/convert.h"
+#include "keep/retype.h"
+
+#define FETCH_ROWS	1000
+
+/* ---- which rows were not written since ---- */
+
+typedef struct Stamp
+{
+	bool		valid;
+	TransactionId xid;
+	CommandId	command;
+} Stamp;
+
+/*
+ * The transaction id in a row has 32 bits; after as many transactions it may
+ * be another one.
+ */
+static Stamp
+read_stamp(const Kept *kept)
+{
+	const char *text = kept ? kept_detail(kept, "stamp") : NULL;
+	Stamp		stamp = {false};
+	uint64		full;
+
+	if (text == NULL)
+		return stamp;
+	full = strtoull(text, NULL, 10);
+	stamp.valid = U64FromFullTransactionId(ReadNextFullTransactionId()) - full < PG_UINT32_MAX;
+	stamp.xid = (TransactionId) full;
+	stamp.command = (CommandId) kept_number(kept, "stamp_command");
+	return stamp;
+}
+
+/* Later commands of the same transaction have higher command ids. */
+static bool
+is_untouched(const Stamp *stamp, TransactionId xmin, CommandId cmin)
+{
+	return stamp->valid && xmin == stamp->xid && cmin <= stamp->command;
+}
+
+/* ---- the rows ---- */
+
+static RestoredRows *
+add_relation(Retyped *column, Oid relid)
+{
+	RestoredRows *rows = palloc0(sizeof(RestoredRows));
+
+	rows->relid = relid;
+	rows->desc = CreateTemplateTupleDesc(2);
+	TupleDescInitEntry(rows->desc, 1, "place", TIDOID, -1, 0);
+	TupleDescInitEntry(rows->desc, 2, "value", getBaseType(column->typid), -1, 0);
+	rows->store = tuplestore_begin_heap(false, false, work_mem);
+	rows->slot = MakeSingleTupleTableSlot(rows->desc, &TTSOpsMinimalTuple);
+	column->relations = lappend(column->relations, rows);
+	return rows;
+}
+
+/*
+ * Place, transaction, command, present value, whether there is a kept row,
+ * kept value, what the conversion made of it.
+ */
+static char *
+rows_to_restore(const Kept *kept, const CopyShape *shape, Relation rel,
+				AttrNumber attnum)
+{
+	char	   *table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+												   RelationGetRelationName(rel));
+	const char *column = quote_identifier(get_attname(RelationGetRelid(rel),
+													  attnum, false));
+	const char *converted = "NULL::pg_catalog.text";
+
+	if (kept == NULL || kept->vault_name == NULL)
+		return psprintf("SELECT t.ctid, t.xmin, t.cmin, t.%s, false,"
+						" NULL::pg_catalog.text, NULL::pg_catalog.text"
+						" FROM ONLY %s t ORDER BY t.ctid", column, table);
+	if (shape->has_converted)
+		converted = psprintf("c.%s", quote_identifier(shape->converted.name));
+	if (shape->nkeys == 0)
+		return psprintf("SELECT t.ctid, t.xmin, t.cmin, t.value, true, c.%s, %s"
+						" FROM (SELECT ctid, xmin, cmin, %s AS value,"
+						" pg_catalog.row_number() OVER (ORDER BY ctid) AS n FROM ONLY %s) t"
+						" JOIN %s c ON c.%s OPERATOR(pg_catalog.=) t.n ORDER BY t.ctid",
+						quote_identifier(kept->part), converted, column, table,
+						copy_name(kept), copy_ordinal_name(kept->part));
+	return psprintf("SELECT t.ctid, t.xmin, t.cmin, t.%s, c.tableoid IS NOT NULL, c.%s, %s"
+					" FROM ONLY %s t LEFT JOIN %s c ON %s ORDER BY t.ctid",
+					column, quote_identifier(kept->part), converted, table,
+					copy_name(kept), kept_match(shape, RelationGetRelid(rel)));
+}
+
+/* Is the row's value what the conversion gave, as far as that is on record? */
+static bool
+is_as_converted(CopyShape *shape, const ConvertedRow *row, Datum converted,
+				bool isnull)
+{
+	int16		typlen;
+	bool		typbyval;
+
+	if (isnull || row->now_isnull)
+		return isnull && row->now_isnull;
+	get_typlenbyval(stored_column_type(&shape->converted), &typlen, &typbyval);
+	return datum_image_eq(stored_from_value(&shape->converted, row->now),
+						  converted, typbyval, typlen);
+}
+
+static void
+read_row(ConvertedRow *row, HeapTuple tuple, TupleDesc desc, const Stamp *stamp,
+		 CopyShape *shape)
+{
+	bool		isnull;
+	TransactionId xmin = DatumGetTransactionId(SPI_getbinval(tuple, desc, 2, &isnull));
+	CommandId	cmin = DatumGetCommandId(SPI_getbinval(tuple, desc, 3, &isnull));
+	Datum		converted;
+
+	memset(row, 0, sizeof(ConvertedRow));
+	row->place = (ItemPointer) DatumGetPointer(SPI_getbinval(tuple, desc, 1, &isnull));
+	row->now = SPI_getbinval(tuple, desc, 4, &row->now_isnull);
+	row->has_kept = DatumGetBool(SPI_getbinval(tuple, desc, 5, &isnull));
+	if (!row->has_kept)
+		return;
+	row->untouched = is_untouched(stamp, xmin, cmin);
+	row->kept = SPI_getbinval(tuple, desc, 6, &row->kept_isnull);
+	if (!row->kept_isnull)
+		row->kept = stored_to_value(&shape->value, row->kept);
+	row->computable = !shape->has_converted;
+	if (shape->has_converted && !row->untouched)
+	{
+		converted = SPI_getbinval(tuple, desc, 7, &isnull);
+		row->untouched = is_as_converted(shape, row, converted, isnull);
+	}
+}
+
+/*
+ * Casts run under the settings that the change of type ran under; a key's
+ * text is made under the pinned ones.
+ */
+static int64
+convert_under_settings(Conversion *conversion, ConvertedRow *rows, int nrows,
+					   const Kept *kept)
+{
+	int			level = NewGUCNestLevel();
+	int64		misfits;
+
+	if (kept)
+		kept_set_conversion_settings(kept);
+	misfits = convert_rows(conversion, rows, nrows);
+	AtEOXact_GUC(false, level);
+	return misfits;
+}
+
+/* One batch, from the query to the store. */
+static int64
+find_batch(Retyped *column, RestoredRows *rows, Conversion *conversion,
+		   const Stamp *stamp, CopyShape *shape, const Kept *kept)
+{
+	SPITupleTable *fetched = SPI_tuptable;
+	int			nrows = (int) fetched->numvals;
+	ConvertedRow *batch = palloc(nrows * sizeof(ConvertedRow));
+	int64		misfits;
+
+	for (int i = 0; i < nrows; i++)
+		read_row(&batch[i], fetched->vals[i], fetched->tupdesc, stamp, shape);
+	misfits = convert_under_settings(conversion, batch, nrows, kept);
+	for (int i = 0; i < nrows; i++)
+	{
+		Datum		values[2] = {PointerGetDatum(batch[i].place), batch[i].result};
+		bool		nulls[2] = {false, batch[i].result_isnull || batch[i].misfit};
+
+		tuplestore_putvalues(rows->store, rows->desc, values, nulls);
+		if (batch[i].is_kept)
+			column->restored++;
+		else
+			column->later++;
+	}
+	return misfits;
+}
+
+/* A query that lists the rows whose values do not fit. */
+static char *
+misfit_query(Relation rel, AttrNumber attnum, const Retyped *column,
+			 const Stamp *stamp)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "SELECT * FROM ONLY %s WHERE NOT " SAFEMIG_SCHEMA ".value_fits(%s, %s)",
+					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+												RelationGetRelationName(rel)),
+					 quote_identifier(get_attname(RelationGetRelid(rel), attnum, false)),
+					 quote_literal_cstr(format_type_with_typemod(column->typid,
+																 column->typmod)));
+	if (stamp->valid)
+		appendStringInfo(&sql, " AND xmin <> '%u'", stamp->xid);
+	return sql.data;
+}
+
+static void
+find_values(Retyped *column, Relation rel, AttrNumber attnum, const Kept *kept,
+			CopyShape *shape)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+	RestoredRows *rows = add_relation(column, RelationGetRelid(rel));
+	Stamp		stamp = read_stamp(kept);
+	Portal		portal = open_query("safemig restore",
+									rows_to_restore(kept, shape, rel, attnum));
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "safemig restore",
+												  ALLOCSET_DEFAULT_SIZES);
+	Conversion *conversion;
+	int64		misfits = 0;
+	Frame		frame;
+
+	frame_become(&frame, rel->rd_rel->relowner);
+	conversion = conversion_make(column->typid, column->typmod, att->atttypid,
+								 att->atttypmod);
+	for (;;)
+	{
+		MemoryContext old;
+
+		CHECK_FOR_INTERRUPTS();
+		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		if (SPI_processed == 0)
+			break;
+		old = MemoryContextSwitchTo(context);
+		misfits += find_batch(column, rows, conversion, &stamp, shape, kept);
+		MemoryContextSwitchTo(old);
+		SPI_freetuptable(SPI_tuptable);
+		MemoryContextReset(context);
+	}
+	frame_unpin(&frame);
+	SPI_cursor_close(portal);
+	MemoryContextDelete(context);
+	if (misfits > 0 && column->misfits == 0)
+		column->misfit_query = misfit_query(rel, attnum, column, &stamp);
+	column->misfits += misfits;
+}
+
+/*
+ * Without a key a row is known by its ordinal, which holds while every row is
+ * still as and where the conversion put it.
+ */
+static void
+check_keyless(Relation rel, const Kept *kept)
+{
+	Stamp		stamp = read_stamp(kept);
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	Snapshot	snapshot;
+	TableScanDesc scan = plain_scan_begin(rel, &snapshot);
+	int64		rows = 0;
+	int64		untouched = 0;
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool		isnull;
+		TransactionId xmin = DatumGetTransactionId(slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull));
+		CommandId	cmin = DatumGetCommandId(slot_getsysattr(slot, MinCommandIdAttributeNumber, &isnull));
+
+		CHECK_FOR_INTERRUPTS();
+		rows++;
+		untouched += is_untouched(&stamp, xmin, cmin);
+	}
+	plain_scan_end(scan, snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	if (rows != kept->rows || untouched != rows ||
+		rel->rd_rel->relfilenode != (Oid) kept_number(kept, "stamp_relfilenode"))
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_CONFLICT),
+				 errmsg("the old values of column \"%s\" of %s %s cannot be put back into their rows",
+						kept->part, kept->object_type, kept->identity),
+				 errdetail("The table has no key, and was written since: %lld of %lld rows are as they were.",
+						   (long long) untouched, (long long) kept->rows),
+				 errhint("The kept rows are in %s, in the order that they had.",
+						 copy_name(kept))));
+}
+
+/*
+ * Finds the values of one relation.  kept may be NULL: then all rows are
+ * cast.
+ */
+void
+retyped_find_values(Retyped *column, Relation rel, const Kept *kept)
+{
+	AttrNumber	attnum = get_attnum(RelationGetRelid(rel), column->name);
+	CopyShape	shape;
+
+	memset(&shape, 0, sizeof(shape));
+	if (kept && kept->vault_name)
+	{
+		copy_prove(kept);
+		kept_shape(kept, rel, attnum, &shape);
+		/* what the copy holds is of the old type */
+		stored_column_init(&shape.value, column->typid, column->typmod);
+		stored_column_set_form(&shape.value,
+							   (StoredForm) kept_detail(kept, "value.stored")[0]);
+		if (shape.nkeys == 0)
+			check_keyless(rel, kept);
+	}
+	find_values(column, rel, attnum, kept, &shape);
+}

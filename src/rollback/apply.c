@@ -1,0 +1,164 @@
+/*-------------------------------------------------------------------------
+ *
+ * apply.c
+ *	  Running a plan, command by command, newest first.
+ *
+ * The steps run with capture on, as commands of the rollback's own record;
+ * that is how a rollback can itself be taken back.  After the steps of a
+ * command its objects are looked at again, and what still differs from the
+ * recorded state (a CHECK that PostgreSQL spells otherwise after a type
+ * change) is settled by steps made for the state that is there.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "capture/capture.h"
+#include "rollback/rollback.h"
+
+void
+rollback_count(int64 restored, int64 later)
+{
+	state_save();
+	safemig_state.rows_restored += restored;
+	safemig_state.rows_later += later;
+}
+
+/*
+ * An error of a step is a reason why the rollback cannot be exact; the user
+ * gets it with the statement.  Errors that say nothing about the state
+ * (cancelled, out of memory, lost connection) go out as they are.
+ */
+static void
+raise_step_error(const RecordedCommand *command, const Step *step)
+{
+	ErrorData  *error = CopyErrorData();
+	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+
+	if (category == ERRCODE_OPERATOR_INTERVENTION ||
+		category == ERRCODE_INSUFFICIENT_RESOURCES ||
+		category == ERRCODE_TRANSACTION_ROLLBACK ||
+		category == ERRCODE_TO_CATEGORY(ERRCODE_SAFEMIG_CONFLICT) ||
+		error->sqlerrcode == ERRCODE_INTERNAL_ERROR)
+		PG_RE_THROW();
+	FlushErrorState();
+	ereport(ERROR,
+			(errcode(ERRCODE_SAFEMIG_CONFLICT),
+			 errmsg("migration " INT64_FORMAT " cannot be rolled back exactly: %s",
+					command->migration, error->message),
+			 errdetail_internal("%s%sStatement: %s",
+								error->detail ? error->detail : "",
+								error->detail ? "\n" : "", step->sql),
+			 error->hint ? errhint("%s", error->hint) :
+			 errhint("Nothing has been changed.")));
+}
+
+static void
+enter_frame(Frame *frame, const Step *step)
+{
+	Oid			role;
+
+	if (step->mode != RUN_OWNER || step->role == NULL)
+	{
+		frame_become_owner(frame);
+		return;
+	}
+	role = get_role_oid(step->role, true);
+	if (!OidIsValid(role))
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_CONFLICT),
+				 errmsg("role \"%s\" does not exist", step->role),
+				 errdetail("%s belonged to it.", step->object),
+				 errhint("CREATE ROLE %s;", quote_identifier(step->role))));
+	frame_become(frame, role);
+}
+
+static void
+run_step(const RecordedCommand *command, const Step *step)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Frame		frame;
+
+	enter_frame(&frame, step);
+	PG_TRY();
+	{
+		SPI_connect();
+		if (SPI_execute(step->sql, false, 0) < 0)
+			elog(ERROR, "could not run \"%s\"", step->sql);
+		SPI_finish();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		raise_step_error(command, step);
+	}
+	PG_END_TRY();
+	frame_unpin(&frame);
+	CommandCounterIncrement();
+}
+
+static void
+run_steps(const RecordedCommand *command, List *steps)
+{
+	ListCell   *lc;
+
+	foreach(lc, steps)
+	{
+		CHECK_FOR_INTERRUPTS();
+		run_step(command, lfirst(lc));
+	}
+}
+
+/* What still keeps an object from being as it was before the command. */
+static void
+settle_change(Change *change, Steps *steps)
+{
+	Image	   *recorded = change->before ? change->before : change->after;
+	Image	   *now;
+
+	if (recorded->class == NULL)
+		return;
+	if (change->before == NULL)
+		return;					/* it has been dropped, or that step failed */
+	now = image_now(change->before);
+	if (now == NULL || !image_equal(now, change->before))
+		compare_to_steps(now, change->before, steps);
+}
+
+static void
+settle(RecordedCommand *command)
+{
+	Steps		steps;
+	Frame		frame;
+	ListCell   *lc;
+
+	steps_init(&steps);
+	steps.around_replacement = replace_dependants;
+	frame_become_owner(&frame);
+	foreach(lc, command->changes)
+		settle_change(lfirst(lc), &steps);
+	frame_unpin(&frame);
+	steps_sort(&steps);
+	run_steps(command, steps.list);
+}
+
+void
+plan_apply(RollbackPlan *plan)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->commands)
+	{
+		RecordedCommand *command = lfirst(lc);
+
+		run_steps(command, command->steps);
+		settle(command);
+	}
+}

@@ -1,0 +1,607 @@
+/*-------------------------------------------------------------------------
+ *
+ * rollback.c
+ *	  The calls that take migrations back: safemig_rollback and its family.
+ *
+ * All in one transaction: lock, check, apply, verify, record.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "rollback/rollback.h"
+
+PG_FUNCTION_INFO_V1(safemig_rollback_id);
+PG_FUNCTION_INFO_V1(safemig_rollback_label);
+PG_FUNCTION_INFO_V1(safemig_rollback_to_id);
+PG_FUNCTION_INFO_V1(safemig_rollback_to_label);
+PG_FUNCTION_INFO_V1(safemig_rollback_last);
+PG_FUNCTION_INFO_V1(safemig_redo);
+PG_FUNCTION_INFO_V1(safemig_plan_hash);
+
+/* ---- arguments ---- */
+
+typedef struct Options
+{
+	char	   *plan_hash;		/* NULL: any */
+	char	   *reason;
+} Options;
+
+static char *
+text_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+static void
+check_not_null(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
+}
+
+static void
+check_policy(FunctionCallInfo fcinfo, int n)
+{
+	char	   *policy = text_argument(fcinfo, n);
+
+	if (policy && strcmp(policy, "refuse") == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unrecognized conflict policy: \"%s\"", policy ? policy : "(null)"),
+			 errhint("The policy of this version is \"refuse\".")));
+}
+
+/* ---- which migrations ---- */
+
+static bool
+is_kind(const Migration *migration, const char *kind)
+{
+	return strcmp(migration->kind, kind) == 0;
+}
+
+static void
+check_can_be_rolled_back(const Migration *migration)
+{
+	if (is_kind(migration, "rollback") || is_kind(migration, "redo"))
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
+				 errmsg("migration " INT64_FORMAT " is a %s",
+						migration->id, migration->kind),
+				 errhint("SELECT safemig_redo(" INT64_FORMAT "); applies again what it took back.",
+						 migration->id)));
+	if (strcmp(migration->state, "rolled_back") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
+				 errmsg("migration " INT64_FORMAT " has been rolled back already, by " INT64_FORMAT,
+						migration->id, migration->rolled_back_by),
+				 errhint("SELECT safemig_redo(" INT64_FORMAT "); applies it again.",
+						 migration->id)));
+	if (strcmp(migration->state, "open") == 0 &&
+		!migration_is_abandoned(migration->id))
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
+				 errmsg("migration " INT64_FORMAT " is still open", migration->id),
+				 errhint("Its session has to call safemig_end() or safemig_abort() first.")));
+}
+
+/* Those under the label that could be rolled back. */
+static Migration *
+migration_by_label(const char *label)
+{
+	Oid			type = TEXTOID;
+	Datum		arg = CStringGetTextDatum(label);
+	List	   *found = history_migrations("m.label OPERATOR(pg_catalog.=) $1"
+										   " AND m.kind OPERATOR(pg_catalog.=) ANY (ARRAY['migration', 'snapshot'])",
+										   1, &type, &arg);
+	List	   *applied = NIL;
+	ListCell   *lc;
+	StringInfoData candidates;
+	char	   *end;
+	int64		id;
+
+	foreach(lc, found)
+	{
+		if (strcmp(((Migration *) lfirst(lc))->state, "rolled_back") != 0)
+			applied = lappend(applied, lfirst(lc));
+	}
+	if (list_length(applied) == 1)
+		return linitial(applied);
+	if (applied == NIL && found != NIL)
+		return linitial(found); /* rolled back: the caller says so */
+	if (found == NIL)
+	{
+		/* what drivers send for a number may be a text */
+		errno = 0;
+		id = strtoll(label, &end, 10);
+		if (label[0] && *end == '\0' && errno == 0)
+			return history_get_migration(id, false);
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_UNKNOWN),
+				 errmsg("migration \"%s\" does not exist", label),
+				 errhint("SELECT id, label, state, started_at FROM safemig.migrations ORDER BY id DESC;")));
+	}
+	initStringInfo(&candidates);
+	foreach(lc, applied)
+		appendStringInfo(&candidates, "%s" INT64_FORMAT,
+						 candidates.len ? ", " : "",
+						 ((Migration *) lfirst(lc))->id);
+	ereport(ERROR,
+			(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
+			 errmsg("several applied migrations are called \"%s\"", label),
+			 errdetail("Candidates are %s.", candidates.data),
+			 errhint("Name it by its id, or use safemig_rollback_last().")));
+	return NULL;
+}
+
+/* The whole history reads the same to everybody: as the extension's owner. */
+static Migration *
+resolve_id(int64 id)
+{
+	Frame		frame;
+	Migration  *migration;
+
+	frame_become_owner(&frame);
+	migration = history_get_migration(id, false);
+	frame_unpin(&frame);
+	return migration;
+}
+
+static Migration *
+resolve_label(const char *label)
+{
+	Frame		frame;
+	Migration  *migration;
+
+	frame_become_owner(&frame);
+	migration = migration_by_label(label);
+	frame_unpin(&frame);
+	return migration;
+}
+
+/* ---- the rollback ---- */
+
+static void
+announce(const RollbackPlan *plan)
+{
+	Migration  *first = linitial(plan->migrations);
+
+	if (!safemig_notices)
+		return;
+	if (list_length(plan->migrations) > 1)
+		ereport(NOTICE,
+				(errmsg("rolling back %d migrations: %d steps, strongest lock %s on %s",
+						list_length(plan->migrations), plan->steps,
+						plan->strongest_lock ? plan->strongest_lock : "none",
+						plan->strongest_object ? plan->strongest_object : "anything")));
+	else
+		ereport(NOTICE,
+				(errmsg("rolling back migration " INT64_FORMAT "%s%s%s: %d steps, strongest lock %s on %s",
+						first->id, first->label ? " \"" : "",
+						first->label ? first->label : "", first->label ? "\"" : "",
+						plan->steps,
+						plan->strongest_lock ? plan->strongest_lock : "none",
+						plan->strongest_object ? plan->strongest_object : "anything")));
+}
+
+static void
+report_done(const RollbackPlan *plan, int64 record, int objects)
+{
+	Migration  *first = linitial(plan->migrations);
+	char	   *what = list_length(plan->migrations) > 1 ?
+	psprintf("%d migrations", list_length(plan->migrations)) :
+	psprintf("migration " INT64_FORMAT, first->id);
+
+	if (!safemig_notices)
+		return;
+	ereport(NOTICE,
+			(errmsg("%s rolled back as " INT64_FORMAT ": %d objects, "
+					INT64_FORMAT " rows restored, " INT64_FORMAT " later writes kept, verified",
+					what, record, objects, safemig_state.rows_restored,
+					safemig_state.rows_later),
+			 errhint("SELECT safemig_redo(" INT64_FORMAT "); applies it again.", record)));
+}
+
+static void
+update_marks(const char *query, List *ids, int64 record)
+{
+	Datum	   *elems = palloc(sizeof(Datum) * list_length(ids));
+	Oid			types[2] = {INT8ARRAYOID, INT8OID};
+	Datum		args[2];
+	ListCell   *lc;
+	int			n = 0;
+
+	foreach(lc, ids)
+		elems[n++] = Int64GetDatum(*(int64 *) lfirst(lc));
+	args[0] = PointerGetDatum(construct_array(elems, n, INT8OID, sizeof(int64),
+											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	args[1] = Int64GetDatum(record);
+	SPI_connect();
+	if (SPI_execute_with_args(query, 2, types, args, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not update migration_log");
+	SPI_finish();
+}
+
+static List *
+ids_of(List *migrations)
+{
+	List	   *ids = NIL;
+	ListCell   *lc;
+
+	foreach(lc, migrations)
+		ids = lappend(ids, &((Migration *) lfirst(lc))->id);
+	return ids;
+}
+
+/* Several that were redone in one act have one record: all or none. */
+static void
+check_shares_record(List *migrations)
+{
+	ListCell   *lc;
+	ListCell   *other;
+
+	foreach(lc, migrations)
+	{
+		Migration  *migration = lfirst(lc);
+		Oid			type = INT8OID;
+		Datum		arg = Int64GetDatum(migration->effective);
+		List	   *sharing = history_migrations("m.effective OPERATOR(pg_catalog.=) $1"
+												 " AND m.kind OPERATOR(pg_catalog.=) 'migration'",
+												 1, &type, &arg);
+
+		foreach(other, sharing)
+		{
+			Migration  *one = lfirst(other);
+			ListCell   *in;
+			bool		listed = false;
+
+			foreach(in, migrations)
+			{
+				if (((Migration *) lfirst(in))->id == one->id)
+					listed = true;
+			}
+			if (!listed)
+				ereport(ERROR,
+						(errcode(ERRCODE_SAFEMIG_LATER),
+						 errmsg("migration " INT64_FORMAT " was redone together with " INT64_FORMAT,
+								migration->id, one->id),
+						 errhint("safemig_rollback_to() takes them back together.")));
+		}
+	}
+}
+
+static RollbackPlan *
+prepare(List *migrations, Options *options)
+{
+	Frame		frame;
+	RollbackPlan *plan;
+	List	   *conflicts;
+
+	frame_become_owner(&frame);
+	own_work_begin();
+	plan = plan_build(migrations);
+	own_work_end();
+	frame_unpin(&frame);
+
+	plan_check_rights(plan);
+
+	frame_become_owner(&frame);
+	own_work_begin();
+	plan_lock(plan);
+	if (options->plan_hash && strcmp(options->plan_hash, plan_hash(plan)) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_STALE_PLAN),
+				 errmsg("the plan is stale"),
+				 errdetail("The objects or the plan have changed since it was made."),
+				 errhint("SELECT * FROM safemig_plan(" INT64_FORMAT ");",
+						 ((Migration *) linitial(migrations))->id)));
+	conflicts = plan_check(plan);
+	own_work_end();
+	frame_unpin(&frame);
+	if (conflicts != NIL)
+		conflicts_raise(plan, conflicts);
+	return plan;
+}
+
+/*
+ * Our own steps may have rewritten rows after a column of theirs changed its
+ * type.  Nobody else could write meanwhile: as they are now they count as
+ * untouched since.
+ */
+static void
+stamp_values(int64 record)
+{
+	Oid			type = INT8OID;
+	Datum		arg = Int64GetDatum(record);
+	List	   *ids = NIL;
+	MemoryContext context = CurrentMemoryContext;
+	ListCell   *lc;
+
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT id FROM safemig.kept_log"
+							  " WHERE migration OPERATOR(pg_catalog.=) $1"
+							  " AND kind OPERATOR(pg_catalog.=) 'values' ORDER BY id",
+							  1, &type, &arg, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kept_log");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+		int64	   *id = palloc(sizeof(int64));
+		bool		isnull;
+
+		*id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i],
+										  SPI_tuptable->tupdesc, 1, &isnull));
+		ids = lappend(ids, id);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	foreach(lc, ids)
+		column_keep_finish(*(int64 *) lfirst(lc));
+}
+
+/* Takes back a list of migrations, newest first; returns the record's id. */
+static int64
+take_back(List *migrations, Options *options, const char *kind)
+{
+	Migration  *first = linitial(migrations);
+	RollbackPlan *plan;
+	Frame		frame;
+	int64		record;
+	int			objects;
+
+	plan = prepare(migrations, options);
+	announce(plan);
+
+	frame_become_owner(&frame);
+	state_save();
+	safemig_state.rows_restored = safemig_state.rows_later = 0;
+	own_work_begin();
+	record = history_open_record(kind, first->label, ids_of(migrations),
+								 options->reason);
+	own_work_end();
+	plan_apply(plan);
+	own_work_begin();
+	objects = plan_verify(plan);
+	stamp_values(record);
+	history_set_state(record, "applied");
+	own_work_end();
+	safemig_state.record_id = 0;
+	frame_unpin(&frame);
+	report_done(plan, record, objects);
+	return record;
+}
+
+static int64
+rollback_migrations(List *migrations, Options *options)
+{
+	Frame		frame;
+	ListCell   *lc;
+	int64		record;
+
+	frame_become_owner(&frame);
+	foreach(lc, migrations)
+		check_can_be_rolled_back(lfirst(lc));
+	check_shares_record(migrations);
+	frame_unpin(&frame);
+
+	record = take_back(migrations, options, "rollback");
+
+	frame_become_owner(&frame);
+	own_work_begin();
+	update_marks("UPDATE safemig.migration_log SET state = 'rolled_back', rolled_back_by = $2"
+				 " WHERE id OPERATOR(pg_catalog.=) ANY ($1)", ids_of(migrations), record);
+	own_work_end();
+	frame_unpin(&frame);
+	return record;
+}
+
+int64
+rollback_one(int64 id, char *reason)
+{
+	Options		options = {NULL, reason};
+
+	return rollback_migrations(list_make1(resolve_id(id)), &options);
+}
+
+/* ---- SQL: one ---- */
+
+Datum
+safemig_rollback_id(PG_FUNCTION_ARGS)
+{
+	Options		options = {text_argument(fcinfo, 2), text_argument(fcinfo, 3)};
+
+	check_not_null(fcinfo, 0, "id");
+	check_policy(fcinfo, 1);
+	PG_RETURN_INT64(rollback_migrations(list_make1(resolve_id(PG_GETARG_INT64(0))),
+										&options));
+}
+
+Datum
+safemig_rollback_label(PG_FUNCTION_ARGS)
+{
+	Options		options = {text_argument(fcinfo, 2), text_argument(fcinfo, 3)};
+
+	check_not_null(fcinfo, 0, "label");
+	check_policy(fcinfo, 1);
+	PG_RETURN_INT64(rollback_migrations(list_make1(resolve_label(text_argument(fcinfo, 0))),
+										&options));
+}
+
+/* ---- SQL: several ---- */
+
+/* Applied migrations whose last command came after seq; newest first. */
+static List *
+newer_than(int64 seq)
+{
+	Oid			type = INT8OID;
+	Datum		arg = Int64GetDatum(seq);
+
+	return history_migrations("m.kind OPERATOR(pg_catalog.=) ANY (ARRAY['migration', 'snapshot'])"
+							  " AND m.state OPERATOR(pg_catalog.=) ANY (ARRAY['applied', 'abandoned', 'open'])"
+							  " AND EXISTS (SELECT FROM safemig.command_log c"
+							  " WHERE c.migration OPERATOR(pg_catalog.=) m.effective"
+							  " AND c.seq OPERATOR(pg_catalog.>) $1)",
+							  1, &type, &arg);
+}
+
+static int64
+last_command_of(const Migration *migration)
+{
+	List	   *commands = history_commands(list_make1((void *) &migration->effective));
+
+	return commands ? ((RecordedCommand *) linitial(commands))->seq : 0;
+}
+
+static Datum
+rollback_to(FunctionCallInfo fcinfo, Migration *named)
+{
+	Options		options = {text_argument(fcinfo, 2), text_argument(fcinfo, 3)};
+	Frame		frame;
+	List	   *newer;
+
+	check_policy(fcinfo, 1);
+	frame_become_owner(&frame);
+	newer = newer_than(named ? last_command_of(named) : 0);
+	frame_unpin(&frame);
+	if (newer == NIL)
+	{
+		if (safemig_notices)
+			ereport(NOTICE, (errmsg("there is nothing to roll back")));
+		PG_RETURN_NULL();
+	}
+	PG_RETURN_INT64(rollback_migrations(newer, &options));
+}
+
+Datum
+safemig_rollback_to_id(PG_FUNCTION_ARGS)
+{
+	check_not_null(fcinfo, 0, "id");
+	return rollback_to(fcinfo, PG_GETARG_INT64(0) == 0 ? NULL :
+					   resolve_id(PG_GETARG_INT64(0)));
+}
+
+Datum
+safemig_rollback_to_label(PG_FUNCTION_ARGS)
+{
+	char	   *label;
+
+	check_not_null(fcinfo, 0, "label");
+	label = text_argument(fcinfo, 0);
+	return rollback_to(fcinfo, strcmp(label, "0") == 0 ? NULL : resolve_label(label));
+}
+
+Datum
+safemig_rollback_last(PG_FUNCTION_ARGS)
+{
+	Options		options = {text_argument(fcinfo, 4), text_argument(fcinfo, 5)};
+	bool		anyone = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
+	char	   *session = GetUserNameFromId(GetSessionUserId(), false);
+	Frame		frame;
+	List	   *newer;
+	List	   *wanted = NIL;
+	ListCell   *lc;
+
+	check_not_null(fcinfo, 0, "n");
+	if (PG_GETARG_INT32(0) < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("n must be greater than zero")));
+	check_policy(fcinfo, 3);
+	frame_become_owner(&frame);
+	newer = newer_than(0);
+	frame_unpin(&frame);
+	foreach(lc, newer)
+	{
+		Migration  *migration = lfirst(lc);
+
+		if (list_length(wanted) >= PG_GETARG_INT32(0))
+			break;
+		if (!PG_ARGISNULL(1) &&
+			(migration->framework == NULL ||
+			 strcmp(migration->framework, text_argument(fcinfo, 1)) != 0))
+			continue;
+		if (!anyone && strcmp(migration->session_role, session) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
+					 errmsg("migration " INT64_FORMAT " was run by \"%s\", not by \"%s\"",
+							migration->id, migration->session_role, session),
+					 errhint("safemig_rollback_last(anyone => true) takes it back all the same.")));
+		wanted = lappend(wanted, migration);
+	}
+	if (wanted == NIL)
+	{
+		if (safemig_notices)
+			ereport(NOTICE, (errmsg("there is nothing to roll back")));
+		PG_RETURN_NULL();
+	}
+	PG_RETURN_INT64(rollback_migrations(wanted, &options));
+}
+
+/* ---- SQL: redo ---- */
+
+/*
+ * A redo is the rollback of a rollback.  What it did is from now on the form
+ * in which the migrations are applied: their effective record.
+ */
+Datum
+safemig_redo(PG_FUNCTION_ARGS)
+{
+	Options		options = {NULL, text_argument(fcinfo, 1)};
+	Frame		frame;
+	Migration  *rollback;
+	int64		record;
+
+	check_not_null(fcinfo, 0, "id");
+	rollback = resolve_id(PG_GETARG_INT64(0));
+	if (is_kind(rollback, "migration") && rollback->rolled_back_by)
+		rollback = resolve_id(rollback->rolled_back_by);
+	if (!is_kind(rollback, "rollback") || strcmp(rollback->state, "applied") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
+				 errmsg("migration " INT64_FORMAT " has not been rolled back",
+						PG_GETARG_INT64(0)),
+				 errhint("safemig_redo() takes the id of a migration that is rolled back, or of its rollback.")));
+
+	record = take_back(list_make1(rollback), &options, "redo");
+
+	frame_become_owner(&frame);
+	own_work_begin();
+	update_marks("UPDATE safemig.migration_log SET state = 'rolled_back', rolled_back_by = $2"
+				 " WHERE id OPERATOR(pg_catalog.=) ANY ($1)",
+				 list_make1(&rollback->id), record);
+	update_marks("UPDATE safemig.migration_log SET state = 'applied', rolled_back_by = NULL, effective = $2"
+				 " WHERE id OPERATOR(pg_catalog.=) ANY ($1)",
+				 rollback->rolls_back, record);
+	own_work_end();
+	frame_unpin(&frame);
+	PG_RETURN_INT64(record);
+}
+
+Datum
+safemig_plan_hash(PG_FUNCTION_ARGS)
+{
+	Migration  *migration = resolve_id(PG_GETARG_INT64(0));
+	RollbackPlan *plan;
+	Frame		frame;
+	char	   *hash;
+
+	frame_become_owner(&frame);
+	plan = plan_build(list_make1(migration));
+	frame_unpin(&frame);
+	plan_check_rights(plan);
+	frame_become_owner(&frame);
+	hash = plan_hash(plan);
+	frame_unpin(&frame);
+	PG_RETURN_TEXT_P(cstring_to_text(hash));
+}

@@ -1,0 +1,176 @@
+/*-------------------------------------------------------------------------
+ *
+ * show.c
+ *	  Looking without touching: safemig_plan, safemig_diff, safemig_verify.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/tuplestore.h"
+
+#include "compat.h"
+#include "rollback/rollback.h"
+
+PG_FUNCTION_INFO_V1(safemig_plan);
+PG_FUNCTION_INFO_V1(safemig_diff);
+PG_FUNCTION_INFO_V1(safemig_verify);
+
+static RollbackPlan *
+plan_of_argument(FunctionCallInfo fcinfo)
+{
+	Frame		frame;
+	RollbackPlan *plan;
+
+	frame_become_owner(&frame);
+	plan = plan_build(list_make1(history_get_migration(PG_GETARG_INT64(0), false)));
+	frame_unpin(&frame);
+	plan_check_rights(plan);
+	return plan;
+}
+
+static Datum
+text_datum(const char *value, bool *isnull)
+{
+	*isnull = value == NULL;
+	return value ? CStringGetTextDatum(value) : (Datum) 0;
+}
+
+/* ---- safemig_plan ---- */
+
+Datum
+safemig_plan(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	RollbackPlan *plan = plan_of_argument(fcinfo);
+	ListCell   *lc;
+	ListCell   *inner;
+	int			n = 0;
+
+	InitMaterializedSRF(fcinfo, 0);
+	foreach(lc, plan->commands)
+	{
+		RecordedCommand *command = lfirst(lc);
+
+		foreach(inner, command->steps)
+		{
+			Step	   *step = lfirst(inner);
+			Datum		values[8];
+			bool		nulls[8] = {false};
+
+			values[0] = Int32GetDatum(++n);
+			values[1] = text_datum(step->object, &nulls[1]);
+			values[2] = text_datum(step->lock_mode, &nulls[2]);
+			values[3] = text_datum(step->cost, &nulls[3]);
+			nulls[4] = true;
+			values[5] = text_datum(command->irreversible ? command->irreversible : step->note,
+								   &nulls[5]);
+			values[6] = text_datum(step->sql, &nulls[6]);
+			nulls[7] = true;
+			tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+		}
+	}
+	return (Datum) 0;
+}
+
+/* ---- safemig_diff and safemig_verify ---- */
+
+typedef struct Rows
+{
+	ReturnSetInfo *result;
+	const char *object;
+} Rows;
+
+static void
+put_row(void *arg, const char *part, const char *name, const char *a,
+		const char *b)
+{
+	Rows	   *rows = arg;
+	Datum		values[4];
+	bool		nulls[4] = {false};
+
+	values[0] = CStringGetTextDatum(rows->object);
+	values[1] = CStringGetTextDatum(part[0] ? psprintf("column %s %s", part, name) : name);
+	values[2] = text_datum(a, &nulls[2]);
+	values[3] = text_datum(b, &nulls[3]);
+	tuplestore_putvalues(rows->result->setResult, rows->result->setDesc,
+						 values, nulls);
+}
+
+static void
+put_difference(Rows *rows, Image *a, Image *b)
+{
+	if (a && b)
+		image_compare(a, b, put_row, rows);
+	else if (a)
+		put_row(rows, "", "object", "present", NULL);
+	else if (b)
+		put_row(rows, "", "object", NULL, "present");
+}
+
+static ObjectState *
+find_state(List *states, const char *key)
+{
+	ListCell   *lc;
+
+	foreach(lc, states)
+	{
+		if (strcmp(((ObjectState *) lfirst(lc))->key, key) == 0)
+			return lfirst(lc);
+	}
+	return NULL;
+}
+
+Datum
+safemig_diff(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	RollbackPlan *plan = plan_of_argument(fcinfo);
+	List	   *after = states_after(plan->commands);
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	foreach(lc, states_before(plan->commands))
+	{
+		ObjectState *before = lfirst(lc);
+		ObjectState *then = find_state(after, before->key);
+		Rows		rows = {result, image_address_key(before->image)};
+
+		put_difference(&rows, before->present ? before->image : NULL,
+					   then && then->present ? then->image : NULL);
+	}
+	return (Datum) 0;
+}
+
+Datum
+safemig_verify(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	RollbackPlan *plan = plan_of_argument(fcinfo);
+	Migration  *migration = linitial(plan->migrations);
+	bool		undone = strcmp(migration->state, "rolled_back") == 0;
+	Frame		frame;
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (plan->commands == NIL)
+	{
+		Rows		rows = {result, "migration"};
+
+		put_row(&rows, "", "recorded state", "none", NULL);
+	}
+	frame_become_owner(&frame);
+	foreach(lc, undone ? states_before(plan->commands) : states_after(plan->commands))
+	{
+		ObjectState *state = lfirst(lc);
+		Rows		rows = {result, image_address_key(state->image)};
+
+		put_difference(&rows, state->present ? state->image : NULL,
+					   image_now(state->image));
+	}
+	frame_unpin(&frame);
+	return (Datum) 0;
+}

@@ -1,0 +1,28 @@
+/*-------------------------------------------------------------------------
+ *
+ * safemig.c
+ *	  Module entry.
+ *
+ * Nothing has to be preloaded: the first DDL command of a session calls an
+ * event trigger, which loads the library.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "capture/capture.h"
+#include "safemig.h"
+
+PG_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	settings_define();
+	state_init();
+	capture_init();
+}

@@ -1,0 +1,398 @@
+/*-------------------------------------------------------------------------
+ *
+ * safemig.h
+ *	  What the stages of safemig share.
+ *
+ * Data goes one way: capture/ finds what a command concerns, image/ describes
+ * it, keep/ saves what would be destroyed, history/ writes it down; and back:
+ * rollback/ plans, checks, applies, verifies.  A stage knows only the stages
+ * before it.  Declarations stand here grouped by the file that implements
+ * them; the only mutable state of the module is in state.c.
+ *
+ * Copyright (c) 2026, the safemig authors
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SAFEMIG_H
+#define SAFEMIG_H
+
+#include "access/htup.h"
+#include "catalog/objectaddress.h"
+#include "lib/stringinfo.h"
+#include "nodes/parsenodes.h"
+#include "nodes/pg_list.h"
+#include "utils/array.h"
+#include "utils/relcache.h"
+#include "utils/timestamp.h"
+
+#define SAFEMIG_SCHEMA			"safemig"
+#define SAFEMIG_VAULT_PREFIX	"safemig_vault_"
+#define SAFEMIG_VAULT_ROLE		"safemig_vault"
+/* CHECK that a partition keeps in the vault: its bound */
+#define SAFEMIG_BOUND_CHECK		"safemig_vault_bound"
+
+/* SQLSTATEs of the public face; doc/reference.md explains each. */
+#define ERRCODE_SAFEMIG_UNKNOWN			MAKE_SQLSTATE('S','M','0','0','1')
+#define ERRCODE_SAFEMIG_WRONG_STATE		MAKE_SQLSTATE('S','M','0','0','2')
+#define ERRCODE_SAFEMIG_CONFLICT		MAKE_SQLSTATE('S','M','0','0','3')
+#define ERRCODE_SAFEMIG_IRREVERSIBLE	MAKE_SQLSTATE('S','M','0','0','4')
+#define ERRCODE_SAFEMIG_STALE_PLAN		MAKE_SQLSTATE('S','M','0','0','5')
+#define ERRCODE_SAFEMIG_LATER			MAKE_SQLSTATE('S','M','0','0','6')
+#define ERRCODE_SAFEMIG_PRUNED			MAKE_SQLSTATE('S','M','0','0','7')
+#define ERRCODE_SAFEMIG_CAPTURE			MAKE_SQLSTATE('S','M','0','0','8')
+#define ERRCODE_SAFEMIG_LOCK			MAKE_SQLSTATE('S','M','0','0','9')
+
+/*
+ * Steps: the statements of a reverse.
+ *
+ * A rollback is not run by one identity: rights are checked once, before the
+ * plan; then each statement runs in the way its class says (doc/architecture.md,
+ * "Who runs what").
+ */
+typedef enum StepMode
+{
+	RUN_CATALOG = 'c',			/* evaluates nothing: as extension owner */
+	RUN_INDEX = 'i',			/* core switches to the table owner itself */
+	RUN_OWNER = 'o',			/* evaluates user code: as the object's owner,
+								 * security-restricted */
+	RUN_SUPERUSER = 's'			/* only a superuser could make this object */
+} StepMode;
+
+/*
+ * Where a step stands within the reverse of one command.  Everything the
+ * command made goes first (highest rank first), then the rest is put back in
+ * rising rank.  Objects of the same rank are put back in the reverse of the
+ * order in which PostgreSQL deleted them, which is an order of dependency.
+ */
+typedef enum StepRank
+{
+	RANK_SCHEMA = 10,
+	RANK_EXTENSION = 15,
+	RANK_COLLATION = 18,
+	RANK_TYPE = 20,
+	RANK_SEQUENCE = 30,
+	RANK_TABLE = 40,			/* restore, rename, schema, columns */
+	RANK_COLUMN_TYPE = 42,
+	RANK_COLUMN = 44,			/* revive and fill */
+	RANK_FUNCTION = 50,
+	RANK_CAST = 52,
+	RANK_DOMAIN_CONSTRAINT = 55,
+	RANK_DEFAULT = 60,			/* defaults, generated, identity, NOT NULL */
+	RANK_INDEX = 68,
+	RANK_CONSTRAINT = 70,		/* keys, exclusion, CHECK */
+	RANK_TABLE_AFTER = 72,		/* what names an index: replica identity ... */
+	RANK_FOREIGN_KEY = 75,
+	RANK_STATISTICS = 78,
+	RANK_VIEW = 80,				/* also functions whose body holds a query */
+	RANK_VIEW_INDEX = 82,
+	RANK_RULE = 84,
+	RANK_POLICY = 85,
+	RANK_TRIGGER = 86,
+	RANK_PUBLICATION = 88,
+	RANK_DEFAULT_ACL = 90,
+	RANK_COMMON = 95			/* owner, privileges, comment, label */
+} StepRank;
+
+typedef struct Step
+{
+	int			order;			/* sort key; drops negative, see steps_sort */
+	int			seq;			/* the object's place in the deletion order */
+	int			index;			/* then the order in which steps were added */
+	StepMode	mode;
+	char	   *role;			/* who runs a RUN_OWNER step; else NULL */
+	char	   *object;			/* for display: "table public.orders" */
+	char	   *lock_mode;		/* as pg_locks would be spelt: "ACCESS EXCLUSIVE" or NULL */
+	char	   *cost;			/* catalog, scan, index, rewrite */
+	char	   *note;			/* may be NULL */
+	char	   *sql;
+} Step;
+
+typedef struct Image Image;
+typedef struct ImageClass ImageClass;
+
+typedef struct Steps
+{
+	List	   *list;			/* of Step* */
+	const Image *image;			/* the object the next steps are for */
+	bool		dropping;		/* steps added now take something away */
+	char	   *irreversible;	/* reason why the list is not a whole reverse,
+								 * or NULL */
+	/* adds steps around the making anew of an object: what hangs on it */
+	void		(*around_replacement) (const Image *have, const Image *want,
+									   struct Steps *steps);
+} Steps;
+
+/*
+ * Images.
+ *
+ * A facet is (part, name, value).  part is "" for the object itself, or the
+ * name of a column (of an attribute, an enum label ...).  A facet whose name
+ * starts with '@' is a hint for finding and reviving; it is stored, but never
+ * compared: OIDs, attribute numbers, file nodes.
+ * Values are text fragments fit to be put into SQL, taken under the pinned
+ * settings, and never contain the object's own name or schema, nor those of
+ * the table it belongs to: renaming an object must change no facet of it.
+ */
+typedef struct Facet
+{
+	char	   *part;			/* never NULL */
+	char	   *name;
+	char	   *value;			/* never NULL: an absent facet is not listed */
+} Facet;
+
+struct Image
+{
+	const ImageClass *class;	/* NULL: a class the registry does not know */
+	ObjectAddress address;		/* as it was when the image was taken */
+	char	   *type;			/* as pg_identify_object spells it */
+	char	   *identity;		/* likewise, fully qualified */
+	char	   *schema;			/* raw, NULL for classes without one */
+	char	   *name;			/* raw name within schema, or within parent */
+	char	   *parent_type;	/* the object this one lives in (a constraint's
+								 * table, an owned sequence's table) ... */
+	char	   *parent_identity;	/* ... or NULL */
+	ObjectAddress parent;
+	char	   *owner;			/* role name, NULL for classes without one */
+	char	   *names_sql;		/* pg_identify_object_as_address's names and */
+	char	   *args_sql;		/* args, as SQL: ARRAY['public', 't']::text[] */
+	int			rank;
+	int			seq;			/* place in the deletion order, 0 if unknown */
+	int64		kept;			/* kept_log.id that holds its data, or 0 */
+	List	   *facets;			/* of Facet*, in canonical order */
+};
+
+/*
+ * One const record per object class, exported by its file in image/ and
+ * listed in registry.c.
+ *
+ * read    fills facets (and schema, name, parent, owner, rank if not the
+ *         class's) from the catalogs; false if the object is gone.  image.c
+ *         has set address, type, identity before and adds the common facets
+ *         (comment, labels, extension) after.
+ * create  the object from nothing, all own facets; image.c adds the common
+ *         ones (owner, acl, comment) after.  NULL: cannot be made from its
+ *         image (tables: they come back from the vault).
+ * drop    takes it away; RESTRICT.
+ * alter   turns have into want where own facets differ (facets only; name,
+ *         schema and common facets are compare.c's).  Returns false if that
+ *         cannot be done in place: then compare.c drops and re-creates.
+ *         NULL: always re-create.
+ * rename  statement that renames or moves; returns false to leave it to the
+ *         default in compare.c: ALTER <keyword> name RENAME TO / SET SCHEMA.
+ *
+ * Renames run before everything else in the reverse of a command, so alter
+ * names everything (the object, its parent, its columns) as want does.
+ */
+struct ImageClass
+{
+	Oid			catalog;
+	const char *type;			/* as pg_identify_object spells it: the key */
+	const char *keyword;		/* in ALTER <keyword> ..., COMMENT ON ... */
+	int			rank;
+	bool		(*read) (Image *image);
+	void		(*create) (const Image *image, Steps *steps);
+	void		(*drop) (const Image *image, Steps *steps);
+	bool		(*alter) (const Image *have, const Image *want, Steps *steps);
+	bool		(*rename) (const Image *have, const Image *want, Steps *steps);
+};
+
+/* ---- image/image.c: taking, storing, reading facets ---- */
+
+/* NULL if the object does not exist (any more) */
+extern Image *image_take(const ObjectAddress *address);
+extern void image_add(Image *image, const char *part, const char *name,
+					  const char *value);
+extern void image_addf(Image *image, const char *part, const char *name,
+					   const char *fmt,...) pg_attribute_printf(4, 5);
+extern const char *image_get(const Image *image, const char *part,
+							 const char *name);
+/* "schema"."name" quoted as needed; the name SQL uses for the object */
+extern char *image_qualified_name(const Image *image);
+/* the parent's identity, which is its quoted qualified name */
+extern char *image_parent_name(const Image *image);
+/* what follows ALTER or COMMENT ON: "TABLE public.t", "CONSTRAINT c ON public.t" */
+extern char *image_reference(const Image *image);
+extern ArrayType *image_facets_to_array(const Image *image);
+extern Image *image_from_array(ArrayType *array);
+/* common readers used by class files */
+extern void image_add_acl(Image *image, const char *part, Datum acl,
+						  bool isnull, ObjectType objtype, Oid owner);
+extern void image_add_owner(Image *image, Oid owner);
+extern void image_add_options(Image *image, const char *part,
+							  const char *name, Datum options, bool isnull);
+extern char *image_address_key(const Image *image);	/* type + identity */
+
+/* ---- image/registry.c ---- */
+extern const ImageClass *registry_find(const char *type);
+/* "table public.t" → "public.t" */
+extern const char *registry_identity(const char *key);
+
+/* ---- image/compare.c: two images → steps ---- */
+extern bool image_equal(const Image *a, const Image *b);
+/* (part, facet, a's value or NULL, b's value or NULL) for each difference */
+typedef void (*FacetDifference) (void *arg, const char *part,
+								 const char *name, const char *a,
+								 const char *b);
+extern void image_compare(const Image *a, const Image *b,
+						  FacetDifference report, void *arg);
+/* steps that turn have into want; either may be NULL (absent) */
+extern void compare_to_steps(const Image *have, const Image *want,
+							 Steps *steps);
+extern void compare_common_to_steps(const Image *have, const Image *want,
+									Steps *steps);
+extern bool facet_differs(const Image *a, const Image *b, const char *part,
+						  const char *name);
+
+/* ---- image/steps.c ---- */
+/*
+ * Adds a step for steps->image.  The statement must quote everything and
+ * qualify every name.  order is a StepRank.
+ */
+extern Step *step_add(Steps *steps, int order, StepMode mode,
+					  const char *lock_mode, const char *cost,
+					  const char *fmt,...) pg_attribute_printf(6, 7);
+extern void steps_irreversible(Steps *steps, const char *fmt,...) pg_attribute_printf(2, 3);
+extern void steps_init(Steps *steps);
+extern void steps_sort(Steps *steps);
+extern ArrayType *steps_to_array(const Steps *steps);
+extern List *steps_from_array(ArrayType *array);
+
+/* ---- settings.c ---- */
+typedef enum CaptureFailure
+{
+	CAPTURE_FAILURE_ERROR,
+	CAPTURE_FAILURE_WARN
+} CaptureFailure;
+
+extern bool safemig_enabled;
+extern char *safemig_label;
+extern char *safemig_reason;
+extern char *safemig_notes;
+extern int	safemig_on_capture_failure;
+extern bool safemig_require_reversible;
+extern bool safemig_allow_drop;
+extern bool safemig_notices;
+extern bool safemig_keep_undone;
+extern int	safemig_lock_timeout;
+extern void settings_define(void);
+
+/* ---- state.c: the only mutable state ---- */
+typedef struct State
+{
+	int			own_depth;		/* > 0: what runs now is our own work, not a
+								 * command to record */
+	int64		explicit_id;	/* open migration of this session, or 0 */
+	int64		xact_id;		/* migration that this transaction writes, or 0 */
+	int64		labelled_id;	/* the last one under safemig.label ... */
+	char	   *labelled;		/* ... and the label */
+	int64		last_id;		/* the last migration of this session */
+	int64		record_id;		/* record of the rollback that runs, or 0 */
+	int64		rows_restored;	/* counted by the rollback's data steps */
+	int64		rows_later;
+	List	   *conversion_settings;	/* of char*, by conversion_settings_now()
+										 * for the command that is about to run, or NIL */
+	struct RestoredValues *restored_values; /* what safemig.restored_value()
+											 * answers with, or NULL */
+} State;
+
+extern State safemig_state;
+extern void state_init(void);
+/* before changing safemig_state: undone if this (sub)transaction is */
+extern void state_save(void);
+/* what runs in between is our own work, not a command to record */
+extern void own_work_begin(void);
+extern void own_work_end(void);
+
+/* ---- security.c: who runs what, and in which frame ---- */
+typedef struct Frame
+{
+	Oid			userid;
+	int			sec_context;
+	int			guc_level;
+} Frame;
+
+/* pinned settings under which every image and every step is made */
+extern void frame_pin(Frame *frame);
+extern void frame_unpin(Frame *frame);
+extern void frame_become_owner(Frame *frame);	/* pin + extension's owner */
+extern void frame_become(Frame *frame, Oid role);	/* pin + role, restricted */
+extern Oid	extension_owner(void);
+extern Oid	vault_role(void);
+extern bool is_administrator(Oid role);
+
+/* ---- capture/capture.c: a command, or one of our own acts, as a frame ---- */
+/* own acts (revive, restore ...) that are recorded like a command */
+extern void capture_internal_begin(const char *tag, List *addresses);
+extern void capture_internal_end(void);
+
+/*
+ * Kept data.  A row of safemig.kept_log says where one kept thing is; the
+ * thing itself is an ordinary relation (or type) in a vault schema, so that
+ * pg_dump takes both along.  Everything is found by name; OIDs are caches.
+ */
+typedef struct Kept
+{
+	int64		id;				/* set by history_add_kept if 0 */
+	int64		migration;
+	int64		command;
+	char	   *kind;			/* relation, type, column, values, position */
+	char	   *object_type;	/* the object it belongs to, as it was called */
+	char	   *identity;
+	char	   *part;			/* column name, or "" */
+	char	   *vault_schema;	/* where the data is; NULL for position */
+	char	   *vault_name;
+	int64		rows;			/* -1: not counted (moved, not copied) */
+	int64		bytes;
+	char	   *checksum;		/* of a copy; NULL for what was moved */
+	char	   *state;			/* kept, restored, pruned */
+	List	   *details;		/* of char*: name, value, name, value ... */
+} Kept;
+
+extern const char *kept_detail(const Kept *kept, const char *name);
+extern void kept_add_detail(Kept *kept, const char *name, const char *value);
+
+/* ---- history/kept.c ---- */
+extern int64 history_add_kept(Kept *kept);
+extern Kept *history_get_kept(int64 id);	/* ERROR SM007 if pruned or gone */
+extern void history_set_kept_state(int64 id, const char *state);
+extern void history_update_kept(const Kept *kept);	/* bytes, checksum, details */
+/* of Kept*, what one command kept of this kind and part (NULL: any); not what
+ * is pruned */
+extern List *history_find_kept(int64 migration, int64 command,
+							   const char *kind, const char *part);
+
+/* ---- keep/vault.c: moving relations and types out of the way and back ---- */
+/* vault schema for this command's objects of that schema; made when missing */
+extern Oid	vault_schema_for(int64 migration, int64 command, Oid source_namespace);
+extern bool vault_is_schema(Oid namespace);
+/* materialized views before what they read, parents before their children;
+ * see relation.c */
+extern int64 vault_keep_relation(Oid relid, int64 migration, int64 command);
+extern int64 vault_keep_type(Oid typid, int64 migration, int64 command);
+/* after the dependants' removal: an object left over is an error */
+extern void vault_check_untied(Oid relid);
+/* types in user schemas that vaulted columns need */
+extern List *vault_needed_types(List *typids);
+
+/* ---- keep/column.c: values of a column that a command takes or changes ---- */
+/*
+ * kind: "column" before DROP COLUMN, "values" before a change of type, "cast"
+ * before one without USING (cheaper: kept as "values" too).
+ */
+extern int64 column_keep(Oid relid, AttrNumber attnum, const char *kind,
+						 int64 migration, int64 command);
+/* the session's settings that decide what casts give; to be put, before
+ * anything is pinned, where column_keep finds them */
+extern List *conversion_settings_now(void);
+extern void column_keep_finish(int64 kept);	/* after the command: stamp */
+
+extern bool type_change_is_lossless(Oid from, int32 from_typmod,
+									Oid to, int32 to_typmod);
+
+/* ---- rollback/apply.c: what the data steps of a rollback did ---- */
+extern void rollback_count(int64 restored, int64 later);
+
+/* ---- keep/sequence.c ---- */
+extern int64 sequence_keep_position(Oid seqid, int64 migration, int64 command);
+
+#endif							/* SAFEMIG_H */

@@ -1,0 +1,82 @@
+/*-------------------------------------------------------------------------
+ *
+ * settings.c
+ *	  The settings safemig.*; doc/reference.md gives each default's reason.
+ *
+ * Whatever weakens the protection is for superusers.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "utils/guc.h"
+
+#include "compat.h"
+#include "safemig.h"
+
+bool		safemig_enabled = true;
+char	   *safemig_label = NULL;
+char	   *safemig_reason = NULL;
+char	   *safemig_notes = NULL;
+int			safemig_on_capture_failure = CAPTURE_FAILURE_ERROR;
+bool		safemig_require_reversible = false;
+bool		safemig_allow_drop = false;
+bool		safemig_notices = true;
+bool		safemig_keep_undone = true;
+int			safemig_lock_timeout = 5000;
+
+static const struct config_enum_entry capture_failure_options[] = {
+	{"error", CAPTURE_FAILURE_ERROR, false},
+	{"warn", CAPTURE_FAILURE_WARN, false},
+	{NULL, 0, false}
+};
+
+void
+settings_define(void)
+{
+	DefineCustomBoolVariable("safemig.enabled",
+							 "Records migrations.",
+							 NULL, &safemig_enabled, true,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("safemig.label",
+							   "Names the migration that the commands of this session belong to.",
+							   "Consecutive transactions under the same label are one migration.",
+							   &safemig_label, "",
+							   PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("safemig.reason",
+							   "Is recorded with each migration.",
+							   NULL, &safemig_reason, "",
+							   PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("safemig.notes",
+							   "Is recorded as the note \"notes\" of each migration.",
+							   NULL, &safemig_notes, "",
+							   PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("safemig.on_capture_failure",
+							 "What happens to a command that cannot be recorded.",
+							 NULL, &safemig_on_capture_failure,
+							 CAPTURE_FAILURE_ERROR, capture_failure_options,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("safemig.require_reversible",
+							 "Refuses commands that have no exact reverse.",
+							 NULL, &safemig_require_reversible, false,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("safemig.allow_drop",
+							 "Allows DROP EXTENSION safemig while data is kept.",
+							 NULL, &safemig_allow_drop, false,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("safemig.notices",
+							 "Reports what a rollback does and what a DROP keeps.",
+							 NULL, &safemig_notices, true,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("safemig.keep_undone",
+							 "Keeps what a rollback takes away, so that it can be redone.",
+							 NULL, &safemig_keep_undone, true,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("safemig.lock_timeout",
+							"How long a rollback waits for a lock, each of three times.",
+							NULL, &safemig_lock_timeout, 5000, 1, INT_MAX,
+							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	MarkGUCPrefixReserved("safemig");
+}

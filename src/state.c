@@ -1,0 +1,137 @@
+/*-------------------------------------------------------------------------
+ *
+ * state.c
+ *	  The module's mutable state, and how it survives errors.
+ *
+ * Everything that a transaction may undo lives in safemig_state.  Whoever is
+ * about to change it calls state_save(): the values are put on a stack tagged
+ * with the current subtransaction level, and come back when that level is
+ * rolled back.  So a migration that was begun inside a savepoint is forgotten
+ * with it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/memutils.h"
+
+#include "capture/capture.h"
+#include "safemig.h"
+
+State		safemig_state;
+
+typedef struct SavedState
+{
+	struct SavedState *outer;
+	int			nest_level;
+	State		state;
+} SavedState;
+
+static SavedState *saved = NULL;
+
+void
+state_save(void)
+{
+	int			level = GetCurrentTransactionNestLevel();
+	SavedState *save;
+
+	if (saved && saved->nest_level >= level)
+		return;
+	save = MemoryContextAlloc(TopMemoryContext, sizeof(SavedState));
+	save->outer = saved;
+	save->nest_level = level;
+	save->state = safemig_state;
+	saved = save;
+}
+
+/*
+ * Between these two nothing is recorded as a command.  An error in between
+ * needs no handler: the abort brings the depth back.
+ */
+void
+own_work_begin(void)
+{
+	state_save();
+	safemig_state.own_depth++;
+}
+
+void
+own_work_end(void)
+{
+	safemig_state.own_depth--;
+}
+
+static void
+pop_saved(bool restore)
+{
+	SavedState *save = saved;
+
+	if (restore)
+		safemig_state = save->state;
+	saved = save->outer;
+	pfree(save);
+}
+
+static void
+on_subxact(SubXactEvent event, SubTransactionId my_subid,
+		   SubTransactionId parent_subid, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
+		while (saved && saved->nest_level >= level)
+			pop_saved(true);
+		command_stack_abort(level);
+		failures_abort();
+	}
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+	{
+		/* what was saved for this level now stands for the one outside */
+		if (saved && saved->nest_level >= level)
+		{
+			if (saved->outer && saved->outer->nest_level >= level - 1)
+				pop_saved(false);
+			else
+				saved->nest_level = level - 1;
+		}
+	}
+}
+
+static void
+on_xact(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PARALLEL_ABORT:
+			while (saved)
+				pop_saved(true);
+			command_stack_abort(0);
+			failures_abort();
+			safemig_state.own_depth = 0;
+			safemig_state.xact_id = 0;
+			safemig_state.record_id = 0;
+			break;
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_PREPARE:
+			while (saved)
+				pop_saved(false);
+			safemig_state.xact_id = 0;
+			failures_commit();
+			/* a CONCURRENTLY command commits in the middle of itself */
+			command_stack_commit();
+			break;
+		default:
+			break;
+	}
+}
+
+void
+state_init(void)
+{
+	RegisterXactCallback(on_xact, NULL);
+	RegisterSubXactCallback(on_subxact, NULL);
+}

@@ -1,0 +1,323 @@
+
+# Copyright (c) 2026, the safemig authors
+
+=pod
+
+=head1 NAME
+
+SafemigOracle - says whether two states of a database are the same
+
+=head1 DESCRIPTION
+
+The proof of a rollback is that the database before the migration and the
+database after the rollback cannot be told apart.  This module takes a
+database down as text, twice over: as pg_dump sees it, and by a query for what
+pg_dump leaves out (order of columns, validity of indexes and constraints,
+enabled states, dependencies, order of privileges).  safemig's own schemas are
+left out, nothing else is.
+
+Two things are evened out because they carry no meaning: the random key of
+\restrict lines, and the physical order of rows within one COPY.
+
+It needs nothing of safemig, so that it can describe a database that has never
+heard of it.
+
+=cut
+
+package SafemigOracle;
+
+use strict;
+use warnings;
+
+use Exporter qw(import);
+use File::Temp ();
+use IPC::Run   ();
+
+our @EXPORT_OK = qw(connection psql dump_text catalog_text oracle difference);
+
+# A connection is a hash: bindir, host, port, user, dbname.
+sub connection
+{
+	my (%options) = @_;
+	return {
+		bindir => $ENV{SAFEMIG_BINDIR},
+		user => 'postgres',
+		dbname => 'postgres',
+		%options
+	};
+}
+
+sub _program
+{
+	my ($conn, $name) = @_;
+	return defined $conn->{bindir} ? "$conn->{bindir}/$name" : $name;
+}
+
+sub _arguments
+{
+	my ($conn) = @_;
+	my @arguments;
+	push @arguments, '-h', $conn->{host} if defined $conn->{host};
+	push @arguments, '-p', $conn->{port} if defined $conn->{port};
+	push @arguments, '-U', $conn->{user} if defined $conn->{user};
+	return @arguments;
+}
+
+# Runs SQL through psql and stops at the first error.  Returns exit status,
+# standard output and standard error.
+sub psql
+{
+	my ($conn, $sql, %options) = @_;
+	my ($out, $err) = ('', '');
+	my @command = (
+		_program($conn, 'psql'), '-XAtq', _arguments($conn),
+		'-v', 'ON_ERROR_STOP=1', '-d', $conn->{dbname},
+		@{ $options{arguments} // [] });
+	push @command, '-f', '-' unless defined $options{file};
+	push @command, '-f', $options{file} if defined $options{file};
+
+	local $ENV{PGOPTIONS} = join ' ', grep { defined }
+	  $ENV{PGOPTIONS}, '-c statement_timeout=' . ($options{timeout} // 60) . 's',
+	  $options{pgoptions};
+	local $ENV{PGCLIENTENCODING} = $options{encoding}
+	  // $ENV{PGCLIENTENCODING};
+	delete $ENV{PGCLIENTENCODING} unless defined $ENV{PGCLIENTENCODING};
+	IPC::Run::run(\@command, '<', \($sql // ''), '>', \$out, '2>', \$err);
+	my $status = $?;
+	chomp $out;
+	return ($status, $out, $err);
+}
+
+# The rows of one COPY block have no order that means anything: they are
+# sorted.
+sub _sort_rows
+{
+	my ($text) = @_;
+	my (@lines, @rows, $inside);
+	foreach my $line (split /\n/, $text)
+	{
+		next if $line =~ /^\\(un)?restrict /;
+		if ($inside && $line eq '\\.')
+		{
+			push @lines, sort(@rows), $line;
+			@rows = ();
+			$inside = 0;
+		}
+		elsif ($inside)
+		{
+			push @rows, $line;
+		}
+		else
+		{
+			push @lines, $line;
+			$inside = 1 if $line =~ /^COPY .* FROM stdin;$/;
+		}
+	}
+	return join("\n", @lines, @rows) . "\n";
+}
+
+# The whole database but for safemig's own schemas, as pg_dump writes it.
+# Sets $$raw, when given, to the untouched text, fit for being restored.
+sub dump_text
+{
+	my ($conn, $raw) = @_;
+	my ($out, $err) = ('', '');
+	my @command = (
+		_program($conn, 'pg_dump'), _arguments($conn), '-N', 'safemig*',
+		'-d', $conn->{dbname});
+	IPC::Run::run(\@command, '>', \$out, '2>', \$err);
+	return "pg_dump failed: $err" if $?;
+	$$raw = $out if defined $raw;
+	return _sort_rows($out);
+}
+
+# What pg_dump leaves out, one line per fact.  Objects are named, never
+# numbered, since a rollback may give an object a new OID.
+my $catalog_query = <<'SQL';
+SET search_path = '';
+SET quote_all_identifiers = off;
+WITH ns AS (
+	SELECT oid, nspname FROM pg_namespace
+	WHERE nspname !~ '^(pg_|safemig)' AND nspname <> 'information_schema'
+), rel AS (
+	SELECT c.*, c.oid::regclass AS name
+	FROM pg_class c JOIN ns ON ns.oid = c.relnamespace
+), lines(line) AS (
+	SELECT format('schema %I owner=%s acl=%s', n.nspname,
+				  pg_get_userbyid(n.nspowner),
+				  coalesce(n.nspacl, acldefault('n', n.nspowner)))
+	FROM pg_namespace n JOIN ns USING (oid)
+
+	UNION ALL
+	SELECT format('relation %s kind=%s persistence=%s owner=%s am=%s tablespace=%s options=%s toast=%s replica=%s rls=%s,%s partition=%s populated=%s acl=%s',
+				  name, relkind, relpersistence, pg_get_userbyid(relowner),
+				  (SELECT amname FROM pg_am a WHERE a.oid = relam),
+				  (SELECT spcname FROM pg_tablespace t WHERE t.oid = reltablespace),
+				  reloptions,
+				  (SELECT t.reloptions FROM pg_class t WHERE t.oid = rel.reltoastrelid),
+				  relreplident, relrowsecurity, relforcerowsecurity,
+				  pg_get_expr(relpartbound, oid), relispopulated,
+				  coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's'::"char" ELSE 'r'::"char" END, relowner)))
+	FROM rel WHERE relkind NOT IN ('i', 'I', 't')
+
+	UNION ALL
+	SELECT format('column %s %s %I type=%s collation=%s notnull=%s default=%s identity=%s generated=%s storage=%s compression=%s stats=%s dims=%s local=%s,%s options=%s acl=%s',
+				  rel.name, row_number() OVER (PARTITION BY attrelid ORDER BY attnum),
+				  attname, format_type(atttypid, atttypmod),
+				  (SELECT coll.collname FROM pg_collation coll WHERE coll.oid = attcollation),
+				  attnotnull,
+				  (SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef d WHERE d.adrelid = attrelid AND d.adnum = attnum),
+				  attidentity, attgenerated, attstorage, attcompression,
+				  nullif(attstattarget, -1),
+				  CASE WHEN relkind IN ('r', 'p', 'f') THEN attndims END,
+				  attislocal, attinhcount,
+				  (SELECT array_agg(o) FROM unnest(attoptions) o WHERE o !~ '^pg_attver='),
+				  nullif(attacl::text, '{}'))
+	FROM pg_attribute JOIN rel ON rel.oid = attrelid
+	WHERE attnum > 0 AND NOT attisdropped AND relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
+
+	UNION ALL
+	SELECT format('index %s valid=%s ready=%s live=%s clustered=%s replica=%s immediate=%s primary=%s persistence=%s tablespace=%s options=%s stats=%s %s',
+				  rel.name, indisvalid, indisready, indislive, indisclustered,
+				  indisreplident, indimmediate, indisprimary, relpersistence,
+				  (SELECT spcname FROM pg_tablespace t WHERE t.oid = reltablespace),
+				  reloptions,
+				  (SELECT array_agg(nullif(attstattarget, -1) ORDER BY attnum) FROM pg_attribute WHERE attrelid = rel.oid),
+				  pg_get_indexdef(indexrelid))
+	FROM pg_index JOIN rel ON rel.oid = indexrelid
+
+	UNION ALL
+	SELECT format('constraint %I on %s type=%s validated=%s deferrable=%s,%s local=%s,%s noinherit=%s parent=%s %s',
+				  conname, CASE WHEN contypid <> 0 THEN contypid::regtype::text ELSE conrelid::regclass::text END,
+				  contype, convalidated, condeferrable, condeferred,
+				  conislocal, coninhcount, connoinherit,
+				  (SELECT p.conname FROM pg_constraint p WHERE p.oid = con.conparentid),
+				  pg_get_constraintdef(con.oid))
+	FROM pg_constraint con JOIN ns ON ns.oid = connamespace
+
+	UNION ALL
+	SELECT DISTINCT format('trigger %s on %s enabled=%s constraint=%s function=%s %s',
+				  CASE WHEN tgisinternal THEN regexp_replace(tgname, '\d+$', '') ELSE quote_ident(tgname) END,
+				  rel.name, tgenabled,
+				  (SELECT conname FROM pg_constraint con WHERE con.oid = tgconstraint),
+				  tgfoid::regprocedure,
+				  CASE WHEN NOT tgisinternal THEN pg_get_triggerdef(t.oid) END)
+	FROM pg_trigger t JOIN rel ON rel.oid = tgrelid
+
+	UNION ALL
+	SELECT format('rule %I on %s enabled=%s %s', rulename, rel.name, ev_enabled,
+				  pg_get_ruledef(r.oid))
+	FROM pg_rewrite r JOIN rel ON rel.oid = ev_class
+
+	UNION ALL
+	SELECT format('policy %I on %s permissive=%s command=%s roles=%s using=%s check=%s',
+				  polname, rel.name, polpermissive, polcmd, polroles::regrole[],
+				  pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid))
+	FROM pg_policy p JOIN rel ON rel.oid = polrelid
+
+	UNION ALL
+	SELECT format('function %s owner=%s acl=%s %s', p.oid::regprocedure,
+				  pg_get_userbyid(proowner),
+				  coalesce(proacl, acldefault('f', proowner)),
+				  CASE WHEN prokind <> 'a' THEN pg_get_functiondef(p.oid) END)
+	FROM pg_proc p JOIN ns ON ns.oid = pronamespace
+
+	UNION ALL
+	SELECT format('type %s kind=%s,%s owner=%s notnull=%s default=%s array=%s acl=%s labels=%s',
+				  t.oid::regtype, typtype, typcategory, pg_get_userbyid(typowner), typnotnull,
+				  typdefault, (SELECT a.typname FROM pg_type a WHERE a.oid = t.typarray),
+				  coalesce(typacl, acldefault('T', typowner)),
+				  (SELECT array_agg(enumlabel ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = t.oid))
+	FROM pg_type t JOIN ns ON ns.oid = typnamespace
+
+	UNION ALL
+	SELECT format('statistics %I.%I target=%s %s', ns.nspname, stxname,
+				  nullif(stxstattarget, -1), pg_get_statisticsobjdef(s.oid))
+	FROM pg_statistic_ext s JOIN ns ON ns.oid = stxnamespace
+
+	UNION ALL
+	SELECT format('sequence %s last=%s', rel.name,
+				  pg_sequence_last_value(rel.oid))
+	FROM rel WHERE relkind = 'S'
+
+	UNION ALL
+	SELECT format('inherits %s from %s %s detaching=%s', rel.name, inhparent::regclass,
+				  row_number() OVER (PARTITION BY inhrelid ORDER BY inhseqno), inhdetachpending)
+	FROM pg_inherits JOIN rel ON rel.oid = inhrelid
+
+	UNION ALL
+	SELECT DISTINCT regexp_replace(
+				format('depend %s %s -> %s %s %s', o.type, o.identity, r.type, r.identity, deptype),
+				'(RI_ConstraintTrigger_[ac])_\d+', '\1', 'g')
+	FROM pg_depend d,
+		 pg_identify_object(classid, objid, objsubid) o,
+		 pg_identify_object(refclassid, refobjid, refobjsubid) r
+	WHERE objid >= 16384
+	  AND coalesce(o.identity, '') !~ '^"?(safemig|pg_toast)|\m(on|for) "?safemig'
+	  AND coalesce(r.identity, '') !~ '^(safemig$|pg_toast\.)'
+
+	UNION ALL
+	SELECT DISTINCT format('depend %s %s -> %s %s', o.type, o.identity, pg_get_userbyid(refobjid), deptype)
+	FROM pg_shdepend, pg_identify_object(classid, objid, objsubid) o
+	WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+	  AND refclassid = 'pg_authid'::regclass
+	  AND coalesce(o.identity, '') !~ '^"?(safemig|pg_toast)|\m(on|for) "?safemig|^for role safemig'
+
+	UNION ALL
+	SELECT format('DANGLING column %s.%I: no type %s', attrelid::regclass, attname, atttypid)
+	FROM pg_attribute WHERE NOT attisdropped
+	  AND NOT EXISTS (SELECT FROM pg_type t WHERE t.oid = atttypid)
+
+	UNION ALL
+	SELECT format('DANGLING constraint %s: no table', conname)
+	FROM pg_constraint WHERE conrelid <> 0
+	  AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = conrelid)
+)
+SELECT line FROM lines ORDER BY line COLLATE "C";
+SQL
+
+sub catalog_text
+{
+	my ($conn) = @_;
+	my ($status, $out, $err) =
+	  psql($conn, $catalog_query, encoding => 'UTF8');
+	return "catalog query failed: $err" if $status;
+	return "$out\n";
+}
+
+# Both descriptions in one text.  The catalog comes first: it names a
+# difference in one line.
+sub oracle
+{
+	my ($conn, $raw) = @_;
+	return "-- catalog\n"
+	  . catalog_text($conn)
+	  . "-- pg_dump\n"
+	  . dump_text($conn, $raw);
+}
+
+# '' if equal, else the first lines of a unified diff.
+sub difference
+{
+	my ($expected, $actual, $limit) = @_;
+	return '' if $expected eq $actual;
+	my @files = map {
+		my $file = File::Temp->new;
+		binmode $file;
+		print $file $_;
+		close $file;
+		$file
+	} ($expected, $actual);
+	my $out = '';
+	IPC::Run::run(
+		[ 'diff', '-U0', '-L', 'expected', '-L', 'actual', "$files[0]", "$files[1]" ],
+		'>', \$out);
+	my @lines = grep { !/^@@/ } split /\n/, $out;
+	my $all = @lines;
+	$limit //= 30;
+	@lines = (@lines[ 0 .. $limit - 1 ], '... ' . ($all - $limit) . ' more lines')
+	  if $all > $limit;
+	return join("\n", map { length > 400 ? substr($_, 0, 400) . '...' : $_ } @lines) . "\n";
+}
+
+1;

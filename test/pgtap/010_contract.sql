@@ -1,0 +1,97 @@
+-- The calls and views that others write into their tools.  A test that fails
+-- here means that somebody's script breaks.
+BEGIN;
+SELECT plan(45);
+
+-- The calls: name, arguments with names and types, result.  An argument in
+-- brackets has a default.
+CREATE TEMPORARY VIEW face AS
+SELECT p.proname::text AS name,
+       (SELECT coalesce(string_agg(CASE WHEN i > p.pronargs - p.pronargdefaults
+                                   THEN format('[%s %s]', p.proargnames[i], format_type(t, NULL))
+                                   ELSE format('%s %s', p.proargnames[i], format_type(t, NULL)) END,
+                                   ', ' ORDER BY i), '')
+        FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY AS a(t, i)) AS arguments,
+       pg_get_function_result(p.oid) AS result
+FROM pg_proc p
+WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname ~ '^safemig_';
+
+CREATE FUNCTION pg_temp.is_call(name text, arguments text, result text) RETURNS text
+LANGUAGE sql AS $$
+    SELECT ok(EXISTS (SELECT FROM face f WHERE f.name = $1 AND f.arguments = $2 AND f.result = $3),
+              format('%s(%s) returns %s', $1, $2, $3))
+        || coalesce((SELECT E'\n' || diag('there is: ' || string_agg(
+                                format('%s(%s) returns %s', f.name, f.arguments, f.result), '; '))
+                     FROM face f
+                     WHERE f.name = $1
+                       AND NOT EXISTS (SELECT FROM face f
+                                       WHERE f.name = $1 AND f.arguments = $2 AND f.result = $3)), '');
+$$;
+
+SELECT pg_temp.is_call('safemig_begin', 'label text, [reason text]', 'bigint');
+SELECT pg_temp.is_call('safemig_end', '', 'bigint');
+SELECT pg_temp.is_call('safemig_abort', '', 'bigint');
+SELECT pg_temp.is_call('safemig_attach', 'id bigint', 'void');
+SELECT pg_temp.is_call('safemig_run', 'label text, script text, [reason text]', 'bigint');
+SELECT pg_temp.is_call('safemig_current', '', 'bigint');
+SELECT pg_temp.is_call('safemig_last', '', 'bigint');
+SELECT pg_temp.is_call('safemig_mark', '', 'bigint');
+
+SELECT pg_temp.is_call('safemig_plan', 'id bigint',
+    'TABLE(step integer, object text, lock_mode text, cost text, rows bigint, note text, statement text, ms_estimate double precision)');
+SELECT pg_temp.is_call('safemig_diff', 'id bigint',
+    'TABLE(object text, facet text, before text, after text)');
+SELECT pg_temp.is_call('safemig_verify', 'id bigint',
+    'TABLE(object text, facet text, expected text, actual text)');
+
+SELECT pg_temp.is_call('safemig_rollback',
+    'id bigint, [on_conflict text], [plan_hash text], [reason text]', 'bigint');
+SELECT pg_temp.is_call('safemig_rollback',
+    'label text, [on_conflict text], [plan_hash text], [reason text]', 'bigint');
+SELECT pg_temp.is_call('safemig_rollback_to',
+    'id bigint, [on_conflict text], [plan_hash text], [reason text]', 'bigint');
+SELECT pg_temp.is_call('safemig_rollback_to',
+    'label text, [on_conflict text], [plan_hash text], [reason text]', 'bigint');
+SELECT pg_temp.is_call('safemig_rollback_last',
+    '[n integer], [framework text], [anyone boolean], [on_conflict text], [plan_hash text], [reason text]', 'bigint');
+
+-- A driver that sends an id as a text literal means the id.
+SELECT is((SELECT count(*)::int FROM face WHERE name = 'safemig_rollback'), 2,
+          'safemig_rollback has no third form for a literal to be ambiguous with');
+
+-- Every call is found without a search_path, and says what it is for.
+SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p
+                  WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname ~ '^safemig_'
+                    AND obj_description(p.oid, 'pg_proc') IS NULL$$,
+                'every call has a comment');
+
+-- Nothing runs with its definer's rights on the caller's search_path.
+SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p
+                  JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+                                  AND d.deptype = 'e'
+                  JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'safemig'
+                  WHERE p.prosecdef
+                    AND NOT coalesce(p.proconfig::text LIKE '%search_path=%', false)$$,
+                'no security definer function without a pinned search_path');
+
+-- The views, and the columns that are promised
+SELECT has_schema('safemig');
+SELECT has_view('safemig', v, 'view safemig.' || v)
+FROM unnest(ARRAY['migrations', 'commands', 'changes', 'kept', 'failures']) AS v;
+
+SELECT has_column('safemig', 'migrations', c, 'migrations.' || c)
+FROM unnest(ARRAY['id', 'kind', 'label', 'framework', 'version', 'state', 'restorable',
+                  'why_not', 'role', 'client', 'application', 'reason', 'started_at',
+                  'finished_at', 'commands', 'kept_bytes', 'rolled_back_by',
+                  'rolls_back']) AS c;
+
+-- Nobody but the library writes the history.
+SELECT is_empty($$SELECT c.oid::regclass, a.grantee::regrole, a.privilege_type
+                  FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) AS a
+                  WHERE c.relnamespace = 'safemig'::regnamespace AND c.relkind = 'r'
+                    AND a.grantee <> c.relowner AND a.privilege_type <> 'SELECT'$$,
+                'no role but the owner may write a table of safemig');
+
+SELECT isnt_superuser('safemig_vault');
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,69 @@
+--
+-- One migration does harm, one call takes it back.
+--
+SET safemig.notices = off;
+CREATE SCHEMA shop;
+SET search_path = shop;
+CREATE TABLE customers (
+	id int PRIMARY KEY,
+	name text NOT NULL,
+	email text CHECK (email LIKE '%@%')
+);
+CREATE TABLE orders (
+	id int PRIMARY KEY,
+	customer int NOT NULL REFERENCES customers,
+	amount numeric(10,2) NOT NULL DEFAULT 0,
+	note text
+);
+CREATE VIEW totals AS
+	SELECT customer, sum(amount) AS total FROM orders GROUP BY customer;
+INSERT INTO customers VALUES (1, 'Sato', 'sato@example.com'), (2, 'Suzuki', 'suzuki@example.com');
+INSERT INTO orders VALUES (1, 1, 10.55, 'first'), (2, 2, 20.45, NULL);
+
+-- the migration
+SET safemig.label = 'harm';
+BEGIN;
+DROP TABLE customers CASCADE;
+ALTER TABLE orders DROP COLUMN customer CASCADE;
+ALTER TABLE orders ALTER COLUMN amount TYPE int;
+ALTER TABLE orders RENAME COLUMN note TO remark;
+COMMIT;
+RESET safemig.label;
+
+-- what it did
+SELECT object, facet, before, after FROM safemig_diff(safemig_last())
+ORDER BY object COLLATE "C", facet COLLATE "C";
+SELECT action, type, object FROM safemig.changes
+WHERE migration = safemig_last() ORDER BY command, ord;
+
+-- meanwhile the application writes
+INSERT INTO orders VALUES (3, 99, 'later');
+UPDATE orders SET remark = 'changed' WHERE id = 2;
+
+-- an order without a customer cannot come back
+SELECT safemig_rollback('harm') IS NOT NULL AS rolled_back;
+DELETE FROM orders WHERE id = 3;
+SELECT safemig_rollback('harm') IS NOT NULL AS rolled_back;
+
+\d customers
+\d orders
+SELECT * FROM customers ORDER BY id;
+SELECT * FROM orders ORDER BY id;
+SELECT * FROM totals ORDER BY customer;
+SELECT label, kind, state, commands FROM safemig.migrations
+WHERE label = 'harm' ORDER BY id;
+SELECT count(*) AS drift FROM safemig_verify(safemig_last());
+
+-- rolling back twice, and what is not there
+SELECT safemig_rollback('harm');
+SELECT safemig_rollback('no such label');
+SELECT safemig_rollback(NULL::bigint);
+SELECT safemig_rollback('harm', on_conflict => 'hope');
+
+-- and again
+SELECT safemig_redo(safemig_last()) IS NOT NULL AS redone;
+SELECT * FROM orders ORDER BY id;
+SELECT safemig_rollback('harm') IS NOT NULL AS rolled_back;
+SELECT * FROM orders ORDER BY id;
+SET client_min_messages = warning;
+DROP SCHEMA shop CASCADE;

@@ -1,0 +1,210 @@
+
+# Copyright (c) 2026, the safemig authors
+
+# Tables altered, types of columns changed, views and functions replaced.
+# pg_regress cannot show it: the proof is that pg_dump writes the same before
+# and after, and that what it wrote can be restored.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use SafemigTest;
+use Test::More;
+
+start_server('alter');
+
+my $orders = <<'SQL';
+CREATE TABLE customers (id int PRIMARY KEY, name text);
+INSERT INTO customers SELECT i, 'n' || i FROM generate_series(1, 30) i;
+CREATE TABLE orders (
+	id int PRIMARY KEY,
+	customer int REFERENCES customers,
+	amount numeric(10,4) NOT NULL DEFAULT 1.5 CHECK (amount >= 0),
+	code varchar(20) DEFAULT 'none' UNIQUE,
+	placed timestamptz,
+	note text);
+CREATE INDEX by_amount ON orders (amount DESC) WHERE code <> 'x';
+CREATE INDEX by_code ON orders (lower(code));
+COMMENT ON COLUMN orders.amount IS 'sum'; COMMENT ON INDEX by_amount IS 'i';
+GRANT SELECT (amount) ON orders TO bob;
+ALTER TABLE orders ALTER amount SET STATISTICS 123;
+INSERT INTO orders SELECT i, i, i * 1.2345, 'code ' || i, timestamptz '2024-01-01 00:00:00.123456+00' + i * interval '1 hour', NULLIF('n' || i, 'n7')
+FROM generate_series(1, 30) i;
+SQL
+
+my @changes = (
+	[ 'lossy: numeric to int', 'ALTER TABLE orders ALTER amount TYPE int' ],
+	[ 'lossy: text cut', 'ALTER TABLE orders ALTER note TYPE varchar(2) USING left(note, 2)' ],
+	[ 'lossy: timestamp to date', 'ALTER TABLE orders ALTER placed TYPE date' ],
+	[ 'lossy: USING a constant', q(ALTER TABLE orders ALTER note TYPE int USING 5) ],
+	[ 'lossy: to boolean', 'ALTER TABLE orders ALTER note TYPE boolean USING note IS NOT NULL' ],
+	[ 'lossless: int to bigint', 'ALTER TABLE customers ALTER id TYPE bigint; ALTER TABLE orders ALTER customer TYPE bigint' ],
+	[ 'lossless: varchar grows, then text', 'ALTER TABLE orders ALTER code TYPE varchar(50); ALTER TABLE orders ALTER code TYPE text' ],
+	[ 'lossless: numeric grows', 'ALTER TABLE orders ALTER amount TYPE numeric(20,4)' ],
+	[ 'the key', 'ALTER TABLE orders ALTER id TYPE text USING id::text' ],
+	[ 'collation', 'ALTER TABLE orders ALTER note TYPE text COLLATE "POSIX"' ],
+	[ 'to enum', q(CREATE TYPE yes AS ENUM ('y'); ALTER TABLE orders ALTER note DROP DEFAULT, ALTER note TYPE yes USING 'y') ],
+	[ 'twice in one migration', 'ALTER TABLE orders ALTER amount TYPE int; ALTER TABLE orders ALTER amount TYPE text USING (amount * 2)::text' ],
+);
+round_trips(
+	map {
+		{
+			name => "type change, $_->[0]",
+			setup => $orders,
+			migration => $_->[1]
+		}
+	} @changes);
+
+round_trips(
+	{
+		name => 'type change, dependent index on an expression has to go first',
+		setup => $orders,
+		migration => q(DROP INDEX by_code; DROP INDEX by_amount; ALTER TABLE orders ALTER code DROP DEFAULT, ALTER code TYPE text[] USING ARRAY[code], ALTER note TYPE jsonb USING to_jsonb(note)),
+	},
+	{
+		name => 'type change, lossy, later writes',
+		setup => $orders,
+		migration => 'ALTER TABLE orders ALTER amount TYPE int',
+		after => q(INSERT INTO orders (id, amount, code) VALUES (100, 7, 'new'); UPDATE orders SET amount = 99 WHERE id = 3; UPDATE orders SET note = 'touched' WHERE id = 4; DELETE FROM orders WHERE id = 5),
+		same => q(INSERT INTO orders (id, amount, code) VALUES (100, 7, 'new'); UPDATE orders SET amount = 99 WHERE id = 3; UPDATE orders SET note = 'touched' WHERE id = 4; DELETE FROM orders WHERE id = 5),
+	},
+	{
+		name => 'type change, a later value does not fit back',
+		setup => $orders,
+		migration => 'ALTER TABLE orders ALTER note TYPE text, ALTER code TYPE text',
+		after => q(INSERT INTO orders (id, code) VALUES (100, repeat('long', 20))),
+		refused => qr/SM003|conflict|too long/,
+	},
+	{
+		name => 'type change of a column that other things hang on, dropped and made again',
+		setup => $orders . q(CREATE VIEW v AS SELECT id, amount FROM orders; GRANT SELECT ON v TO bob; CREATE STATISTICS st ON amount, code FROM orders),
+		migration => 'DROP VIEW v; ALTER TABLE orders ALTER amount TYPE bigint; CREATE VIEW v AS SELECT id, amount FROM orders',
+	},
+	{
+		name => 'type change of generated, identity and inherited columns',
+		setup => q(CREATE TABLE p (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, a int, g int GENERATED ALWAYS AS (a * 2) STORED, f float8); CREATE TABLE c (z int) INHERITS (p);
+				   INSERT INTO p (a, f) SELECT i, i / 7.0 FROM generate_series(1, 9) i; INSERT INTO c (id, a, f, z) SELECT i, i, i / 7.0, i FROM generate_series(11, 19) i),
+		migration => 'ALTER TABLE p ALTER id TYPE bigint; ALTER TABLE p ALTER f TYPE real; ALTER TABLE p ALTER g TYPE bigint',
+	},
+	{
+		name => 'type change in a partitioned table',
+		setup => q(CREATE TABLE pt (id int, k int, v numeric, PRIMARY KEY (id, k)) PARTITION BY LIST (k); CREATE TABLE pt1 PARTITION OF pt FOR VALUES IN (1); CREATE TABLE pt2 PARTITION OF pt DEFAULT;
+				   INSERT INTO pt SELECT i, i % 3, i / 3.0 FROM generate_series(1, 30) i),
+		migration => 'ALTER TABLE pt ALTER v TYPE int',
+	},
+	{
+		name => 'type change without a key',
+		setup => q(CREATE TABLE t (a numeric, b text); INSERT INTO t SELECT i / 3.0, 'b' FROM generate_series(1, 9) i),
+		migration => 'ALTER TABLE t ALTER a TYPE int',
+	},
+	{
+		name => 'many subcommands in one ALTER TABLE',
+		setup => $orders . 'CREATE TABLE other (id int PRIMARY KEY)',
+		migration => q(ALTER TABLE orders
+			DROP COLUMN note, ADD COLUMN note int DEFAULT 3, ADD COLUMN x text COLLATE "C" NOT NULL DEFAULT 'x' CHECK (x <> ''),
+			ALTER COLUMN amount DROP DEFAULT, ALTER COLUMN amount DROP NOT NULL, ALTER COLUMN amount TYPE numeric(12,2),
+			ALTER COLUMN code SET NOT NULL, ALTER COLUMN code SET DEFAULT 'other', ALTER COLUMN code SET STATISTICS 10, ALTER COLUMN code SET STORAGE EXTERNAL,
+			DROP CONSTRAINT orders_customer_fkey, ADD CONSTRAINT new_fk FOREIGN KEY (customer) REFERENCES customers ON DELETE CASCADE NOT VALID,
+			ADD CONSTRAINT code_long CHECK (length(code) > 2) NOT VALID, ADD CONSTRAINT twice UNIQUE (id, code), DROP CONSTRAINT orders_code_key,
+			SET (fillfactor = 60), ENABLE ROW LEVEL SECURITY, REPLICA IDENTITY FULL, CLUSTER ON orders_pkey, OWNER TO alice),
+	},
+	{
+		name => 'defaults, NOT NULL and identity come and go',
+		setup => $orders,
+		migration => q(ALTER TABLE orders ALTER id ADD GENERATED BY DEFAULT AS IDENTITY (START 1000); ALTER TABLE orders ALTER id SET GENERATED ALWAYS SET INCREMENT 5; ALTER TABLE orders ALTER id DROP IDENTITY;
+			ALTER TABLE orders ALTER amount DROP DEFAULT, ALTER note SET DEFAULT now()::text, ALTER amount DROP NOT NULL, ALTER customer SET NOT NULL),
+	},
+	{
+		name => 'an identity loses its sequence',
+		setup => 'CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY (START 7 INCREMENT 3), b int, g int GENERATED ALWAYS AS (b + 1) STORED); INSERT INTO t (b) SELECT 1 FROM generate_series(1, 5)',
+		migration => 'ALTER TABLE t ALTER id DROP IDENTITY, ALTER g DROP EXPRESSION',
+	},
+	{
+		name => 'sequences altered',
+		setup => 'CREATE SEQUENCE s; SELECT nextval(\'s\') FROM generate_series(1, 7); CREATE TABLE t (id serial, o int)',
+		migration => q(ALTER SEQUENCE s INCREMENT 10 MAXVALUE 5000 CYCLE CACHE 4 RESTART 100; ALTER SEQUENCE s OWNED BY t.o; ALTER SEQUENCE t_id_seq OWNED BY NONE; CREATE SEQUENCE fresh; ALTER SEQUENCE s AS bigint),
+	},
+	{
+		name => 'constraints validated, renamed, made deferrable, taken over from an index',
+		setup => $orders . q(ALTER TABLE orders ADD CONSTRAINT nv CHECK (id > 0) NOT VALID; CREATE UNIQUE INDEX ready ON orders (note)),
+		migration => q(ALTER TABLE orders VALIDATE CONSTRAINT nv; ALTER TABLE orders ALTER CONSTRAINT orders_customer_fkey DEFERRABLE INITIALLY DEFERRED; ALTER TABLE orders ADD CONSTRAINT taken UNIQUE USING INDEX ready),
+	},
+	{
+		name => 'indexes made, dropped, altered, made concurrently',
+		setup => $orders,
+		migration => q(DROP INDEX by_amount; CREATE INDEX by_amount ON orders (note, amount); CREATE INDEX CONCURRENTLY con ON orders (placed); DROP INDEX CONCURRENTLY by_code; ALTER INDEX con SET (fillfactor = 50); CREATE UNIQUE INDEX CONCURRENTLY u ON orders (id, code)),
+	},
+	{
+		name => 'a concurrent index that failed',
+		setup => $orders . q(UPDATE orders SET note = 'same'),
+		migration => q(CREATE INDEX ok ON orders (note);
+\set ON_ERROR_STOP off
+CREATE UNIQUE INDEX CONCURRENTLY broken ON orders (note);
+\set ON_ERROR_STOP on
+SELECT 1),
+	},
+	{
+		name => 'storage options, persistence, flags',
+		setup => $orders,
+		migration => q(ALTER TABLE orders SET (fillfactor = 30, autovacuum_enabled = off, toast.autovacuum_enabled = off); ALTER TABLE orders RESET (fillfactor); ALTER TABLE orders ALTER note SET COMPRESSION pglz, ALTER note SET (n_distinct = 3);
+			ALTER TABLE orders DISABLE TRIGGER ALL; ALTER TABLE orders FORCE ROW LEVEL SECURITY; CREATE TABLE u (a int); ALTER TABLE u SET UNLOGGED),
+	},
+	{
+		name => 'inheritance and partitions joined and left',
+		setup => q(CREATE TABLE p (a int, b text); CREATE TABLE c (a int, b text, z int); CREATE TABLE d (y int) INHERITS (p); INSERT INTO c VALUES (1, 'x', 2); INSERT INTO d VALUES (1, 'x', 3);
+				   CREATE TABLE pt (a int, b text) PARTITION BY RANGE (a); CREATE TABLE pt1 PARTITION OF pt FOR VALUES FROM (0) TO (10); CREATE TABLE lone (a int, b text); INSERT INTO pt VALUES (3, 'p'); INSERT INTO lone VALUES (15, 'l'); CREATE INDEX ON pt (b)),
+		migration => q(ALTER TABLE c INHERIT p; ALTER TABLE d NO INHERIT p; ALTER TABLE pt ATTACH PARTITION lone FOR VALUES FROM (10) TO (20); ALTER TABLE pt DETACH PARTITION pt1; CREATE TABLE pt3 PARTITION OF pt FOR VALUES FROM (20) TO (30)),
+	},
+	{
+		name => 'triggers, rules and policies changed and switched',
+		setup => $orders . q(CREATE FUNCTION tf() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE TRIGGER t1 BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION tf(); CREATE TRIGGER t2 AFTER UPDATE ON orders EXECUTE FUNCTION tf();
+			CREATE POLICY p1 ON orders TO alice USING (id > 1) WITH CHECK (id > 2); CREATE RULE r1 AS ON DELETE TO orders DO INSTEAD NOTHING),
+		migration => q(ALTER TABLE orders DISABLE TRIGGER t1, ENABLE ALWAYS TRIGGER t2; CREATE OR REPLACE TRIGGER t1 AFTER INSERT OR DELETE ON orders FOR EACH STATEMENT EXECUTE FUNCTION tf('arg'); ALTER POLICY p1 ON orders TO bob, PUBLIC USING (id > 100);
+			ALTER TABLE orders DISABLE RULE r1; CREATE OR REPLACE RULE r1 AS ON DELETE TO orders WHERE OLD.id = 1 DO INSTEAD NOTHING; CREATE TRIGGER t3 BEFORE DELETE ON orders FOR EACH ROW EXECUTE FUNCTION tf(); CREATE POLICY p2 ON orders FOR UPDATE USING (true); CREATE RULE r2 AS ON UPDATE TO orders DO ALSO NOTHING),
+	},
+	{
+		name => 'views replaced, also with more columns, also through CASCADE',
+		setup => $orders . q(CREATE VIEW v AS SELECT id, note FROM orders; CREATE VIEW w AS SELECT * FROM v; GRANT SELECT ON v TO bob; COMMENT ON VIEW v IS 'v'; ALTER VIEW v ALTER note SET DEFAULT 'dflt'; CREATE FUNCTION i() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE TRIGGER it INSTEAD OF INSERT ON v FOR EACH ROW EXECUTE FUNCTION i()),
+		migration => q(CREATE OR REPLACE VIEW v AS SELECT id, upper(note) AS note, code, amount FROM orders WHERE id > 3; CREATE OR REPLACE VIEW w WITH (security_barrier) AS SELECT id, note, 1 AS one FROM v;
+			ALTER VIEW w SET (check_option = local); ALTER VIEW w RESET (check_option); DROP VIEW v CASCADE; CREATE VIEW v AS SELECT 'quite'::text AS other),
+	},
+	{
+		name => 'a materialized view refreshed, altered, made anew',
+		setup => $orders . 'CREATE MATERIALIZED VIEW m AS SELECT code, count(*) FROM orders GROUP BY 1; CREATE UNIQUE INDEX mk ON m (code)',
+		migration => q(ALTER MATERIALIZED VIEW m RENAME TO n; ALTER MATERIALIZED VIEW n SET (fillfactor = 50); DROP MATERIALIZED VIEW n; CREATE MATERIALIZED VIEW m AS SELECT 1 AS a WITH NO DATA),
+	},
+	{
+		name => 'functions replaced, also with another return type, arguments, kind',
+		setup => q(
+			CREATE FUNCTION f(a int, b text DEFAULT 'x') RETURNS int LANGUAGE sql STABLE STRICT COST 7 PARALLEL SAFE SET search_path = public, pg_temp SET work_mem = '1MB' AS $$ SELECT 1 $$;
+			CREATE FUNCTION g() RETURNS TABLE (x int, y text) LANGUAGE sql ROWS 5 SECURITY DEFINER AS $$ SELECT 1, 'a' $$;
+			CREATE PROCEDURE p(INOUT x int) LANGUAGE plpgsql AS $$ BEGIN x := 2; END $$;
+			CREATE FUNCTION va(VARIADIC xs text[]) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE AGGREGATE agg(int) (SFUNC = int4pl, STYPE = int, INITCOND = '0');
+			CREATE VIEW uses AS SELECT f(1); GRANT EXECUTE ON FUNCTION f TO bob; REVOKE ALL ON FUNCTION g FROM PUBLIC; COMMENT ON FUNCTION f IS 'f'; ALTER FUNCTION g() OWNER TO alice),
+		migration => q(
+			CREATE OR REPLACE FUNCTION f(a int, b text DEFAULT 'x') RETURNS int LANGUAGE plpgsql VOLATILE AS $$ BEGIN RETURN 2; END $$;
+			DROP FUNCTION f(int, text) CASCADE; CREATE FUNCTION f(a int, c text) RETURNS text LANGUAGE sql AS $$ SELECT 'z' $$;
+			DROP FUNCTION g(); CREATE FUNCTION g() RETURNS SETOF int LANGUAGE sql AS $$ SELECT 1 $$;
+			DROP PROCEDURE p; CREATE FUNCTION p(INOUT x int) LANGUAGE sql AS 'SELECT 1'; ALTER FUNCTION va RENAME TO vb; DROP AGGREGATE agg(int);
+			ALTER FUNCTION vb IMMUTABLE LEAKPROOF SET datestyle = 'ISO, DMY'; CREATE FUNCTION over(int) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE FUNCTION over(text) RETURNS int LANGUAGE sql AS 'SELECT 2'),
+	},
+	{
+		name => 'a SQL-standard function body, and the table it reads',
+		setup => $orders . 'CREATE FUNCTION f(x int) RETURNS numeric LANGUAGE sql RETURN (SELECT sum(amount) FROM orders WHERE id = x); CREATE VIEW v AS SELECT f(1) AS a',
+		migration => 'CREATE OR REPLACE FUNCTION f(x int) RETURNS numeric LANGUAGE sql BEGIN ATOMIC SELECT 5::numeric; END; ALTER TABLE orders DROP COLUMN amount CASCADE; DROP VIEW v; DROP FUNCTION f',
+	},
+	{
+		name => 'what a table expression in the migration writes',
+		setup => $orders,
+		migration => q(
+			ALTER TABLE orders ADD COLUMN state text;
+			UPDATE orders SET state = CASE WHEN amount > 10 THEN 'big' ELSE 'small' END;
+			DELETE FROM orders WHERE id > 25;
+			INSERT INTO customers VALUES (500, 'seed');
+			ALTER TABLE orders ALTER state SET NOT NULL;
+			UPDATE customers SET name = upper(name)),
+	},
+);
+
+done_testing();

@@ -1,0 +1,176 @@
+
+# Copyright (c) 2026, the safemig authors
+
+# When no exact way back exists, the rollback says why and changes nothing.
+# pg_regress cannot show it: that nothing has changed is said by pg_dump.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use SafemigTest;
+use Test::More;
+
+if (bare())
+{
+	plan skip_all => 'says nothing without safemig';
+}
+
+start_server('refused');
+
+my $table = q(CREATE TABLE t (id int PRIMARY KEY, a int, b text); INSERT INTO t SELECT i, i, 'b' || i FROM generate_series(1, 9) i;);
+
+round_trips(
+	{
+		name => 'a later migration on the same table',
+		setup => $table,
+		migration => 'ALTER TABLE t ADD COLUMN x int',
+		after => q(SET safemig.label = 'later'; ALTER TABLE t ALTER COLUMN x SET DEFAULT 5),
+		refused => qr/SM006|later/,
+	},
+	{
+		name => 'a later migration that depends on what this one made',
+		setup => $table,
+		migration => 'CREATE TABLE made (id int PRIMARY KEY)',
+		after => q(SET safemig.label = 'later'; CREATE VIEW over_made AS SELECT * FROM made),
+		refused => qr/SM006|later/,
+	},
+	{
+		name => 'a later migration that dropped what this one changed',
+		setup => $table,
+		migration => 'ALTER TABLE t ADD COLUMN x int',
+		after => q(SET safemig.label = 'later'; DROP TABLE t),
+		refused => qr/SM006|later/,
+	},
+	{
+		name => 'drift: changed while safemig looked away',
+		setup => $table,
+		migration => 'ALTER TABLE t ADD COLUMN x int',
+		after => q(SET safemig.enabled = off; ALTER TABLE t ALTER COLUMN x TYPE text),
+		refused => qr/SM003|conflict|drift|changed/,
+	},
+	{
+		name => 'drift: gone while safemig looked away',
+		setup => $table,
+		migration => 'CREATE TABLE made (id int)',
+		after => q(SET safemig.enabled = off; DROP TABLE made),
+		refused => qr/SM003|conflict|drift|not exist|gone|missing/,
+	},
+	{
+		name => 'a name taken, unseen',
+		setup => $table,
+		migration => 'DROP TABLE t',
+		after => q(SET safemig.enabled = off; CREATE TABLE t (other int)),
+		refused => qr/SM003|conflict|exist|taken/,
+	},
+	{
+		name => 'a name taken by a later migration',
+		setup => $table,
+		migration => 'DROP TABLE t',
+		after => q(SET safemig.label = 'later'; CREATE TABLE t (other int)),
+		refused => qr/SM003|SM006|conflict|later|exist|taken/,
+	},
+	{
+		name => 'a unique key that later rows break',
+		setup => $table . 'ALTER TABLE t ADD UNIQUE (a)',
+		migration => 'ALTER TABLE t DROP CONSTRAINT t_a_key',
+		after => 'INSERT INTO t VALUES (100, 1), (101, 1)',
+		refused => qr/SM003|conflict|duplicate|unique|t_a_key/,
+	},
+	{
+		name => 'a CHECK that later rows break',
+		setup => $table . 'ALTER TABLE t ADD CONSTRAINT pos CHECK (a > 0)',
+		migration => 'ALTER TABLE t DROP CONSTRAINT pos',
+		after => 'INSERT INTO t VALUES (100, -1)',
+		refused => qr/SM003|conflict|pos/,
+	},
+	{
+		name => 'NOT NULL that later rows break',
+		setup => $table . 'ALTER TABLE t ALTER b SET NOT NULL',
+		migration => 'ALTER TABLE t ALTER b DROP NOT NULL',
+		after => 'INSERT INTO t VALUES (100, 1, NULL)',
+		refused => qr/SM003|conflict|null/,
+	},
+	{
+		name => 'a table made by the migration that others now reference',
+		setup => $table,
+		migration => 'CREATE TABLE made (id int PRIMARY KEY)',
+		after => q(SET safemig.enabled = off; CREATE TABLE refers (id int REFERENCES made)),
+		refused => qr/SM003|conflict|depend/,
+	},
+	{
+		name => 'a class that has no way back',
+		setup => $table,
+		migration => q(ALTER TABLE t ADD x int; CREATE OPERATOR === (LEFTARG = box, RIGHTARG = box, FUNCTION = box_eq); COMMENT ON OPERATOR === (box, box) IS 'x'),
+		refused => qr/irreversible/,
+	},
+	{
+		name => 'nothing to roll back',
+		setup => $table,
+		migration => 'SELECT 1',
+		quiet => 1,
+		refused => qr/SM001|no .*migration|not/,
+	},
+);
+
+# Errors that say what is wrong, with their SQLSTATEs.
+subtest 'errors' => sub {
+	my $database = new_database('errors');
+	in_database($database, $table);
+	in_database($database, q(SET safemig.label = 'one'; ALTER TABLE t ADD x int));
+	in_database($database, q(SET safemig.label = 'same'; ALTER TABLE t ADD y int));
+	in_database($database, q(CREATE TABLE z (a int); SET safemig.label = 'same'; ALTER TABLE t ADD w int));
+	my $state = state_of($database);
+	foreach my $case (
+		[ 'SELECT safemig_rollback(987654)', 'SM001' ],
+		[ q(SELECT safemig_rollback('no such')), 'SM001' ],
+		[ q(SELECT safemig_rollback('same')), 'SM0' ],
+		[ q(SELECT safemig_rollback('one')), 'SM006' ],
+		[ 'SELECT safemig_end()', 'SM002' ],
+		[ 'SELECT safemig_abort()', 'SM002' ],
+		[ 'SELECT safemig_redo(safemig_mark())', 'SM002' ],
+		[ q(SELECT safemig_begin('a'); SELECT safemig_begin('b')), 'SM002' ],
+	  )
+	{
+		my ($sql, $state) = @$case;
+		my ($status, $out, $err) = in_database($database, "\\set VERBOSITY verbose\n$sql");
+		ok($status, $sql);
+		like($err, qr/ERROR:  $state/, "$sql: $state");
+	}
+	is(state_of($database), $state, 'nothing has changed');
+
+	my $id = value($database, 'SELECT safemig_rollback(safemig_mark())');
+	my ($status, $out, $err) = in_database($database, "\\set VERBOSITY verbose\nSELECT safemig_rollback($id)");
+	like($err, qr/ERROR:  SM002.*safemig_redo/s, 'a rollback is taken back by redo');
+};
+
+# Who may not alter a table may not undo what was done to it.
+subtest 'rights' => sub {
+	my $database = new_database('rights');
+	in_database($database, "$table ALTER TABLE t OWNER TO alice");
+	in_database($database, q(SET ROLE alice; SET safemig.label = 'hers'; ALTER TABLE t DROP COLUMN b; CREATE TABLE extra (a int)));
+	my $state = state_of($database);
+	my ($status, $out, $err) = in_database($database, q(SET ROLE bob; SELECT safemig_rollback('hers')));
+	ok($status, 'another role is refused');
+	like($err, qr/permission|owner/, 'because of its rights');
+	is(state_of($database), $state, 'nothing has changed');
+	($status, $out, $err) = in_database($database, q(SET ROLE bob; SELECT count(*) FROM safemig.kept_log));
+	($status, $out, $err) = in_database($database, q(SET ROLE bob; DELETE FROM safemig.command_log));
+	ok($status, 'the history is written by nobody');
+	($status, $out, $err) = in_database($database, q(SET ROLE alice; SELECT safemig_rollback('hers')));
+	ok(!$status, 'the owner may') or diag($err);
+};
+
+# What cannot be reversed is said when it happens.
+subtest 'said early' => sub {
+	my $database = new_database('early');
+	my $operator = 'CREATE OPERATOR === (LEFTARG = box, RIGHTARG = box, FUNCTION = box_eq)';
+	my ($status, $out, $err) = in_database($database, $operator);
+	like($err, qr/WARNING.*irreversible/, 'a warning');
+	is(value($database, 'SELECT restorable FROM safemig.migrations ORDER BY id DESC LIMIT 1'), 'f', 'recorded');
+	($status, $out, $err) = in_database($database, "SET safemig.require_reversible = on; DROP OPERATOR === (box, box)");
+	ok($status, 'refused with require_reversible');
+	like($err, qr/irreversible/, 'and says so');
+};
+
+done_testing();
