@@ -13,6 +13,7 @@
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "pgstat.h"
 #include "utils/acl.h"
 #include "utils/regproc.h"
 
@@ -270,6 +271,17 @@ statistics_object_target(HeapTuple tuple)
 	return isnull ? -1 : DatumGetInt16(target);
 #else
 	return ((Form_pg_statistic_ext) GETSTRUCT(tuple))->stxstattarget;
+#endif
+}
+
+/* 6fbd7b93c6 (16): t_id is id */
+static inline Oid
+table_status_oid(const PgStat_TableStatus *status)
+{
+#if PG_VERSION_NUM >= 160000
+	return status->id;
+#else
+	return status->t_id;
 #endif
 }
 

@@ -283,6 +283,8 @@ typedef struct State
 								 * command to record */
 	int64		explicit_id;	/* open migration of this session, or 0 */
 	int64		xact_id;		/* migration that this transaction writes, or 0 */
+	int64		written_id;		/* the one that commands of this transaction
+								 * were recorded in, whichever it is, or 0 */
 	int64		labelled_id;	/* the last one under safemig.label ... */
 	char	   *labelled;		/* ... and the label */
 	int64		last_id;		/* the last migration of this session */

@@ -104,6 +104,13 @@ on_xact(XactEvent event, void *arg)
 {
 	switch (event)
 	{
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			if (safemig_state.written_id)
+				unkept_record(safemig_state.written_id);
+			else if (safemig_state.explicit_id)
+				unkept_record(safemig_state.explicit_id);
+			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PARALLEL_ABORT:
 			while (saved)
@@ -112,7 +119,9 @@ on_xact(XactEvent event, void *arg)
 			failures_abort();
 			safemig_state.own_depth = 0;
 			safemig_state.xact_id = 0;
+			safemig_state.written_id = 0;
 			safemig_state.record_id = 0;
+			unkept_forget();
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PARALLEL_COMMIT:
@@ -120,6 +129,8 @@ on_xact(XactEvent event, void *arg)
 			while (saved)
 				pop_saved(false);
 			safemig_state.xact_id = 0;
+			safemig_state.written_id = 0;
+			unkept_forget();
 			failures_commit();
 			/* a CONCURRENTLY command commits in the middle of itself */
 			command_stack_commit();

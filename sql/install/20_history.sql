@@ -54,7 +54,8 @@ CREATE TABLE safemig.command_log (
 	ms			double precision NOT NULL,
 	rewrote		text[],
 	reverse		text[],
-	irreversible text
+	irreversible text,
+	unkept		text
 );
 CREATE INDEX command_log_migration ON safemig.command_log (migration, seq);
 

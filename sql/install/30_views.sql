@@ -13,14 +13,16 @@ SELECT m.id, m.kind, m.label, m.framework, m.version,
 	m.kind = 'migration' AND m.state <> 'rolled_back' AND i.why IS NULL AS restorable,
 	CASE WHEN m.state = 'rolled_back' THEN 'rolled back' ELSE i.why END AS why_not,
 	m.session_role AS role, m.client, m.application, m.reason,
-	m.started_at, COALESCE(m.finished_at, c.finished_at) AS finished_at,
+	LEAST(m.started_at, c.started_at) AS started_at,
+	COALESCE(m.finished_at, c.finished_at) AS finished_at,
 	COALESCE(c.commands, 0) AS commands,
 	COALESCE(k.kept_bytes, 0) AS kept_bytes,
 	m.rolled_back_by, m.rolls_back
 FROM safemig.migration_log m
 LEFT JOIN LATERAL (
 	SELECT pg_catalog.count(*) AS commands,
-		pg_catalog.max(x.started_at) AS finished_at
+		pg_catalog.min(x.started_at) AS started_at,
+		pg_catalog.max(x.started_at + x.ms * interval '1 millisecond') AS finished_at
 	FROM safemig.command_log x WHERE x.migration = m.id) c ON true
 LEFT JOIN LATERAL (
 	SELECT x.tag || ' is irreversible: ' || x.irreversible AS why
@@ -34,12 +36,12 @@ COMMENT ON VIEW safemig.migrations IS
 'One row per migration, rollback and redo. kept_bytes is in bytes; times are those of the first and the last command.';
 
 CREATE VIEW safemig.commands AS
-SELECT c.seq, c.migration, c.tag, c.role, c.irreversible, c.rewrote,
+SELECT c.seq, c.migration, c.tag, c.role, c.irreversible, c.unkept, c.rewrote,
 	pg_catalog.cardinality(c.reverse) / 7 AS reverse_steps, c.query, c.search_path,
 	c.started_at, c.ms
 FROM safemig.command_log c;
 COMMENT ON VIEW safemig.commands IS
-'One row per captured command, in the order in which they took effect (seq). ms is the time the command took, in milliseconds, with what safemig did for it; irreversible is the reason why it has no exact reverse, or NULL.';
+'One row per captured command, in the order in which they took effect (seq). ms is the time the command took, in milliseconds, with what safemig did for it; irreversible is the reason why it has no exact reverse, or NULL; unkept tells, for tag DATA, how many rows of which table the migration wrote without their having been kept.';
 
 CREATE VIEW safemig.changes AS
 SELECT c.migration, c.command, c.ord,

@@ -33,14 +33,6 @@ REVOKE EXECUTE ON FUNCTION safemig.set_generated(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION safemig.set_generated(text, text, text) IS
 	'makes a column GENERATED ALWAYS AS (expression) STORED, its values being there';
 
--- a value as a copy stores it: asked by the queries that match rows to kept ones
-CREATE FUNCTION safemig.kept_text(value anyelement) RETURNS text
-	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'kept_text';
-REVOKE EXECUTE ON FUNCTION safemig.kept_text(anyelement) FROM PUBLIC;
-CREATE FUNCTION safemig.kept_binary(value anyelement) RETURNS bytea
-	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'kept_binary';
-REVOKE EXECUTE ON FUNCTION safemig.kept_binary(anyelement) FROM PUBLIC;
-
 -- for everybody: runs as the caller, and needs no more than the caller has
 CREATE FUNCTION safemig.value_fits(value anyelement, type_name text) RETURNS boolean
 	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'value_fits';

@@ -54,7 +54,7 @@ CREATE FUNCTION pg_catalog.safemig_rollback(id bigint, on_conflict text DEFAULT 
 RETURNS bigint LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'safemig_rollback_id';
 COMMENT ON FUNCTION pg_catalog.safemig_rollback(bigint, text, text, text) IS
-'Takes a migration back and proves it; returns the id of the rollback''s record. on_conflict: refuse. plan_hash: from safemig_plan_hash, refuses if the state is another now. Takes the locks of safemig_plan up front, in one order, each try under safemig.lock_timeout, three tries. The caller must own every object concerned, or administer safemig. Errors: SM001 unknown, SM002 wrong state, SM003 conflict, SM004 irreversible, SM005 stale plan, SM006 later migrations, SM007 pruned, SM009 lock not available; nothing is changed then.';
+'Takes a migration back and proves it; returns the id of the rollback''s record. on_conflict: refuse (default), or keep: rows that were written and not kept stay as they are. plan_hash: from safemig_plan_hash, refuses if the state is another now. Takes the locks of safemig_plan up front, in one order, each try under safemig.lock_timeout, three tries. The caller must own every object concerned, or administer safemig. Errors: SM001 unknown, SM002 wrong state, SM003 conflict, SM004 irreversible, SM005 stale plan, SM006 later migrations, SM007 pruned, SM009 lock not available; nothing is changed then.';
 
 CREATE FUNCTION pg_catalog.safemig_rollback(label text, on_conflict text DEFAULT 'refuse', plan_hash text DEFAULT NULL, reason text DEFAULT NULL)
 RETURNS bigint LANGUAGE C VOLATILE PARALLEL UNSAFE

@@ -275,6 +275,11 @@ command_identify(Command *command)
 	if (command->seq)
 		return;
 	command->migration = history_current_migration();
+	if (safemig_state.record_id == 0)
+	{
+		state_save();
+		safemig_state.written_id = command->migration;
+	}
 	command->seq = history_next_command();
 }
 

@@ -88,6 +88,12 @@ extern void failures_write(void);
 extern void failures_commit(void);
 extern void failures_abort(void);
 
+/* ---- unkept.c: rows written and not kept ---- */
+extern void unkept_own_begin(void);
+extern void unkept_own_end(void);
+extern void unkept_forget(void);
+extern void unkept_record(int64 migration);
+
 /* ---- record.c: after images, comparison, writing ---- */
 extern void command_record(Command *command);
 extern bool command_holds_secrets(const char *tag);

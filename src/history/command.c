@@ -71,8 +71,8 @@ history_write_command(RecordedCommand *command, const char *query,
 					  List *rewrote)
 {
 	Steps		steps = {.list = command->steps};
-	Datum		values[11];
-	bool		nulls[11] = {false};
+	Datum		values[12];
+	bool		nulls[12] = {false};
 	char	   *incarnation = history_incarnation();
 	ListCell   *lc;
 	int			ord = 0;
@@ -89,6 +89,7 @@ history_write_command(RecordedCommand *command, const char *query,
 	nulls[8] = rewrote == NIL;
 	values[9] = PointerGetDatum(steps_to_array(&steps));
 	values[10] = optional(command->irreversible, &nulls[10]);
+	values[11] = optional(command->unkept, &nulls[11]);
 	history_insert("command_log", values, nulls, lengthof(values));
 	foreach(lc, command->changes)
 		write_change(command, lfirst(lc), ++ord, incarnation);
@@ -152,7 +153,7 @@ history_commands(List *migrations)
 	arg = PointerGetDatum(construct_array(elems, n, INT8OID, sizeof(int64),
 										  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	SPI_connect();
-	if (SPI_execute_with_args("SELECT seq, migration, tag, irreversible, reverse"
+	if (SPI_execute_with_args("SELECT seq, migration, tag, irreversible, reverse, unkept"
 							  " FROM safemig.command_log"
 							  " WHERE migration OPERATOR(pg_catalog.=) ANY ($1)"
 							  " ORDER BY seq DESC",
@@ -171,6 +172,7 @@ history_commands(List *migrations)
 		command->tag = SPI_getvalue(tuple, desc, 3);
 		command->irreversible = SPI_getvalue(tuple, desc, 4);
 		command->steps = steps_from_array(DatumGetArrayTypePCopy(SPI_getbinval(tuple, desc, 5, &isnull)));
+		command->unkept = SPI_getvalue(tuple, desc, 6);
 		list = lappend(list, command);
 		MemoryContextSwitchTo(old);
 	}

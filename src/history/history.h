@@ -44,6 +44,7 @@ typedef struct RecordedCommand
 	int64		migration;
 	char	   *tag;
 	char	   *irreversible;	/* NULL: it is reversible */
+	char	   *unkept;			/* rows written and not kept, or NULL */
 	List	   *steps;			/* of Step* */
 	List	   *changes;		/* of Change* */
 } RecordedCommand;

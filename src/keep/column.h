@@ -109,12 +109,21 @@ extern bool kept_is_same_relation(const Kept *kept, Oid relid);
 extern AttrNumber kept_live_column(const Kept *kept, Relation rel);
 extern void kept_shape(const Kept *kept, Relation rel, AttrNumber attnum,
 					   CopyShape *shape);
-extern char *kept_match(const CopyShape *shape, Oid relid);
 extern char *kept_type(const Kept *kept, Oid *typid);
-extern Portal open_query(const char *name, const char *sql);
 extern List *kept_family(const Kept *kept);
 extern List *relation_parents(Oid relid);
 extern char *collation_name(Oid collation);
+
+/* ---- present.c: the rows of now, joined to a copy ---- */
+typedef struct Present
+{
+	Portal		portal;
+	struct Tuplestorestate *store;
+} Present;
+
+extern Present present_open(Relation rel, AttrNumber attnum, const Kept *kept,
+							CopyShape *shape, bool only_null);
+extern void present_close(Present *present);
 
 /* ---- requery.c: stored queries that a revival would break ---- */
 extern List *stale_queries_take(Oid relid, AttrNumber attnum);

@@ -7,9 +7,7 @@
  * is in the copy, it gets the kept value; if not, it is a row written since,
  * and gets the column's default.
  *
- * What is to be done is asked by one query, as the extension's owner, since
- * nobody else may read the copy; it runs nothing but functions of types.  The
- * rows are written one by one as logical replication writes them, as the
+ * What is to be done is asked by one query (present.c).  The rows are written one by one as logical replication writes them, as the
  * table's owner, restricted, since that evaluates the table's checks and
  * index expressions: no trigger fires, no rule applies, no policy looks, and
  * generated columns are computed.
@@ -127,38 +125,14 @@ evaluate(RowWriter *writer, bool *isnull)
 	return ExecEvalExpr(writer->expression, econtext, isnull);
 }
 
-/* ---- what is to be done ---- */
-
-/*
- * Rows without a value: place, whether the copy has them, and what it says.
- * "IS NOT DISTINCT FROM NULL" since a row of NULLs "IS NULL" too.
- */
-static char *
-rows_to_fill(const Kept *kept, const CopyShape *shape, Relation rel)
-{
-	char	   *table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-												   RelationGetRelationName(rel));
-	const char *column = quote_identifier(get_attname(RelationGetRelid(rel),
-													  shape->value.attnum, false));
-
-	if (kept->vault_name == NULL || shape->nkeys == 0)
-		return psprintf("SELECT t.ctid, false, NULL::pg_catalog.text FROM ONLY %s t"
-						" WHERE t.%s IS NOT DISTINCT FROM NULL", table, column);
-	return psprintf("SELECT t.ctid, c.tableoid IS NOT NULL, c.%s"
-					" FROM ONLY %s t LEFT JOIN %s c ON %s"
-					" WHERE t.%s IS NOT DISTINCT FROM NULL"
-					" AND (c.tableoid IS NULL OR c.%s IS NOT NULL)",
-					quote_identifier(kept->part), table, copy_name(kept),
-					kept_match(shape, RelationGetRelid(rel)), column,
-					quote_identifier(kept->part));
-}
+/* ---- the rows ---- */
 
 /* One row of the query; true if it was one of the copy. */
 static bool
 fill_row(RowWriter *writer, StoredColumn *stored, HeapTuple row, TupleDesc desc)
 {
 	bool		isnull;
-	bool		kept = DatumGetBool(SPI_getbinval(row, desc, 2, &isnull));
+	bool		kept = DatumGetBool(SPI_getbinval(row, desc, 5, &isnull));
 	ItemPointer place = (ItemPointer) DatumGetPointer(SPI_getbinval(row, desc, 1,
 																	&isnull));
 	Datum		value;
@@ -168,7 +142,7 @@ fill_row(RowWriter *writer, StoredColumn *stored, HeapTuple row, TupleDesc desc)
 	fetch_old(writer, place);
 	if (kept)
 	{
-		value = stored_to_value(stored, SPI_getbinval(row, desc, 3, &isnull));
+		value = stored_to_value(stored, SPI_getbinval(row, desc, 6, &isnull));
 		write_value(writer, value, false);
 		return true;
 	}
@@ -178,11 +152,16 @@ fill_row(RowWriter *writer, StoredColumn *stored, HeapTuple row, TupleDesc desc)
 	return false;
 }
 
+/*
+ * The rows whose value is NULL: those of the copy get the kept value, others
+ * that of the expression, if there is one.
+ */
 static int64
-fill_rows(Relation rel, const Kept *kept, CopyShape *shape, Node *expression,
-		  int64 *later)
+fill_rows(Relation rel, const Kept *kept, CopyShape *shape,
+		  const char *expression, int64 *later)
 {
-	Portal		portal = open_query("safemig fill", rows_to_fill(kept, shape, rel));
+	const char *generated = kept_detail(kept, "generated");
+	Present		present = present_open(rel, shape->value.attnum, kept, shape, true);
 	RowWriter	writer;
 	int64		filled = 0;
 	Frame		frame;
@@ -190,12 +169,16 @@ fill_rows(Relation rel, const Kept *kept, CopyShape *shape, Node *expression,
 	frame_become(&frame, rel->rd_rel->relowner);
 	writer_begin(&writer, rel, shape->value.attnum);
 	if (expression)
-		writer.expression = ExecPrepareExpr((Expr *) expression, writer.estate);
+		writer.expression =
+			ExecPrepareExpr((Expr *) cook_column_expression(rel, shape->value.attnum,
+															expression,
+															generated ? generated[0] : '\0'),
+							writer.estate);
 	for (;;)
 	{
 		SPITupleTable *rows;
 
-		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		SPI_cursor_fetch(present.portal, true, FETCH_ROWS);
 		if (SPI_processed == 0)
 			break;
 		rows = SPI_tuptable;
@@ -213,9 +196,9 @@ fill_rows(Relation rel, const Kept *kept, CopyShape *shape, Node *expression,
 		}
 		SPI_freetuptable(rows);
 	}
-	SPI_cursor_close(portal);
 	writer_end(&writer);
 	frame_unpin(&frame);
+	present_close(&present);
 	return filled;
 }
 
@@ -293,8 +276,6 @@ static int64
 fill_relation(Relation rel, const Kept *kept, const char *expression)
 {
 	AttrNumber	attnum = kept_live_column(kept, rel);
-	const char *generated = kept_detail(kept, "generated");
-	Node	   *cooked = NULL;
 	CopyShape	shape;
 	int64		later = 0;
 	int64		filled;
@@ -310,17 +291,14 @@ fill_relation(Relation rel, const Kept *kept, const char *expression)
 		kept_shape(kept, rel, attnum, &shape);
 	else if (!fills_every_row(kept))
 		return 0;
-	if (expression)
-		cooked = cook_column_expression(rel, attnum, expression,
-										generated ? generated[0] : '\0');
 	if (kept->vault_name && shape.nkeys == 0 && !check_keyless(rel, kept, &shape))
-		cooked = NULL;
-	if (kept->vault_name == NULL && cooked == NULL)
+		expression = NULL;
+	if (kept->vault_name == NULL && expression == NULL)
 		return 0;
-	filled = fill_rows(rel, kept, &shape, cooked, &later);
+	filled = fill_rows(rel, kept, &shape, expression, &later);
 	state_save();
 	safemig_state.rows_restored += filled;
-	if (!generated)
+	if (kept_detail(kept, "generated") == NULL)
 		safemig_state.rows_later += later;
 	return filled;
 }

@@ -106,7 +106,8 @@ set_generated(PG_FUNCTION_ARGS)
 	Relation	rel;
 	AttrNumber	attnum;
 	Node	   *cooked;
-	Frame		frame;
+	Frame		frame,
+				owner_frame;
 
 	check_own_call("set_generated");
 	frame_become_owner(&frame);
@@ -121,8 +122,11 @@ set_generated(PG_FUNCTION_ARGS)
 						column, RelationGetRelationName(rel))));
 	ObjectAddressSet(*address, RelationRelationId, RelationGetRelid(rel));
 	capture_internal_begin("SET GENERATED", list_make1(address));
+	/* looking for what is not immutable may fold calls: the owner's code */
+	frame_become(&owner_frame, rel->rd_rel->relowner);
 	cooked = cook_column_expression(rel, attnum, expression,
 									ATTRIBUTE_GENERATED_STORED);
+	frame_unpin(&owner_frame);
 	RemoveAttrDefault(RelationGetRelid(rel), attnum, DROP_RESTRICT, false, true);
 	CommandCounterIncrement();
 	mark_generated(rel, attnum, ATTRIBUTE_GENERATED_STORED);

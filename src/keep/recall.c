@@ -32,9 +32,6 @@
 #include "history/history.h"
 #include "keep/column.h"
 
-PG_FUNCTION_INFO_V1(kept_text);
-PG_FUNCTION_INFO_V1(kept_binary);
-
 /* These functions act without looking at privileges again. */
 void
 check_own_call(const char *function)
@@ -214,90 +211,4 @@ kept_shape(const Kept *kept, Relation rel, AttrNumber attnum, CopyShape *shape)
 		shape->converted.attnum = attnum;
 		recall_stored(kept, "converted", &shape->converted, rel);
 	}
-}
-
-/*
- * "Row c of the copy is of row t of the table", as a condition.  Text is
- * compared byte by byte: the key's own collation may not exist any more, and
- * what it calls equal may not be the same row.
- */
-char *
-kept_match(const CopyShape *shape, Oid relid)
-{
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	for (int i = 0; i < shape->nkeys; i++)
-	{
-		const StoredColumn *key = &shape->keys[i];
-		const char *now = quote_identifier(get_attname(relid, key->attnum, false));
-		const char *kept = quote_identifier(key->name);
-		const char *collate = "";
-
-		if (i > 0)
-			appendStringInfoString(&sql, " AND ");
-		if (key->form == STORED_TEXT ||
-			OidIsValid(get_typcollation(key->typid)))
-			collate = " COLLATE pg_catalog.\"C\"";
-		if (key->form == STORED_TYPED)
-			appendStringInfo(&sql, "t.%s%s", now,
-							 collate);
-		else
-			appendStringInfo(&sql, SAFEMIG_SCHEMA ".%s(t.%s)%s",
-							 key->form == STORED_TEXT ? "kept_text" : "kept_binary",
-							 now, key->form == STORED_TEXT ? collate : "");
-		appendStringInfo(&sql, " OPERATOR(pg_catalog.=) c.%s%s", kept,
-						 key->form == STORED_BINARY ? "" : collate);
-	}
-	return sql.data;
-}
-
-/*
- * Runs a query as of now.  A transaction's own snapshot may be older than our
- * lock on the table.
- */
-Portal
-open_query(const char *name, const char *sql)
-{
-	Portal		portal;
-
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetLatestSnapshot());
-	portal = SPI_cursor_open_with_args(name, sql, 0, NULL, NULL, NULL, true, 0);
-	PopActiveSnapshot();
-	return portal;
-}
-
-/*
- * A value as a copy stores it.  A cast to text would do for most types, but
- * may be anybody's function.
- */
-static Datum
-stored_argument(FunctionCallInfo fcinfo, StoredForm form)
-{
-	StoredColumn *column = fcinfo->flinfo->fn_extra;
-
-	if (column == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
-
-		column = palloc0(sizeof(StoredColumn));
-		stored_column_init(column, get_fn_expr_argtype(fcinfo->flinfo, 0), -1);
-		stored_column_set_form(column, form);
-		fcinfo->flinfo->fn_extra = column;
-		MemoryContextSwitchTo(old);
-	}
-	return stored_from_value(column, PG_GETARG_DATUM(0));
-}
-
-Datum
-kept_text(PG_FUNCTION_ARGS)
-{
-	return stored_argument(fcinfo, STORED_TEXT);
-}
-
-Datum
-kept_binary(PG_FUNCTION_ARGS)
-{
-	return stored_argument(fcinfo, STORED_BINARY);
 }

@@ -93,39 +93,6 @@ add_relation(Retyped *column, Oid relid)
 	return rows;
 }
 
-/*
- * Place, transaction, command, present value, whether there is a kept row,
- * kept value, what the conversion made of it.
- */
-static char *
-rows_to_restore(const Kept *kept, const CopyShape *shape, Relation rel,
-				AttrNumber attnum)
-{
-	char	   *table = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-												   RelationGetRelationName(rel));
-	const char *column = quote_identifier(get_attname(RelationGetRelid(rel),
-													  attnum, false));
-	const char *converted = "NULL::pg_catalog.text";
-
-	if (kept == NULL || kept->vault_name == NULL)
-		return psprintf("SELECT t.ctid, t.xmin, t.cmin, t.%s, false,"
-						" NULL::pg_catalog.text, NULL::pg_catalog.text"
-						" FROM ONLY %s t ORDER BY t.ctid", column, table);
-	if (shape->has_converted)
-		converted = psprintf("c.%s", quote_identifier(shape->converted.name));
-	if (shape->nkeys == 0)
-		return psprintf("SELECT t.ctid, t.xmin, t.cmin, t.value, true, c.%s, %s"
-						" FROM (SELECT ctid, xmin, cmin, %s AS value,"
-						" pg_catalog.row_number() OVER (ORDER BY ctid) AS n FROM ONLY %s) t"
-						" JOIN %s c ON c.%s OPERATOR(pg_catalog.=) t.n ORDER BY t.ctid",
-						quote_identifier(kept->part), converted, column, table,
-						copy_name(kept), copy_ordinal_name(kept->part));
-	return psprintf("SELECT t.ctid, t.xmin, t.cmin, t.%s, c.tableoid IS NOT NULL, c.%s, %s"
-					" FROM ONLY %s t LEFT JOIN %s c ON %s ORDER BY t.ctid",
-					column, quote_identifier(kept->part), converted, table,
-					copy_name(kept), kept_match(shape, RelationGetRelid(rel)));
-}
-
 /* Is the row's value what the conversion gave, as far as that is on record? */
 static bool
 is_as_converted(CopyShape *shape, const ConvertedRow *row, Datum converted,
@@ -239,8 +206,7 @@ find_values(Retyped *column, Relation rel, AttrNumber attnum, const Kept *kept,
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
 	RestoredRows *rows = add_relation(column, RelationGetRelid(rel));
 	Stamp		stamp = read_stamp(kept);
-	Portal		portal = open_query("safemig restore",
-									rows_to_restore(kept, shape, rel, attnum));
+	Present		present = present_open(rel, attnum, kept, shape, false);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "safemig restore",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -256,7 +222,7 @@ find_values(Retyped *column, Relation rel, AttrNumber attnum, const Kept *kept,
 		MemoryContext old;
 
 		CHECK_FOR_INTERRUPTS();
-		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+		SPI_cursor_fetch(present.portal, true, FETCH_ROWS);
 		if (SPI_processed == 0)
 			break;
 		old = MemoryContextSwitchTo(context);
@@ -266,7 +232,7 @@ find_values(Retyped *column, Relation rel, AttrNumber attnum, const Kept *kept,
 		MemoryContextReset(context);
 	}
 	frame_unpin(&frame);
-	SPI_cursor_close(portal);
+	present_close(&present);
 	MemoryContextDelete(context);
 	if (misfits > 0 && column->misfits == 0)
 		column->misfit_query = misfit_query(rel, attnum, column, &stamp);

@@ -154,11 +154,17 @@ plan_apply(RollbackPlan *plan)
 {
 	ListCell   *lc;
 
+	unkept_own_begin();
 	foreach(lc, plan->commands)
 	{
 		RecordedCommand *command = lfirst(lc);
 
+		if (command->unkept)
+			ereport(WARNING,
+					(errmsg("rows that migration " INT64_FORMAT " wrote stay as they are: %s",
+							command->migration, command->unkept)));
 		run_steps(command, command->steps);
 		settle(command);
 	}
+	unkept_own_end();
 }

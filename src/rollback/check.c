@@ -239,7 +239,7 @@ check_irreversible(RollbackPlan *plan, List **conflicts)
 	{
 		RecordedCommand *command = lfirst(lc);
 
-		if (command->irreversible)
+		if (command->irreversible && !(command->unkept && plan->keep_rows))
 			add_conflict(conflicts, ERRCODE_SAFEMIG_IRREVERSIBLE, command->tag,
 						 psprintf("is irreversible: %s", command->irreversible),
 						 NULL);

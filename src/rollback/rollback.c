@@ -31,6 +31,7 @@ PG_FUNCTION_INFO_V1(safemig_plan_hash);
 
 typedef struct Options
 {
+	bool		keep_rows;		/* on_conflict = keep */
 	char	   *plan_hash;		/* NULL: any */
 	char	   *reason;
 } Options;
@@ -50,17 +51,21 @@ check_not_null(FunctionCallInfo fcinfo, int n, const char *name)
 				 errmsg("%s must not be null", name)));
 }
 
-static void
-check_policy(FunctionCallInfo fcinfo, int n)
+/* refuse, or keep: what was written wins; true for the latter. */
+static bool
+keep_argument(FunctionCallInfo fcinfo, int n)
 {
 	char	   *policy = text_argument(fcinfo, n);
 
 	if (policy && strcmp(policy, "refuse") == 0)
-		return;
+		return false;
+	if (policy && strcmp(policy, "keep") == 0)
+		return true;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unrecognized conflict policy: \"%s\"", policy ? policy : "(null)"),
-			 errhint("The policy of this version is \"refuse\".")));
+			 errhint("The policies of this version are \"refuse\" and \"keep\".")));
+	return false;
 }
 
 /* ---- which migrations ---- */
@@ -172,6 +177,12 @@ resolve_label(const char *label)
 
 /* ---- the rollback ---- */
 
+static char *
+counted(int64 n, const char *thing)
+{
+	return psprintf(INT64_FORMAT " %s%s", n, thing, n == 1 ? "" : "s");
+}
+
 static void
 announce(const RollbackPlan *plan)
 {
@@ -181,16 +192,16 @@ announce(const RollbackPlan *plan)
 		return;
 	if (list_length(plan->migrations) > 1)
 		ereport(NOTICE,
-				(errmsg("rolling back %d migrations: %d steps, strongest lock %s on %s",
-						list_length(plan->migrations), plan->steps,
+				(errmsg("rolling back %d migrations: %s, strongest lock %s on %s",
+						list_length(plan->migrations), counted(plan->steps, "step"),
 						plan->strongest_lock ? plan->strongest_lock : "none",
 						plan->strongest_object ? plan->strongest_object : "anything")));
 	else
 		ereport(NOTICE,
-				(errmsg("rolling back migration " INT64_FORMAT "%s%s%s: %d steps, strongest lock %s on %s",
+				(errmsg("rolling back migration " INT64_FORMAT "%s%s%s: %s, strongest lock %s on %s",
 						first->id, first->label ? " \"" : "",
 						first->label ? first->label : "", first->label ? "\"" : "",
-						plan->steps,
+						counted(plan->steps, "step"),
 						plan->strongest_lock ? plan->strongest_lock : "none",
 						plan->strongest_object ? plan->strongest_object : "anything")));
 }
@@ -206,10 +217,10 @@ report_done(const RollbackPlan *plan, int64 record, int objects)
 	if (!safemig_notices)
 		return;
 	ereport(NOTICE,
-			(errmsg("%s rolled back as " INT64_FORMAT ": %d objects, "
-					INT64_FORMAT " rows restored, " INT64_FORMAT " later writes kept, verified",
-					what, record, objects, safemig_state.rows_restored,
-					safemig_state.rows_later),
+			(errmsg("%s rolled back as " INT64_FORMAT ": %s, %s restored, %s kept, verified",
+					what, record, counted(objects, "object"),
+					counted(safemig_state.rows_restored, "row"),
+					counted(safemig_state.rows_later, "later write")),
 			 errhint("SELECT safemig_redo(" INT64_FORMAT "); applies it again.", record)));
 }
 
@@ -291,6 +302,7 @@ prepare(List *migrations, Options *options)
 	frame_become_owner(&frame);
 	own_work_begin();
 	plan = plan_build(migrations);
+	plan->keep_rows = options->keep_rows;
 	own_work_end();
 	frame_unpin(&frame);
 
@@ -409,7 +421,7 @@ rollback_migrations(List *migrations, Options *options)
 int64
 rollback_one(int64 id, char *reason)
 {
-	Options		options = {NULL, reason};
+	Options		options = {false, NULL, reason};
 
 	return rollback_migrations(list_make1(resolve_id(id)), &options);
 }
@@ -419,10 +431,10 @@ rollback_one(int64 id, char *reason)
 Datum
 safemig_rollback_id(PG_FUNCTION_ARGS)
 {
-	Options		options = {text_argument(fcinfo, 2), text_argument(fcinfo, 3)};
+	Options		options = {keep_argument(fcinfo, 1), text_argument(fcinfo, 2),
+	text_argument(fcinfo, 3)};
 
 	check_not_null(fcinfo, 0, "id");
-	check_policy(fcinfo, 1);
 	PG_RETURN_INT64(rollback_migrations(list_make1(resolve_id(PG_GETARG_INT64(0))),
 										&options));
 }
@@ -430,10 +442,10 @@ safemig_rollback_id(PG_FUNCTION_ARGS)
 Datum
 safemig_rollback_label(PG_FUNCTION_ARGS)
 {
-	Options		options = {text_argument(fcinfo, 2), text_argument(fcinfo, 3)};
+	Options		options = {keep_argument(fcinfo, 1), text_argument(fcinfo, 2),
+	text_argument(fcinfo, 3)};
 
 	check_not_null(fcinfo, 0, "label");
-	check_policy(fcinfo, 1);
 	PG_RETURN_INT64(rollback_migrations(list_make1(resolve_label(text_argument(fcinfo, 0))),
 										&options));
 }
@@ -466,11 +478,11 @@ last_command_of(const Migration *migration)
 static Datum
 rollback_to(FunctionCallInfo fcinfo, Migration *named)
 {
-	Options		options = {text_argument(fcinfo, 2), text_argument(fcinfo, 3)};
+	Options		options = {keep_argument(fcinfo, 1), text_argument(fcinfo, 2),
+	text_argument(fcinfo, 3)};
 	Frame		frame;
 	List	   *newer;
 
-	check_policy(fcinfo, 1);
 	frame_become_owner(&frame);
 	newer = newer_than(named ? last_command_of(named) : 0);
 	frame_unpin(&frame);
@@ -504,7 +516,8 @@ safemig_rollback_to_label(PG_FUNCTION_ARGS)
 Datum
 safemig_rollback_last(PG_FUNCTION_ARGS)
 {
-	Options		options = {text_argument(fcinfo, 4), text_argument(fcinfo, 5)};
+	Options		options = {keep_argument(fcinfo, 3), text_argument(fcinfo, 4),
+	text_argument(fcinfo, 5)};
 	bool		anyone = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
 	char	   *session = GetUserNameFromId(GetSessionUserId(), false);
 	Frame		frame;
@@ -517,7 +530,6 @@ safemig_rollback_last(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("n must be greater than zero")));
-	check_policy(fcinfo, 3);
 	frame_become_owner(&frame);
 	newer = newer_than(0);
 	frame_unpin(&frame);
@@ -557,7 +569,7 @@ safemig_rollback_last(PG_FUNCTION_ARGS)
 Datum
 safemig_redo(PG_FUNCTION_ARGS)
 {
-	Options		options = {NULL, text_argument(fcinfo, 1)};
+	Options		options = {true, NULL, text_argument(fcinfo, 1)};
 	Frame		frame;
 	Migration  *rollback;
 	int64		record;

@@ -18,6 +18,7 @@ typedef struct RollbackPlan
 	List	   *migrations;		/* of Migration*, newest first */
 	List	   *records;		/* of int64*: whose commands these are */
 	List	   *commands;		/* of RecordedCommand* */
+	bool		keep_rows;		/* on_conflict = keep: rows stay as they are */
 	int			steps;
 	const char *strongest_lock; /* NULL: none that anybody would notice */
 	const char *strongest_object;

@@ -318,7 +318,7 @@ sub _rollback_call
 sub _roll_back
 {
 	my ($case, $database) = @_;
-	my $sql = _rollback_call($case);
+	my $sql = "\\set VERBOSITY verbose\n" . _rollback_call($case);
 	my ($status, $out, $err) =
 	  in_database($database, $sql, pgoptions => $case->{pgoptions});
 	if ($case->{refused})

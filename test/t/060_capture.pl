@@ -20,7 +20,7 @@ if (bare())
 my $server = start_server('capture');
 
 my $table = q(CREATE TABLE t (id int PRIMARY KEY, a int, b text); INSERT INTO t SELECT i, i, 'b' FROM generate_series(1, 9) i;
-			  CREATE TABLE u (id int REFERENCES t));
+			  CREATE TABLE u (id int REFERENCES t););
 
 round_trips(
 	{
@@ -32,7 +32,7 @@ round_trips(
 		name => 'functions that run DDL, in functions',
 		setup => $table . q(
 			CREATE FUNCTION inner_ddl(n text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE format('ALTER TABLE t ADD COLUMN %I int DEFAULT 1', n); EXECUTE 'DROP TABLE IF EXISTS u'; END $$;
-			CREATE FUNCTION outer_ddl() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM inner_ddl('x'); PERFORM inner_ddl('y'); CREATE TABLE made AS SELECT inner_ddl('z'); END $$;
+			CREATE FUNCTION outer_ddl() RETURNS void LANGUAGE plpgsql AS $$ BEGIN PERFORM inner_ddl('x'); PERFORM inner_ddl('y'); CREATE TABLE made AS SELECT 1 AS a FROM inner_ddl('z'); END $$;
 			CREATE PROCEDURE proc_ddl() LANGUAGE plpgsql AS $$ BEGIN ALTER TABLE t DROP COLUMN b; END $$),
 		migration => 'SELECT outer_ddl(); CALL proc_ddl()',
 	},

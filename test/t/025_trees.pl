@@ -1,0 +1,363 @@
+
+# Copyright (c) 2026, the safemig authors
+
+# Inheritance and partition trees: what is done to one relation reaches
+# others, which have images of their own.  pg_regress cannot show it: the proof
+# is that pg_dump and the catalogs are the same before and after, for every
+# relation of the tree.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use SafemigTest;
+use Test::More;
+
+start_server('trees');
+
+# Partitions below partitions, indexes and keys on every level, one partition
+# whose columns stand in another order.
+my $tree = <<'SQL';
+CREATE TABLE kinds (kind text PRIMARY KEY);
+INSERT INTO kinds VALUES ('a'), ('b'), ('c');
+CREATE TABLE pt (
+	id int NOT NULL, gone int, at date NOT NULL, kind text NOT NULL DEFAULT 'a' REFERENCES kinds,
+	v text DEFAULT 'x', n int,
+	PRIMARY KEY (id, at, kind), CONSTRAINT pt_n CHECK (n IS NULL OR n < 1000)) PARTITION BY RANGE (at);
+ALTER TABLE pt DROP COLUMN gone;
+CREATE TABLE pt1 PARTITION OF pt FOR VALUES FROM ('2024-01-01') TO ('2024-02-01');
+CREATE TABLE pt2 PARTITION OF pt FOR VALUES FROM ('2024-02-01') TO ('2024-03-01') PARTITION BY LIST (kind);
+CREATE TABLE pt2a PARTITION OF pt2 (v DEFAULT 'leaf') FOR VALUES IN ('a', 'b');
+CREATE TABLE pt2d PARTITION OF pt2 DEFAULT;
+CREATE TABLE pt3 (n int, v text, lost text, kind text NOT NULL DEFAULT 'a', at date NOT NULL, id int NOT NULL, CONSTRAINT pt_n CHECK (n IS NULL OR n < 1000));
+ALTER TABLE pt3 DROP COLUMN lost;
+ALTER TABLE pt ATTACH PARTITION pt3 FOR VALUES FROM ('2024-03-01') TO ('2024-04-01');
+CREATE INDEX pt_v ON pt (v);
+CREATE INDEX leaf_only ON pt1 (n);
+INSERT INTO pt (id, at, kind, n) SELECT i, date '2024-01-01' + i, (ARRAY['a', 'b', 'c'])[1 + i % 3], i FROM generate_series(1, 85) i;
+UPDATE pt SET v = 'v' || id WHERE id % 2 = 0;
+SQL
+
+my $family = <<'SQL';
+CREATE TABLE parent (id int PRIMARY KEY, a text DEFAULT 'p', CHECK (id > 0));
+CREATE TABLE child (b int) INHERITS (parent);
+CREATE TABLE grand (c int, a text DEFAULT 'g') INHERITS (child);
+CREATE INDEX child_a ON child (a);
+INSERT INTO parent VALUES (1, 'one'); INSERT INTO child VALUES (2, 'two', 22); INSERT INTO grand VALUES (3, 'three', 33, 333);
+SQL
+
+round_trips(
+	# ---- dropping ----
+	{
+		name => 'a whole partitioned table with partitions below partitions',
+		setup => $tree,
+		migration => 'DROP TABLE pt',
+	},
+	{
+		name => 'one leaf',
+		setup => $tree,
+		migration => 'DROP TABLE pt1',
+	},
+	{
+		name => 'a leaf of a lower level, a leaf with other positions',
+		setup => $tree,
+		migration => 'DROP TABLE pt2a; DROP TABLE pt3',
+	},
+	{
+		name => 'a partition that is partitioned itself',
+		setup => $tree,
+		migration => 'DROP TABLE pt2',
+	},
+	{
+		name => 'a leaf first, then the whole',
+		setup => $tree,
+		migration => 'DROP TABLE pt2a; DROP TABLE pt',
+	},
+	{
+		name => 'a partitioned table that others refer to, CASCADE',
+		setup => $tree . q(
+			CREATE TABLE refers (id int, at date, kind text, FOREIGN KEY (id, at, kind) REFERENCES pt);
+			INSERT INTO refers SELECT id, at, kind FROM pt WHERE id < 40;
+			CREATE VIEW seen AS SELECT id, v FROM pt),
+		migration => 'DROP TABLE pt CASCADE',
+	},
+	{
+		name => 'triggers, policies and privileges on a tree',
+		setup => $tree . q(
+			CREATE FUNCTION tf() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+			CREATE TRIGGER all_levels AFTER INSERT ON pt FOR EACH ROW EXECUTE FUNCTION tf();
+			CREATE TRIGGER one_level BEFORE INSERT ON pt1 FOR EACH ROW EXECUTE FUNCTION tf();
+			ALTER TABLE pt ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON pt USING (id > 0);
+			GRANT SELECT ON pt TO alice; GRANT SELECT ON pt2a TO bob; COMMENT ON TABLE pt2 IS 'two';
+			ALTER TABLE pt2d OWNER TO carol),
+		migration => 'DROP TABLE pt',
+	},
+
+	# ---- attaching and detaching ----
+	{
+		name => 'ATTACH a table',
+		setup => $tree . q(
+			CREATE TABLE other (LIKE pt INCLUDING DEFAULTS);
+			INSERT INTO other SELECT i, '2024-05-05', 'b', 'o', i FROM generate_series(1, 9) i;
+			ALTER TABLE other ADD CONSTRAINT pt_n CHECK (n IS NULL OR n < 1000)),
+		migration => q(ALTER TABLE pt ATTACH PARTITION other FOR VALUES FROM ('2024-05-01') TO ('2024-06-01')),
+	},
+	{
+		name => 'ATTACH a table with an index and a key that fit',
+		setup => $tree . q(
+			CREATE TABLE other (LIKE pt INCLUDING DEFAULTS, CONSTRAINT its_key PRIMARY KEY (id, at, kind), CONSTRAINT pt_n CHECK (n IS NULL OR n < 1000));
+			CREATE INDEX its_v ON other (v);
+			INSERT INTO other SELECT i, '2024-05-05', 'b', 'o', i FROM generate_series(1, 9) i),
+		migration => q(ALTER TABLE pt ATTACH PARTITION other FOR VALUES FROM ('2024-05-01') TO ('2024-06-01')),
+	},
+	{
+		name => 'ATTACH a partitioned table',
+		setup => $tree . q(
+			CREATE TABLE other (LIKE pt INCLUDING DEFAULTS, CONSTRAINT pt_n CHECK (n IS NULL OR n < 1000)) PARTITION BY LIST (kind);
+			CREATE TABLE other1 PARTITION OF other FOR VALUES IN ('a'); CREATE TABLE other2 PARTITION OF other DEFAULT;
+			INSERT INTO other SELECT i, '2024-05-05', 'b', 'o', i FROM generate_series(1, 9) i),
+		migration => q(ALTER TABLE pt ATTACH PARTITION other FOR VALUES FROM ('2024-05-01') TO ('2024-06-01')),
+	},
+	{
+		name => 'DETACH a leaf',
+		setup => $tree,
+		migration => 'ALTER TABLE pt DETACH PARTITION pt1',
+	},
+	{
+		name => 'DETACH a partitioned partition',
+		setup => $tree,
+		migration => 'ALTER TABLE pt DETACH PARTITION pt2',
+	},
+	{
+		name => 'DETACH and drop',
+		setup => $tree,
+		migration => 'ALTER TABLE pt DETACH PARTITION pt2; DROP TABLE pt2',
+	},
+	{
+		name => 'DETACH, change, ATTACH again elsewhere',
+		setup => $tree,
+		migration => q(ALTER TABLE pt DETACH PARTITION pt3; ALTER TABLE pt3 RENAME TO pt4; UPDATE pt4 SET v = 'moved' WHERE false; ALTER TABLE pt ATTACH PARTITION pt4 FOR VALUES FROM ('2024-03-01') TO ('2025-01-01')),
+	},
+	{
+		name => 'CREATE TABLE PARTITION OF, a leaf and a whole branch',
+		setup => $tree,
+		migration => q(
+			CREATE TABLE new1 PARTITION OF pt FOR VALUES FROM ('2024-06-01') TO ('2024-07-01');
+			CREATE TABLE new2 PARTITION OF pt FOR VALUES FROM ('2024-07-01') TO ('2024-08-01') PARTITION BY HASH (id);
+			CREATE TABLE new2a PARTITION OF new2 FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+			CREATE TABLE new2b PARTITION OF new2 FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+			INSERT INTO pt (id, at, kind) SELECT i, '2024-07-05', 'a' FROM generate_series(1, 20) i),
+	},
+	{
+		name => 'a new partitioned table, made and filled',
+		setup => 'SELECT 1',
+		migration => $tree,
+	},
+
+	# ---- columns ----
+	{
+		name => 'ADD COLUMN, plain, with default, generated',
+		setup => $tree,
+		migration => q(ALTER TABLE pt ADD COLUMN z int, ADD COLUMN y text NOT NULL DEFAULT 'why', ADD COLUMN w int GENERATED ALWAYS AS (n * 2) STORED),
+	},
+	{
+		name => 'DROP COLUMN with indexes on it',
+		setup => $tree,
+		migration => 'ALTER TABLE pt DROP COLUMN v',
+	},
+	{
+		name => 'DROP COLUMN with a CHECK and an index of one partition',
+		setup => $tree,
+		migration => 'ALTER TABLE pt DROP COLUMN n CASCADE',
+	},
+	{
+		name => 'DROP COLUMN, and rows written since on every level',
+		setup => $tree,
+		migration => 'ALTER TABLE pt DROP COLUMN v',
+		after => q(INSERT INTO pt (id, at, kind, n) VALUES (500, '2024-01-05', 'a', 1), (501, '2024-02-05', 'a', 1), (502, '2024-03-05', 'c', 1); UPDATE pt SET n = n + 1 WHERE id < 30; DELETE FROM pt WHERE id = 60),
+		same => q(INSERT INTO pt (id, at, kind, n) VALUES (500, '2024-01-05', 'a', 1), (501, '2024-02-05', 'a', 1), (502, '2024-03-05', 'c', 1); UPDATE pt SET n = n + 1 WHERE id < 30; DELETE FROM pt WHERE id = 60),
+		once => 1,
+	},
+	{
+		name => 'a column renamed on all levels',
+		setup => $tree,
+		migration => 'ALTER TABLE pt RENAME COLUMN v TO renamed',
+	},
+	{
+		name => 'type change without loss',
+		setup => $tree,
+		migration => 'ALTER TABLE pt ALTER COLUMN n TYPE bigint',
+	},
+	{
+		name => 'type change with loss, with a CHECK and indexes on it',
+		setup => $tree,
+		migration => 'ALTER TABLE pt ALTER COLUMN v TYPE int USING length(v), ALTER COLUMN v DROP DEFAULT',
+	},
+	{
+		name => 'type change of a column under a CHECK and a partial index of one partition',
+		setup => $tree . 'CREATE INDEX partly ON pt1 (id) WHERE n > 5;',
+		migration => 'ALTER TABLE pt ALTER COLUMN n TYPE smallint',
+	},
+	{
+		name => 'default and NOT NULL, all levels and one alone',
+		setup => $tree,
+		migration => q(ALTER TABLE pt ALTER COLUMN v SET DEFAULT 'y'; ALTER TABLE ONLY pt ALTER COLUMN n SET DEFAULT 3; ALTER TABLE pt2a ALTER COLUMN v DROP DEFAULT; UPDATE pt SET n = 1 WHERE n IS NULL; ALTER TABLE pt ALTER COLUMN n SET NOT NULL),
+	},
+
+	# ---- constraints and indexes ----
+	{
+		name => 'ADD a CHECK, a UNIQUE, a foreign key',
+		setup => $tree . 'CREATE TABLE ids (id int PRIMARY KEY); INSERT INTO ids SELECT generate_series(1, 100);',
+		migration => q(ALTER TABLE pt ADD CONSTRAINT more CHECK (id < 10000), ADD CONSTRAINT uq UNIQUE (n, at, kind), ADD CONSTRAINT fk FOREIGN KEY (id) REFERENCES ids),
+	},
+	{
+		name => 'DROP a CHECK, the key, a foreign key',
+		setup => $tree,
+		migration => q(ALTER TABLE pt DROP CONSTRAINT pt_n, DROP CONSTRAINT pt_pkey, DROP CONSTRAINT pt_kind_fkey),
+	},
+	{
+		name => 'DROP the key that another tree refers to, CASCADE',
+		setup => $tree . q(
+			CREATE TABLE r (id int, at date, kind text, FOREIGN KEY (id, at, kind) REFERENCES pt) PARTITION BY LIST (kind);
+			CREATE TABLE r1 PARTITION OF r FOR VALUES IN ('a'); CREATE TABLE r2 PARTITION OF r DEFAULT;
+			INSERT INTO r SELECT id, at, kind FROM pt),
+		migration => q(ALTER TABLE pt DROP CONSTRAINT pt_pkey CASCADE),
+	},
+	{
+		name => 'CREATE INDEX on all levels',
+		setup => $tree,
+		migration => 'CREATE INDEX made ON pt (n, v); CREATE UNIQUE INDEX made_unique ON pt (n, at, kind)',
+	},
+	{
+		name => 'CREATE INDEX ON ONLY, then attached piece by piece',
+		setup => $tree,
+		migration => q(CREATE INDEX made ON ONLY pt (n); CREATE INDEX made2 ON pt2 (n); CREATE INDEX made3 ON pt3 (n);
+			ALTER INDEX made ATTACH PARTITION leaf_only; ALTER INDEX made ATTACH PARTITION made2; ALTER INDEX made ATTACH PARTITION made3),
+	},
+	{
+		name => 'DROP INDEX of the whole tree',
+		setup => $tree . 'ALTER INDEX pt1_v_idx RENAME TO first_v; ALTER INDEX pt3_v_idx SET (fillfactor = 70);',
+		migration => 'DROP INDEX pt_v',
+	},
+	{
+		name => 'an index with an expression and a predicate',
+		setup => $tree . 'CREATE INDEX expr ON pt (lower(v)) WHERE n > 3;',
+		migration => 'DROP TABLE pt',
+	},
+
+	# ---- names, owners ----
+	{
+		name => 'partitioned table, partition and index renamed and moved',
+		setup => $tree . 'CREATE SCHEMA away;',
+		migration => 'ALTER TABLE pt RENAME TO whole; ALTER TABLE pt2 SET SCHEMA away; ALTER TABLE pt1 RENAME TO first; ALTER INDEX pt_v RENAME TO whole_v',
+	},
+	{
+		name => 'a schema with a tree in it, CASCADE',
+		setup => "CREATE SCHEMA s; SET search_path = s; $tree",
+		migration => 'DROP SCHEMA s CASCADE',
+	},
+
+	# ---- inheritance ----
+	{
+		name => 'the parent of a family, CASCADE',
+		setup => $family,
+		migration => 'DROP TABLE parent CASCADE',
+	},
+	{
+		name => 'the one in the middle, CASCADE',
+		setup => $family,
+		migration => 'DROP TABLE child CASCADE',
+	},
+	{
+		name => 'one parent of two, with children below',
+		setup => q(
+			CREATE TABLE p1 (a int, CHECK (a > 0)); CREATE TABLE p2 (b int);
+			CREATE TABLE child (c int) INHERITS (p2, p1); CREATE TABLE grand (d int) INHERITS (child);
+			INSERT INTO child VALUES (1, 2, 3); INSERT INTO grand VALUES (1, 2, 3, 4)),
+		migration => 'DROP TABLE p1 CASCADE',
+	},
+	{
+		name => 'parents and child named in one command, in whatever order',
+		setup => q(
+			CREATE TABLE p1 (a int, CHECK (a > 0)); CREATE TABLE p2 (b int DEFAULT 7);
+			CREATE TABLE child (c int, b int DEFAULT 8) INHERITS (p2, p1); INSERT INTO child VALUES (1, 2, 3)),
+		migration => 'DROP TABLE child, p1, p2',
+	},
+	{
+		name => 'DROP COLUMN of the parent',
+		setup => $family,
+		migration => 'ALTER TABLE parent DROP COLUMN a',
+	},
+	{
+		name => 'DROP COLUMN of the parent only',
+		setup => $family,
+		migration => 'ALTER TABLE ONLY parent DROP COLUMN a',
+	},
+	{
+		name => 'ADD COLUMN to the parent, one that a child has already',
+		setup => $family,
+		migration => q(ALTER TABLE parent ADD COLUMN d int DEFAULT 5; ALTER TABLE parent ADD COLUMN b int),
+	},
+	{
+		name => 'a column of a family renamed, retyped',
+		setup => $family,
+		migration => 'ALTER TABLE parent RENAME COLUMN a TO aa; ALTER TABLE parent ALTER COLUMN aa TYPE varchar(3) USING substr(aa, 1, 3)',
+	},
+	{
+		name => 'NO INHERIT and INHERIT',
+		setup => $family . 'CREATE TABLE late (id int NOT NULL, a text, CONSTRAINT parent_id_check CHECK (id > 0)); INSERT INTO late VALUES (9, $$l$$);',
+		migration => 'ALTER TABLE child NO INHERIT parent; ALTER TABLE late INHERIT parent',
+	},
+	{
+		name => 'a CHECK of a family dropped, another added',
+		setup => $family,
+		migration => 'ALTER TABLE parent DROP CONSTRAINT parent_id_check; ALTER TABLE parent ADD CONSTRAINT small CHECK (id < 100)',
+	},
+
+	# ---- the triggers behind foreign keys ----
+	{
+		name => 'foreign keys with disabled triggers',
+		setup => q(CREATE TABLE c (id int PRIMARY KEY); CREATE TABLE o (c int REFERENCES c); INSERT INTO c VALUES (1); INSERT INTO o VALUES (1);
+			ALTER TABLE o DISABLE TRIGGER ALL; ALTER TABLE c DISABLE TRIGGER ALL),
+		migration => 'DROP TABLE o',
+	},
+	{
+		name => 'foreign keys with disabled triggers on one side',
+		setup => q(CREATE TABLE c (id int PRIMARY KEY); CREATE TABLE o (c int REFERENCES c); INSERT INTO c VALUES (1); INSERT INTO o VALUES (1);
+			ALTER TABLE o DISABLE TRIGGER ALL),
+		migration => 'DROP TABLE c CASCADE',
+	},
+	{
+		name => 'DISABLE TRIGGER ALL',
+		setup => q(CREATE TABLE c (id int PRIMARY KEY); CREATE TABLE o (id int PRIMARY KEY, c int REFERENCES c, o int REFERENCES o)),
+		migration => 'ALTER TABLE o DISABLE TRIGGER ALL; ALTER TABLE c DISABLE TRIGGER ALL',
+	},
+	{
+		name => 'ENABLE TRIGGER ALL',
+		setup => q(CREATE TABLE c (id int PRIMARY KEY); CREATE TABLE o (id int PRIMARY KEY, c int REFERENCES c, o int REFERENCES o); ALTER TABLE o DISABLE TRIGGER ALL; ALTER TABLE c DISABLE TRIGGER ALL),
+		migration => 'ALTER TABLE o ENABLE TRIGGER ALL; ALTER TABLE c ENABLE TRIGGER ALL',
+	},
+	{
+		name => 'one trigger of a foreign key, by its name',
+		setup => q(CREATE TABLE c (id int PRIMARY KEY); CREATE TABLE o (id int PRIMARY KEY, c int REFERENCES c)),
+		migration => q(DO $$ BEGIN EXECUTE (SELECT format('ALTER TABLE c DISABLE TRIGGER %I', tgname) FROM pg_trigger WHERE tgrelid = 'c'::regclass AND tgfoid = '"RI_FKey_noaction_del"'::regproc); END $$;
+			DO $$ BEGIN EXECUTE (SELECT format('ALTER TABLE o ENABLE ALWAYS TRIGGER %I', tgname) FROM pg_trigger WHERE tgrelid = 'o'::regclass AND tgfoid = '"RI_FKey_check_ins"'::regproc); END $$),
+	},
+	{
+		name => 'DISABLE TRIGGER ALL on a tree',
+		setup => $tree . 'CREATE TABLE refers (id int, at date, kind text, FOREIGN KEY (id, at, kind) REFERENCES pt);',
+		migration => 'ALTER TABLE pt DISABLE TRIGGER ALL; ALTER TABLE refers DISABLE TRIGGER ALL',
+	},
+	{
+		name => 'a tree with disabled triggers, dropped',
+		setup => $tree . 'CREATE TABLE refers (id int, at date, kind text, FOREIGN KEY (id, at, kind) REFERENCES pt); ALTER TABLE pt DISABLE TRIGGER ALL; ALTER TABLE refers DISABLE TRIGGER ALL',
+		migration => 'DROP TABLE pt CASCADE',
+	},
+	{
+		name => 'a deferrable UNIQUE and an EXCLUDE with disabled triggers',
+		setup => q(CREATE TABLE t (a int UNIQUE DEFERRABLE INITIALLY DEFERRED, r int4range, EXCLUDE USING gist (r WITH &&) DEFERRABLE); ALTER TABLE t DISABLE TRIGGER ALL),
+		migration => 'ALTER TABLE t DROP CONSTRAINT t_a_key; ALTER TABLE t DROP COLUMN r; ALTER TABLE t ENABLE TRIGGER ALL',
+	},
+);
+
+done_testing();
