@@ -28,6 +28,7 @@ typedef struct Command
 	bool		restates;		/* changes names or types by which other
 								 * objects are described: what changes beside
 								 * the roots changes back with them */
+	bool		moves_sequence; /* may change the position of its root */
 	bool		data_only;		/* recorded although no image changes */
 	int64		migration;		/* 0 until something is written */
 	int64		seq;
@@ -43,6 +44,7 @@ typedef struct Command
 	List	   *created;		/* of ObjectAddress*, by the access hook */
 	List	   *dropped;		/* of LostData*: likewise, what holds data */
 	List	   *rewrote;		/* of char*: relations rewritten */
+	char	   *unproved;		/* a copy that may not be exact, or NULL */
 	char	   *failed;			/* why it could not be captured, or NULL */
 	List	   *values;			/* kept ids to finish after the command */
 } Command;
@@ -139,5 +141,6 @@ extern void untie_vault(Node *parsetree, List *named);
 /* ---- keeping.c: what of a closure is kept, and how ---- */
 extern void keep_dropped(Command *command, Closure *closure, Node *parsetree);
 extern void keep_changed_values(Command *command);
+extern void keep_moved_positions(Command *command);
 
 #endif							/* SAFEMIG_CAPTURE_H */

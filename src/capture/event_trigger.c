@@ -203,6 +203,7 @@ look_before(Command *command, Node *parsetree)
 	if (closure && closure->deleted != NIL)
 		keep_dropped(command, closure, parsetree);
 	keep_changed_values(command);
+	keep_moved_positions(command);
 	own_work_end();
 	safemig_state.conversion_settings = NIL;
 	frame_unpin(&frame);

@@ -74,6 +74,21 @@ hint_kept(Command *command, Image *image, const char *part, int64 kept)
 	MemoryContextSwitchTo(old);
 }
 
+/* A copy that was not proved to give the value back is none. */
+static void
+note_unproved(Command *command, Image *image, int64 id)
+{
+	const char *column = kept_detail(history_get_kept(id), "unproved");
+	MemoryContext old;
+
+	if (column == NULL || command->unproved)
+		return;
+	old = MemoryContextSwitchTo(command->context);
+	command->unproved = psprintf("values of column \"%s\" of %s cannot be copied exactly",
+								 column, image->identity);
+	MemoryContextSwitchTo(old);
+}
+
 static void
 keep_column(Command *command, Oid relid, AttrNumber attnum, const char *kind)
 {
@@ -91,6 +106,7 @@ keep_column(Command *command, Oid relid, AttrNumber attnum, const char *kind)
 	command_identify(command);
 	kept = column_keep(relid, attnum, kind, command->migration, command->seq);
 	hint_kept(command, image, get_attname(relid, attnum, false), kept);
+	note_unproved(command, image, kept);
 	if (strcmp(kind, "column") != 0)
 	{
 		MemoryContext old = MemoryContextSwitchTo(command->context);
@@ -410,6 +426,30 @@ keep_dropped(Command *command, Closure *closure, Node *parsetree)
 	move_and_delete(command, closure, parsetree, moved);
 	if (IsA(parsetree, DropStmt))
 		cut_from_statement((DropStmt *) parsetree, closure->named, moved);
+}
+
+/*
+ * ALTER SEQUENCE may move the position, by RESTART or by other bounds.  A
+ * position is no facet of the image, so the command is recorded whether the
+ * image differs afterwards or not.
+ */
+void
+keep_moved_positions(Command *command)
+{
+	ListCell   *lc;
+
+	if (!command->moves_sequence)
+		return;
+	foreach(lc, command->roots)
+	{
+		Image	   *image = command_find_before(command, lfirst(lc));
+
+		if (image == NULL || strcmp(image->type, "sequence") != 0)
+			continue;
+		command_identify(command);
+		image->kept = sequence_keep_position(image->address.objectId,
+											 command->migration, command->seq);
+	}
 }
 
 /* ---- type changes ---- */

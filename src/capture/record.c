@@ -119,6 +119,22 @@ is_root(Command *command, const Image *image)
 	return false;
 }
 
+/* Values of a column were kept although it is not dropped: its type changes. */
+static bool
+has_kept_values(const Image *image)
+{
+	ListCell   *lc;
+
+	foreach(lc, image->facets)
+	{
+		Facet	   *facet = lfirst(lc);
+
+		if (facet->part[0] && strcmp(facet->name, "@kept") == 0)
+			return true;
+	}
+	return false;
+}
+
 static void
 note_before(Command *command, Image *before, List **created, List **changes)
 {
@@ -150,6 +166,9 @@ note_before(Command *command, Image *before, List **created, List **changes)
 	}
 	if (image_equal(before, after))
 	{
+		if ((command->moves_sequence && before->kept) ||
+			(command->values && has_kept_values(before)))
+			add_change(changes, 'a', before, after);
 		/* "c on public.t" is another identity once t has another name */
 		if (strcmp(before->identity, after->identity) != 0)
 			add_change(changes, 'r', before, after);
@@ -321,6 +340,27 @@ restore_to_steps(Image *vaulted, Image *before, Steps *steps)
 	}
 }
 
+/* TYPE int USING v / 100 changes the values, and no facet. */
+static void
+restore_values(const Image *before, const Image *after, Steps *steps)
+{
+	ListCell   *lc;
+
+	steps->image = before;
+	foreach(lc, before->facets)
+	{
+		Facet	   *facet = lfirst(lc);
+
+		if (facet->part[0] && strcmp(facet->name, "@kept") == 0 &&
+			!facet_differs(before, after, facet->part, "type") &&
+			!facet_differs(before, after, facet->part, "collation") &&
+			image_get(before, facet->part, "inhcount") == NULL)
+			step_add(steps, RANK_COLUMN_TYPE, RUN_CATALOG, "ACCESS EXCLUSIVE",
+					 "rewrite", "SELECT safemig.restore_column_type(%s)",
+					 facet->value);
+	}
+}
+
 static void
 find_steps(Command *command, List *changes, Steps *steps)
 {
@@ -336,6 +376,16 @@ find_steps(Command *command, List *changes, Steps *steps)
 			restore_to_steps(change->vaulted, change->before, steps);
 		else
 			compare_to_steps(change->after, change->before, steps);
+		if (command->values && change->before && change->after)
+			restore_values(change->before, change->after, steps);
+		if (command->moves_sequence && change->before && change->before->kept &&
+			image_equal(change->before, change->after))
+		{
+			steps->image = change->before;
+			step_add(steps, RANK_COMMON, RUN_CATALOG, NULL, "catalog",
+					 "SELECT safemig.restore_position(" INT64_FORMAT ")",
+					 change->before->kept);
+		}
 	}
 	steps_sort(steps);
 }
@@ -476,6 +526,8 @@ command_record(Command *command)
 	if (command->failed == NULL)
 	{
 		check_nothing_lost(command, &steps);
+		if (command->unproved)
+			steps_irreversible(&steps, "%s", command->unproved);
 		changes = find_changes(command);
 	}
 	if (command->failed)

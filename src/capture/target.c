@@ -21,20 +21,27 @@
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_default_acl.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_policy.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_publication.h"
+#include "catalog/pg_rewrite.h"
 #include "catalog/pg_shdepend.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "commands/policy.h"
 #include "commands/tablecmds.h"
+#include "commands/trigger.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_func.h"
 #include "parser/parse_type.h"
+#include "rewrite/rewriteSupport.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/fmgroids.h"
@@ -112,11 +119,63 @@ add_named(Command *command, ObjectType type, Node *object, LOCKMODE lockmode)
 	ObjectAddress owner;
 	Relation	relation = NULL;
 
+	/* the grammar has a type's name as a bare list in some commands */
+	if ((type == OBJECT_TYPE || type == OBJECT_DOMAIN) && IsA(object, List))
+		object = (Node *) makeTypeNameFromNameList((List *) object);
 	address = get_object_address(type, object, &relation, lockmode, true);
 	if (relation)
 		relation_close(relation, NoLock);
 	if (OidIsValid(address.objectId) && object_owner_address(&address, &owner))
 		add_root(command, owner.classId, owner.objectId);
+}
+
+/* A type by its name; InvalidOid if there is none. */
+static Oid
+add_type(Command *command, List *name)
+{
+	Type		type = LookupTypeName(NULL, makeTypeNameFromNameList(name),
+									  NULL, true);
+	Oid			oid;
+
+	if (type == NULL)
+		return InvalidOid;
+	oid = typeTypeId(type);
+	add_root(command, TypeRelationId, oid);
+	ReleaseSysCache(type);
+	return oid;
+}
+
+/*
+ * What is described with the help of the object's name: views over a table,
+ * constraints that refer to it.  Their descriptions change with the name and
+ * change back with it; they are looked at so that nobody takes that for drift.
+ */
+static void
+add_referring(Command *command, Oid class_id, Oid object_id)
+{
+	Relation	rel = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(class_id));
+	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(object_id));
+	scan = systable_beginscan(rel, DependReferenceIndexId, true, NULL, 2, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+		ObjectAddress address;
+		ObjectAddress owner;
+
+		ObjectAddressSet(address, form->classid, form->objid);
+		if (object_owner_address(&address, &owner) &&
+			!address_is_temporary(&owner))
+			command_add_referring(command, &owner);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
 }
 
 /* ---- ALTER TABLE and its like ---- */
@@ -192,41 +251,42 @@ targets_alter_table(Command *command, AlterTableStmt *stmt)
 	else
 		add_tree(command, relid, lockmode, stmt->relation->inh);
 	add_other_tables(command, stmt);
+	/* the foreign keys of other tables are rebuilt with the key they refer to */
+	if (command->type_changes != NIL)
+		add_referring(command, RelationRelationId, relid);
 }
 
 /* ---- renaming and the like ---- */
 
-/*
- * What is described with the help of the object's name: views over a table,
- * constraints that refer to it.  Their descriptions change with the name and
- * change back with it; they are looked at so that nobody takes that for drift.
- */
+/* What a RENAME names within a relation, if that has an image of its own. */
 static void
-add_referring(Command *command, Oid class_id, Oid object_id)
+add_renamed_part(Command *command, RenameStmt *stmt, Oid relid)
 {
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(class_id));
-	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(object_id));
-	scan = systable_beginscan(rel, DependReferenceIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	switch (stmt->renameType)
 	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
-		ObjectAddress address;
-		ObjectAddress owner;
-
-		ObjectAddressSet(address, form->classid, form->objid);
-		if (object_owner_address(&address, &owner) &&
-			!address_is_temporary(&owner))
-			command_add_referring(command, &owner);
+		case OBJECT_TABCONSTRAINT:
+			add_root(command, ConstraintRelationId,
+					 get_relation_constraint_oid(relid, stmt->subname, true));
+			break;
+		case OBJECT_TRIGGER:
+			add_root(command, TriggerRelationId,
+					 get_trigger_oid(relid, stmt->subname, true));
+			break;
+		case OBJECT_RULE:
+			add_root(command, RewriteRelationId,
+					 get_rewrite_oid(relid, stmt->subname, true));
+			break;
+		case OBJECT_POLICY:
+			add_root(command, PolicyRelationId,
+					 get_relation_policy_oid(relid, stmt->subname, true));
+			break;
+		case OBJECT_INDEX:
+			/* its constraint has the same name, and is the one renamed back */
+			add_root(command, ConstraintRelationId, get_index_constraint(relid));
+			break;
+		default:
+			break;
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
 }
 
 static void
@@ -246,6 +306,7 @@ rename_relation(Command *command, RenameStmt *stmt)
 	add_tree(command, relid, lockmode,
 			 stmt->renameType == OBJECT_COLUMN ||
 			 stmt->renameType == OBJECT_TABCONSTRAINT);
+	add_renamed_part(command, stmt, relid);
 	add_referring(command, RelationRelationId, relid);
 	add_referring(command, TypeRelationId, get_rel_type_id(relid));
 }
@@ -284,6 +345,14 @@ targets_rename(Command *command, RenameStmt *stmt)
 		rename_relation(command, stmt);
 	else if (stmt->renameType == OBJECT_SCHEMA)
 		rename_schema(command, get_namespace_oid(stmt->subname, true));
+	else if (stmt->renameType == OBJECT_DOMCONSTRAINT)
+	{
+		Oid			domain = add_type(command, (List *) stmt->object);
+
+		if (OidIsValid(domain))
+			add_root(command, ConstraintRelationId,
+					 get_domain_constraint_oid(domain, stmt->subname, true));
+	}
 	else if (stmt->object)
 	{
 		add_named(command, stmt->renameType, stmt->object, AccessExclusiveLock);
@@ -405,10 +474,6 @@ targets_grant(Command *command, GrantStmt *stmt)
 		}
 		else if (IsA(object, RangeVar))
 			add_relation(command, (RangeVar *) object, AccessShareLock, false);
-		else if (stmt->objtype == OBJECT_TYPE || stmt->objtype == OBJECT_DOMAIN)
-			add_named(command, stmt->objtype,
-					  (Node *) makeTypeNameFromNameList((List *) object),
-					  AccessShareLock);
 		else
 			add_named(command, stmt->objtype, object, AccessShareLock);
 	}
@@ -462,18 +527,6 @@ add_granted_to(Command *command, Oid role)
 
 /* ---- the whole ---- */
 
-static void
-add_type(Command *command, List *name)
-{
-	Type		type = LookupTypeName(NULL, makeTypeNameFromNameList(name),
-									  NULL, true);
-
-	if (type == NULL)
-		return;
-	add_root(command, TypeRelationId, typeTypeId(type));
-	ReleaseSysCache(type);
-}
-
 /* Commands on what lives in a table: the table is the root. */
 static bool
 targets_in_table(Command *command, Node *parsetree)
@@ -518,6 +571,7 @@ targets_in_table(Command *command, Node *parsetree)
 						 true);
 			return true;
 		case T_AlterSeqStmt:
+			command->moves_sequence = true;
 			add_relation(command, ((AlterSeqStmt *) parsetree)->sequence,
 						 ShareRowExclusiveLock, true);
 			return true;
@@ -605,13 +659,13 @@ targets_resolve(Command *command, Node *parsetree)
 			targets_create_function(command, (CreateFunctionStmt *) parsetree);
 			break;
 		case T_AlterEnumStmt:
-			add_type(command, ((AlterEnumStmt *) parsetree)->typeName);
+			(void) add_type(command, ((AlterEnumStmt *) parsetree)->typeName);
 			break;
 		case T_AlterDomainStmt:
-			add_type(command, ((AlterDomainStmt *) parsetree)->typeName);
+			(void) add_type(command, ((AlterDomainStmt *) parsetree)->typeName);
 			break;
 		case T_AlterTypeStmt:
-			add_type(command, ((AlterTypeStmt *) parsetree)->typeName);
+			(void) add_type(command, ((AlterTypeStmt *) parsetree)->typeName);
 			break;
 		case T_AlterStatsStmt:
 			add_named(command, OBJECT_STATISTIC_EXT,

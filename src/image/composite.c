@@ -180,7 +180,15 @@ composite_alter(const Image *have, const Image *want, Steps *steps)
 {
 	List	   *parts = image_parts(want);
 	bool		some_missing = false;
+	ListCell   *lc;
 
+	/* nothing holds values of it: made anew, its order is the old one */
+	foreach(lc, parts)
+	{
+		if (part_now(have, want, lfirst(lc)) == NULL &&
+			!is_used(have->address.objectId))
+			return false;
+	}
 	rename_parts(have, want, steps, "ATTRIBUTE");
 	drop_attributes(have, want, steps);
 	for (int i = list_length(parts) - 1; i >= 0; i--)

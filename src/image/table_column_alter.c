@@ -221,7 +221,8 @@ add_column(TableChange *change, const Column *column)
 static void
 fill_column(TableChange *change, const char *kept, const char *expression)
 {
-	step_add(change->steps, expression ? RANK_DEFAULT : RANK_COLUMN,
+	/* behind the revival of all columns: one may be another's key */
+	step_add(change->steps, expression ? RANK_DEFAULT : RANK_COLUMN + 1,
 			 RUN_CATALOG, ACCESS_EXCLUSIVE, "scan",
 			 "SELECT safemig.fill_column(%s, %s)", kept,
 			 expression ? quote_literal_cstr(expression) : "NULL");
@@ -317,11 +318,18 @@ change_type(TableChange *change, const Column *have, const Column *want)
 				 "ALTER TABLE %s ALTER COLUMN %s TYPE %s",
 				 change->name, name, column_type_sql(want));
 	else
-		step_add(change->steps, RANK_COLUMN_TYPE, RUN_OWNER,
+	{
+		const char *collation = column_get(want, "collation");
+
+		/* a value written since that does not fit is an error, never rounded */
+		step_add(change->steps, RANK_COLUMN_TYPE, RUN_CATALOG,
 				 ACCESS_EXCLUSIVE, "rewrite",
-				 "ALTER TABLE %s ALTER COLUMN %s TYPE %s USING %s::%s",
-				 change->name, name, column_type_sql(want), name,
-				 column_get(want, "type"));
+				 "SELECT safemig.revert_column_type(%s, %s, %s, %s)",
+				 quote_literal_cstr(change->name),
+				 quote_literal_cstr(want->name),
+				 quote_literal_cstr(column_get(want, "type")),
+				 collation ? quote_literal_cstr(collation) : "NULL");
+	}
 }
 
 /* ---- what gives a column its values ---- */
@@ -382,6 +390,10 @@ alter_generated(TableChange *change, const Column *have, const Column *want)
 	}
 	if (kept)
 		fill_column(change, kept, text);
+	else
+		step_add(change->steps, RANK_DEFAULT, RUN_OWNER, ACCESS_EXCLUSIVE,
+				 "scan", "UPDATE ONLY %s SET %s = (%s) WHERE %s IS DISTINCT FROM (%s)",
+				 change->name, name, text, name, text);
 	step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
 			 "catalog", "SELECT safemig.set_generated(%s, %s, %s)",
 			 quote_literal_cstr(change->name), quote_literal_cstr(want->name),

@@ -184,9 +184,23 @@ view_columns_extend(const Image *have, const Image *want)
 
 /*
  * CREATE OR REPLACE VIEW adds columns but takes none away, since something
- * may use them.  Its reverse has to: safemig.remove_view_columns removes the
- * last ones, after looking that nothing does.
+ * may use them.  Its reverse has to: safemig.replace_view does, after looking
+ * that nothing uses them.
  */
+static void
+replace_query(const Image *have, const Image *want, Steps *steps)
+{
+	int			columns = list_length(image_parts(want));
+
+	if (list_length(image_parts(have)) > columns)
+		step_add(steps, RANK_VIEW, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
+				 "SELECT safemig.replace_view(%s, %d, %s)",
+				 quote_literal_cstr(image_qualified_name(want)), columns,
+				 quote_literal_cstr(image_get(want, "", "query")));
+	else
+		view_define(want, steps, "CREATE OR REPLACE");
+}
+
 static bool
 view_alter(const Image *have, const Image *want, Steps *steps)
 {
@@ -196,14 +210,9 @@ view_alter(const Image *have, const Image *want, Steps *steps)
 	if (!view_columns_extend(have, want))
 		return false;
 	rename_parts(have, want, steps, "COLUMN");
-	if (list_length(image_parts(have)) > list_length(parts))
-		step_add(steps, RANK_VIEW, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
-				 "SELECT safemig.remove_view_columns(%s, %d)",
-				 quote_literal_cstr(image_qualified_name(want)),
-				 list_length(parts));
 	if (facet_differs(have, want, "", "query") ||
 		list_length(image_parts(have)) != list_length(parts))
-		view_define(want, steps, "CREATE OR REPLACE");
+		replace_query(have, want, steps);
 	options_steps(have, want, "options", steps, RANK_VIEW, "ACCESS EXCLUSIVE");
 	foreach(lc, parts)
 	{

@@ -128,6 +128,9 @@ extern void present_close(Present *present);
 /* ---- requery.c: stored queries that a revival would break ---- */
 extern List *stale_queries_take(Oid relid, AttrNumber attnum);
 extern void stale_queries_remake(List *queries);
+/* of ObjectAddress*: the relation, and all that depends on it at whatever
+ * remove */
+extern List *find_dependents(Oid relid);
 
 /* ---- generated.c ---- */
 extern Node *cook_column_expression(Relation rel, AttrNumber attnum,

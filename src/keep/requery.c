@@ -222,7 +222,7 @@ add_dependents(List **addresses, const ObjectAddress *referenced)
  * The table, and all that depends on it or on its row type at whatever
  * remove: a view may use a function of the row type only.
  */
-static List *
+List *
 find_dependents(Oid relid)
 {
 	ObjectAddress *address = palloc(sizeof(ObjectAddress));

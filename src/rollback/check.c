@@ -193,6 +193,23 @@ check_owns_parent(Oid user, const Image *image)
 				 errmsg("must be owner of %s", image->parent_identity)));
 }
 
+/* Objects as recorded, and as they are now. */
+static void
+check_owns_all(Oid user, List *states)
+{
+	ListCell   *lc;
+
+	foreach(lc, states)
+	{
+		ObjectState *state = lfirst(lc);
+
+		if (state->present)
+			check_owns(user, state->image);
+		check_owns_parent(user, state->image);
+		check_owns(user, image_now(state->image));
+	}
+}
+
 void
 plan_check_rights(RollbackPlan *plan)
 {
@@ -202,19 +219,13 @@ plan_check_rights(RollbackPlan *plan)
 
 	if (is_administrator(user))
 		return;
+	/* what it was in between, under a rollback say, gives nobody a right */
+	check_owns_all(user, states_before(plan->commands));
+	check_owns_all(user, states_after(plan->commands));
 	foreach(lc, plan->commands)
 	{
 		RecordedCommand *command = lfirst(lc);
 
-		foreach(inner, command->changes)
-		{
-			Change	   *change = lfirst(inner);
-
-			check_owns(user, change->before);
-			check_owns(user, change->after);
-			check_owns_parent(user, change->after ? change->after : change->before);
-			check_owns(user, image_now(change->after ? change->after : change->before));
-		}
 		foreach(inner, command->steps)
 		{
 			Step	   *step = lfirst(inner);

@@ -343,7 +343,7 @@ stamp_values(int64 record)
 	SPI_connect();
 	if (SPI_execute_with_args("SELECT id FROM safemig.kept_log"
 							  " WHERE migration OPERATOR(pg_catalog.=) $1"
-							  " AND kind OPERATOR(pg_catalog.=) 'values' ORDER BY id",
+							  " AND kind OPERATOR(pg_catalog.=) ANY (ARRAY['values', 'cast']) ORDER BY id",
 							  1, &type, &arg, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kept_log");
 	for (uint64 i = 0; i < SPI_processed; i++)

@@ -69,4 +69,4 @@ COMMENT ON COLUMN orders.note IS 'what the customer wants the driver to know';
 GRANT SELECT, INSERT, UPDATE, DELETE ON customers, orders, order_items TO shop_app;
 GRANT SELECT ON products, coupons, coupon_use, revenue TO shop_app;
 GRANT SELECT (code, percent) ON coupons TO PUBLIC;
-ANALYZE;
+ANALYZE customers, products, coupons, orders, order_items;
