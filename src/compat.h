@@ -285,4 +285,53 @@ table_status_oid(const PgStat_TableStatus *status)
 #endif
 }
 
+#include "catalog/pg_collation.h"
+#include "catalog/pg_default_acl.h"
+#include "catalog/pg_publication.h"
+
+#ifndef COLLPROVIDER_BUILTIN	/* 2d819a08a1 (17) */
+#define COLLPROVIDER_BUILTIN 'b'
+#endif
+
+#ifndef DEFACLOBJ_LARGE_OBJECT	/* 0d6c477664 (18) */
+#define DEFACLOBJ_LARGE_OBJECT 'L'
+#endif
+
+#ifndef ACL_MAINTAIN			/* ecb0fd3372 (17) */
+#define ACL_MAINTAIN ACL_NO_RIGHTS
+#endif
+
+/* f696c0cd5f (17): colliculocale is colllocale */
+static inline AttrNumber
+collation_locale_column(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return Anum_pg_collation_colllocale;
+#else
+	return Anum_pg_collation_colliculocale;
+#endif
+}
+
+/* 30a53b7929 (16): tailoring rules of ICU collations */
+static inline AttrNumber
+collation_rules_column(void)
+{
+#if PG_VERSION_NUM >= 160000
+	return Anum_pg_collation_collicurules;
+#else
+	return InvalidAttrNumber;
+#endif
+}
+
+/* 7054186c4e (18): generated columns; NULL where there is no such option */
+static inline const char *
+publication_generated_columns(Form_pg_publication form)
+{
+#if PG_VERSION_NUM >= 180000
+	return form->pubgencols == PUBLISH_GENCOLS_STORED ? "stored" : "none";
+#else
+	return NULL;
+#endif
+}
+
 #endif							/* SAFEMIG_COMPAT_H */

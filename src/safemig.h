@@ -218,6 +218,8 @@ extern Image *image_from_array(ArrayType *array);
 extern void image_add_acl(Image *image, const char *part, Datum acl,
 						  bool isnull, ObjectType objtype, Oid owner);
 extern void image_add_owner(Image *image, Oid owner);
+/* owner of what no statement gives another owner: only for rights and roles */
+extern void image_belongs_to(Image *image, Oid owner);
 extern void image_add_options(Image *image, const char *part,
 							  const char *name, Datum options, bool isnull);
 extern char *image_address_key(const Image *image);	/* type + identity */

@@ -108,8 +108,9 @@ on_xact(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_PREPARE:
 			if (safemig_state.written_id)
 				unkept_record(safemig_state.written_id);
-			else if (safemig_state.explicit_id)
-				unkept_record(safemig_state.explicit_id);
+			else if (safemig_state.explicit_id ||
+					 (safemig_label && safemig_label[0]))
+				unkept_record(0);
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PARALLEL_ABORT:

@@ -86,8 +86,8 @@ AS 'MODULE_PATHNAME', 'safemig_redo';
 COMMENT ON FUNCTION pg_catalog.safemig_redo(bigint, text) IS
 'Applies a rolled-back migration again, with what the rollback took away. Takes the id of the migration or of its rollback; returns the id of the record. Takes the locks of safemig_plan up front, in one order, each try under safemig.lock_timeout, three tries. The caller must own every object concerned, or administer safemig. Errors: SM001 unknown, SM002 wrong state, SM003 conflict, SM004 irreversible, SM005 stale plan, SM006 later migrations, SM007 pruned, SM009 lock not available; nothing is changed then.';
 
-CREATE FUNCTION pg_catalog.safemig_plan(id bigint, OUT step int, OUT object text, OUT lock_mode text, OUT cost text, OUT rows bigint, OUT note text, OUT statement text, OUT ms_estimate double precision)
-RETURNS SETOF record LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+CREATE FUNCTION pg_catalog.safemig_plan(id bigint)
+RETURNS TABLE(step int, object text, lock_mode text, cost text, rows bigint, note text, statement text, ms_estimate double precision) LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'safemig_plan';
 COMMENT ON FUNCTION pg_catalog.safemig_plan(bigint) IS
 'The statements that a rollback would run, in order, with the lock that each takes as pg_locks names it in words, and its cost class: catalog, scan, index or rewrite. The caller must own every object concerned, or administer safemig. Takes no locks. Errors: SM001.';
@@ -98,14 +98,14 @@ AS 'MODULE_PATHNAME', 'safemig_plan_hash';
 COMMENT ON FUNCTION pg_catalog.safemig_plan_hash(bigint) IS
 'Names the plan and the state that it is for. Errors: SM001.';
 
-CREATE FUNCTION pg_catalog.safemig_diff(id bigint, OUT object text, OUT facet text, OUT before text, OUT after text)
-RETURNS SETOF record LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+CREATE FUNCTION pg_catalog.safemig_diff(id bigint)
+RETURNS TABLE(object text, facet text, before text, after text) LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'safemig_diff';
 COMMENT ON FUNCTION pg_catalog.safemig_diff(bigint) IS
 'What a migration changed, facet by facet; NULL: absent. Errors: SM001.';
 
-CREATE FUNCTION pg_catalog.safemig_verify(id bigint, OUT object text, OUT facet text, OUT expected text, OUT actual text)
-RETURNS SETOF record LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+CREATE FUNCTION pg_catalog.safemig_verify(id bigint)
+RETURNS TABLE(object text, facet text, expected text, actual text) LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'safemig_verify';
 COMMENT ON FUNCTION pg_catalog.safemig_verify(bigint) IS
 'Differences between the recorded state of the objects of a migration and their present one; no rows: none. A migration without commands gives one row, "recorded state: none". Errors: SM001.';

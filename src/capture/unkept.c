@@ -198,7 +198,11 @@ record(int64 migration, const Written *written)
 			 errhint("safemig_rollback(..., on_conflict => 'keep') takes back the rest and leaves these rows as they are.")));
 }
 
-/* Called before a transaction commits that has written a migration. */
+/*
+ * Called before a transaction commits that has written a migration, or that
+ * stands under a label or in an explicit migration without having written
+ * anything yet (0).
+ */
 void
 unkept_record(int64 migration)
 {
@@ -232,8 +236,11 @@ unkept_record(int64 migration)
 	{
 		Written    *written = lfirst(lc);
 
-		if (is_of_interest(written->relid) &&
-			!made_by_migration(migration, written->relid))
+		if (!is_of_interest(written->relid))
+			continue;
+		if (migration == 0)
+			migration = history_current_migration();
+		if (!made_by_migration(migration, written->relid))
 			record(migration, written);
 	}
 	own_work_end();

@@ -34,7 +34,7 @@ static bool
 is_common(const char *name)
 {
 	return strcmp(name, "owner") == 0 || strcmp(name, "acl") == 0 ||
-		strcmp(name, "comment") == 0;
+		strcmp(name, "comment") == 0 || strcmp(name, "extension") == 0;
 }
 
 static bool
@@ -173,7 +173,7 @@ static void
 set_owner(const Image *image, Steps *steps)
 {
 	/* a sequence that a column owns follows its table */
-	if (image->owner == NULL ||
+	if (image_get(image, "", "owner") == NULL ||
 		(image->parent_identity && strcmp(image->type, "sequence") == 0))
 		return;
 	step_add(steps, RANK_COMMON, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
@@ -207,6 +207,16 @@ set_comment(const Image *image, const char *part, const char *comment,
 				 image_reference(image), text);
 }
 
+/* An object of its own can only become a member after it was made. */
+static void
+set_extension(const Image *image, const char *action, const char *extension,
+			  Steps *steps)
+{
+	step_add(steps, RANK_COMMON, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
+			 "ALTER EXTENSION %s %s %s", extension, action,
+			 image_reference(image));
+}
+
 /*
  * Owner first: changing it rewrites the privileges.  have is NULL for an
  * object that has just been made by the extension's owner, under whose
@@ -234,6 +244,8 @@ common_steps(const Image *have, const Image *want, Steps *steps)
 			set_acl(want, facet->part, facet->value, steps);
 		else if (strcmp(facet->name, "comment") == 0)
 			set_comment(want, facet->part, facet->value, steps);
+		else if (strcmp(facet->name, "extension") == 0)
+			set_extension(want, "ADD", facet->value, steps);
 	}
 	if (have == NULL)
 		return;
@@ -250,6 +262,8 @@ common_steps(const Image *have, const Image *want, Steps *steps)
 			set_acl(want, facet->part, NULL, steps);
 		else if (strcmp(facet->name, "comment") == 0)
 			set_comment(want, facet->part, NULL, steps);
+		else if (strcmp(facet->name, "extension") == 0)
+			set_extension(want, "DROP", facet->value, steps);
 	}
 }
 

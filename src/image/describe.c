@@ -258,8 +258,8 @@ static void
 note_beyond(void *arg, const char *part, const char *name, const char *a,
 			const char *b)
 {
-	static const char *const common[] = {"owner", "acl", "comment", "schema",
-	"name", NULL};
+	static const char *const common[] = {"owner", "acl", "comment",
+	"extension", "schema", "name", NULL};
 	Beyond	   *beyond = arg;
 
 	for (int i = 0; common[i]; i++)

@@ -18,6 +18,7 @@
 #include "catalog/dependency.h"
 #include "catalog/pg_type.h"
 #include "commands/comment.h"
+#include "commands/extension.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -121,6 +122,14 @@ image_add_owner(Image *image, Oid owner)
 		image_add(image, "", "owner", image->owner);
 }
 
+void
+image_belongs_to(Image *image, Oid owner)
+{
+	image->owner = GetUserNameFromId(owner, true);
+	if (image->owner)
+		image_add(image, "", "@belongs to", image->owner);
+}
+
 /*
  * An ACL equal to the default is the same as none: pg_dump does not tell them
  * apart.  Otherwise the items are kept in their order, which pg_dump shows.
@@ -218,14 +227,17 @@ image_take(const ObjectAddress *address)
 	image->names_sql = names_to_sql(names);
 	image->args_sql = names_to_sql(args);
 	image->class = registry_find(image->type);
+	extension = getExtensionOfObject(address->classId, address->objectId);
+	if (OidIsValid(extension))
+		image_addf(image, "", "@extension", "%u", extension);
 	if (image->class == NULL)
 		return image;
 	image->rank = image->class->rank;
 	if (!image->class->read(image))
 		return NULL;
-	extension = getExtensionOfObject(address->classId, address->objectId);
 	if (OidIsValid(extension))
-		image_addf(image, "", "@extension", "%u", extension);
+		image_add(image, "", "extension",
+				  quote_identifier(get_extension_name(extension)));
 	comment = GetComment(address->objectId, address->classId, 0);
 	if (comment)
 		image_add(image, "", "comment", comment);
@@ -343,5 +355,7 @@ image_from_array(ArrayType *array)
 		elog(ERROR, "stored image has no address");
 	image->class = registry_find(image->type);
 	image->owner = (char *) image_get(image, "", "owner");
+	if (image->owner == NULL)
+		image->owner = (char *) image_get(image, "", "@belongs to");
 	return image;
 }

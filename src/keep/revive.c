@@ -368,6 +368,8 @@ revive_slot(const Tree *tree, Member *member)
 	SET_ATTRIBUTE(attislocal, BoolGetDatum(parents == 0 || kept_number(kept, "islocal") != 0));
 	SET_ATTRIBUTE(attinhcount, small_attribute_datum(parents));
 	reset_statistics_target(values, nulls, replaces);
+	/* DROP COLUMN leaves it as it was; its sequence is gone */
+	SET_ATTRIBUTE(attidentity, CharGetDatum('\0'));
 	SET_ATTRIBUTE_NULL(attacl);
 	SET_ATTRIBUTE_NULL(attfdwoptions);
 	value = merge_options(kept, tuple, &isnull);

@@ -10,9 +10,11 @@
  * step: in between the view would be broken.  What hangs on the other columns
  * stays as it is.
  *
- * What uses a column depends on it, by pg_depend, with three exceptions: a
- * stored query lists every column of what it joins, and of a function that
- * returns rows of the view; and rows of the view may be stored in a table.
+ * What uses a column depends on it, by pg_depend, unless it stores whole rows
+ * of the view.  A stored query may also list a column without using it: it
+ * has all columns of what it joins, and of a function that returns rows of the
+ * view.  A view with such a query is stored anew, from the words that it has
+ * when the column is dropped but still leaves a gap, as in a table.
  *
  *-------------------------------------------------------------------------
  */
@@ -38,8 +40,11 @@
 #include "parser/analyze.h"
 #include "parser/parser.h"
 #include "parser/parsetree.h"
+#include "rewrite/rewriteSupport.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -61,7 +66,15 @@ typedef struct Search
 	Oid			rowtype;
 	int			keep;
 	List	   *users;			/* of ObjectAddress* */
+	List	   *views;			/* OIDs of those that list one, no more */
 } Search;
+
+/* A view that is stored anew, in words. */
+typedef struct Words
+{
+	Oid			view;
+	char	   *query;
+} Words;
 
 static void
 add_user(Search *search, const ObjectAddress *user)
@@ -176,21 +189,28 @@ lists_column_walker(Node *node, Search *search)
 	return query_tree_walker((Query *) node, lists_column_walker, search, 0);
 }
 
+static HeapTuple
+object_row(Relation catalog, const ObjectAddress *object)
+{
+	HeapTuple	tuple = get_catalog_object_by_oid(catalog,
+												  get_object_attnum_oid(object->classId),
+												  object->objectId);
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "could not find object %u in \"%s\"", object->objectId,
+			 RelationGetRelationName(catalog));
+	return heap_copytuple(tuple);
+}
+
 /* Looks into every expression in the object's row of its catalog. */
 static bool
 object_lists_column(const ObjectAddress *object, Search *search)
 {
 	Relation	catalog = table_open(object->classId, AccessShareLock);
 	TupleDesc	desc = RelationGetDescr(catalog);
-	HeapTuple	tuple = get_catalog_object_by_oid(catalog,
-												  get_object_attnum_oid(object->classId),
-												  object->objectId);
+	HeapTuple	tuple = object_row(catalog, object);
 	bool		found = false;
 
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "could not find object %u in \"%s\"", object->objectId,
-			 RelationGetRelationName(catalog));
-	tuple = heap_copytuple(tuple);
 	for (int i = 0; i < desc->natts && !found; i++)
 	{
 		Datum		value;
@@ -207,6 +227,19 @@ object_lists_column(const ObjectAddress *object, Search *search)
 	return found;
 }
 
+/* The view whose query the rule is, or InvalidOid. */
+static Oid
+rule_view(const ObjectAddress *rule)
+{
+	Relation	catalog = table_open(RewriteRelationId, AccessShareLock);
+	HeapTuple	tuple = object_row(catalog, rule);
+	Form_pg_rewrite form = (Form_pg_rewrite) GETSTRUCT(tuple);
+
+	table_close(catalog, AccessShareLock);
+	return strcmp(NameStr(form->rulename), ViewSelectRuleName) == 0 ?
+		form->ev_class : InvalidOid;
+}
+
 static void
 find_in_queries(Search *search)
 {
@@ -215,11 +248,18 @@ find_in_queries(Search *search)
 	foreach(lc, find_dependents(search->view))
 	{
 		ObjectAddress *object = lfirst(lc);
+		Oid			view = InvalidOid;
 
-		if ((object->classId == RewriteRelationId ||
-			 object->classId == ProcedureRelationId ||
-			 object->classId == PolicyRelationId) &&
-			object_lists_column(object, search))
+		if ((object->classId != RewriteRelationId &&
+			 object->classId != ProcedureRelationId &&
+			 object->classId != PolicyRelationId) ||
+			!object_lists_column(object, search))
+			continue;
+		if (object->classId == RewriteRelationId)
+			view = rule_view(object);
+		if (OidIsValid(view))
+			search->views = lappend_oid(search->views, view);
+		else
 			add_user(search, object);
 	}
 }
@@ -275,19 +315,25 @@ check_unused(Search *search)
 
 /* ---- removing ---- */
 
-/* PostgreSQL's own deletion leaves the row of a dropped column: it goes too. */
+/* As in a table: the column leaves a gap. */
 static void
-remove_column(Oid view, AttrNumber attnum)
+drop_column(Oid view, AttrNumber attnum)
 {
-	Relation	catalog;
-	HeapTuple	tuple;
 	ObjectAddress address;
 
 	ObjectAddressSubSet(address, RelationRelationId, view, attnum);
 	performDeletion(&address, DROP_RESTRICT,
 					PERFORM_DELETION_INTERNAL | PERFORM_DELETION_QUIETLY);
-	catalog = table_open(AttributeRelationId, RowExclusiveLock);
-	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(view), Int16GetDatum(attnum));
+	CommandCounterIncrement();
+}
+
+static void
+remove_gap(Oid view, AttrNumber attnum)
+{
+	Relation	catalog = table_open(AttributeRelationId, RowExclusiveLock);
+	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(view),
+										Int16GetDatum(attnum));
+
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for attribute %d of relation %u",
 			 attnum, view);
@@ -332,6 +378,48 @@ store_query(Oid view, const char *text)
 	CommandCounterIncrement();
 }
 
+static List *
+put_into_words(List *views)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, views)
+	{
+		Words	   *words = palloc(sizeof(Words));
+		Datum		query;
+
+		words->view = lfirst_oid(lc);
+		LockRelationOid(words->view, AccessExclusiveLock);
+		query = DirectFunctionCall1(pg_get_viewdef, ObjectIdGetDatum(words->view));
+		words->query = TextDatumGetCString(query);
+		result = lappend(result, words);
+	}
+	return result;
+}
+
+/* Nothing is in its place in between. */
+static void
+replace_view(Search *search, int columns, const char *query)
+{
+	List	   *words;
+	ListCell   *lc;
+
+	for (int attnum = columns; attnum > search->keep; attnum--)
+		drop_column(search->view, attnum);
+	words = put_into_words(search->views);
+	for (int attnum = columns; attnum > search->keep; attnum--)
+		remove_gap(search->view, attnum);
+	set_column_count(search->view, search->keep);
+	store_query(search->view, query);
+	foreach(lc, words)
+	{
+		Words	   *other = lfirst(lc);
+
+		store_query(other->view, other->query);
+	}
+}
+
 static Oid
 find_view(text *name, int *columns)
 {
@@ -372,10 +460,7 @@ safemig_replace_view(PG_FUNCTION_ARGS)
 		check_unused(&search);
 	ObjectAddressSet(address, RelationRelationId, search.view);
 	capture_internal_begin("CREATE VIEW", list_make1(&address));
-	for (int attnum = columns; attnum > search.keep; attnum--)
-		remove_column(search.view, attnum);
-	set_column_count(search.view, search.keep);
-	store_query(search.view, query);
+	replace_view(&search, columns, query);
 	capture_internal_end();
 	frame_unpin(&frame);
 	PG_RETURN_VOID();

@@ -160,7 +160,20 @@ sub value
 	return $status ? undef : $out;
 }
 
-sub state_of { return SafemigOracle::oracle(_connection($_[0]), $_[1]) }
+# The state once every session has gone, with its temporary objects.
+sub state_of
+{
+	my ($database, $raw) = @_;
+	must('postgres', <<"SQL");
+DO \$\$ BEGIN
+	FOR i IN 1 .. 1000 LOOP
+		EXIT WHEN NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = '$database' AND backend_type = 'client backend');
+		PERFORM pg_sleep(0.01), pg_stat_clear_snapshot();
+	END LOOP;
+END \$\$;
+SQL
+	return SafemigOracle::oracle(_connection($database), $raw);
+}
 
 sub new_database
 {

@@ -12,7 +12,11 @@ SELECT p.proname::text AS name,
                                    ELSE format('%s %s', p.proargnames[i], format_type(t, NULL)) END,
                                    ', ' ORDER BY i), '')
         FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY AS a(t, i)) AS arguments,
-       pg_get_function_result(p.oid) AS result
+       CASE WHEN p.proallargtypes IS NULL THEN pg_get_function_result(p.oid)
+            ELSE (SELECT format('TABLE(%s)', string_agg(format('%s %s', p.proargnames[i], format_type(t, NULL)),
+                                                        ', ' ORDER BY i))
+                  FROM unnest(p.proallargtypes) WITH ORDINALITY AS a(t, i)
+                  WHERE p.proargmodes[i] IN ('o', 't')) END AS result
 FROM pg_proc p
 WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname ~ '^safemig_';
 

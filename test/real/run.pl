@@ -134,9 +134,23 @@ sub conn
 sub sql
 {
 	my ($database, $sql, %options) = @_;
-	return SafemigOracle::psql(conn($database), $sql,
+	my @result = SafemigOracle::psql(conn($database), $sql,
 		timeout => 300,
 		%options);
+	wait_for_server() if $result[2] =~ /server closed the connection/;
+	return @result;
+}
+
+# After a crash: one failure is enough.
+sub wait_for_server
+{
+	foreach (1 .. 60)
+	{
+		my ($status) = SafemigOracle::psql(conn('postgres'), 'SELECT 1');
+		return unless $status;
+		sleep 1;
+	}
+	die "the server does not come back\n";
 }
 
 sub must
@@ -195,6 +209,7 @@ sub apply
 sub first_error
 {
 	my ($err) = @_;
+	return 'SERVER CRASH' if $err =~ /server closed the connection/;
 	return "$1: $2" if $err =~ /(?:ERROR|FATAL|PANIC):\s+([0-9A-Z]{5}): (.*)/;
 	return substr($err =~ s/\s+/ /gr, 0, 200) || 'psql failed';
 }

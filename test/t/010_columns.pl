@@ -291,10 +291,17 @@ round_trips(
 		setup => $orders,
 		migration => 'ALTER TABLE orders DROP COLUMN amount',
 		after => q(SET safemig.enabled = off;
-				   CREATE VIEW late AS SELECT * FROM orders AS x (p, q, r, s);
+				   CREATE VIEW late AS SELECT * FROM orders AS x (p, q, r, s)),
+		probe => q(SELECT * FROM late ORDER BY 1),
+	},
+	{
+		name => 'a view written after the drop, over a function that returns the row type',
+		setup => $orders,
+		migration => 'ALTER TABLE orders DROP COLUMN amount',
+		after => q(SET safemig.enabled = off;
 				   CREATE FUNCTION whole() RETURNS SETOF orders LANGUAGE sql STABLE AS 'SELECT * FROM orders';
 				   CREATE VIEW later AS SELECT id, note FROM whole()),
-		probe => q(SELECT * FROM late ORDER BY 1),
+		refused => qr/SM003.*later/s,
 	},
 );
 

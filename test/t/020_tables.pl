@@ -117,7 +117,7 @@ round_trips(
 			INSERT INTO archive SELECT id, orders, ARRAY[orders] FROM orders;
 			ALTER VIEW big OWNER TO alice;
 			COMMENT ON VIEW bigger IS 'big ones';
-			GRANT SELECT ON bigger, sums TO bob WITH GRANT OPTION;
+			GRANT SELECT ON orders TO alice; GRANT SELECT ON bigger, sums TO bob WITH GRANT OPTION;
 			GRANT SELECT (customer) ON of_sums TO carol),
 		migration => 'DROP TABLE orders CASCADE',
 	},
@@ -128,7 +128,7 @@ round_trips(
 			CREATE MATERIALIZED VIEW m AS SELECT id, total FROM orders;
 			CREATE UNIQUE INDEX ON m (id); CREATE INDEX ON m (total) WHERE total > 3; CLUSTER m USING m_id_idx;
 			CREATE STATISTICS m_s ON id, total FROM m; ALTER MATERIALIZED VIEW m ALTER total SET STATISTICS 7;
-			COMMENT ON MATERIALIZED VIEW m IS 'sum'; ALTER MATERIALIZED VIEW m OWNER TO alice; GRANT SELECT ON m TO bob),
+			COMMENT ON MATERIALIZED VIEW m IS 'sum'; GRANT SELECT ON orders TO alice; ALTER MATERIALIZED VIEW m OWNER TO alice; GRANT SELECT ON m TO bob),
 		migration => 'DROP MATERIALIZED VIEW m; DROP MATERIALIZED VIEW empty_one',
 	},
 	{
@@ -281,6 +281,7 @@ round_trips(
 		name => 'TRUNCATE in a migration',
 		setup => $shop,
 		migration => 'ALTER TABLE items ADD COLUMN z int; TRUNCATE items RESTART IDENTITY',
+		refused => qr/SM004.*items/s,
 	},
 );
 
