@@ -369,6 +369,7 @@ take_back(List *migrations, Options *options, const char *kind)
 	Migration  *first = linitial(migrations);
 	RollbackPlan *plan;
 	Frame		frame;
+	HTAB	   *contents;
 	int64		record;
 	int			objects;
 
@@ -379,12 +380,13 @@ take_back(List *migrations, Options *options, const char *kind)
 	state_save();
 	safemig_state.rows_restored = safemig_state.rows_later = 0;
 	own_work_begin();
+	contents = plan_contents(plan);
 	record = history_open_record(kind, first->label, ids_of(migrations),
 								 options->reason);
 	own_work_end();
 	plan_apply(plan);
 	own_work_begin();
-	objects = plan_verify(plan);
+	objects = plan_verify(plan, contents);
 	stamp_values(record);
 	history_set_state(record, "applied");
 	own_work_end();

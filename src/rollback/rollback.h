@@ -64,6 +64,9 @@ extern int64 rollback_one(int64 id, char *reason);
 extern void plan_apply(RollbackPlan *plan);
 
 /* ---- verify.c ---- */
-extern int	plan_verify(RollbackPlan *plan);	/* objects found equal, or ERROR */
+/* what lives in the tables of the plan now */
+extern HTAB *plan_contents(RollbackPlan *plan);
+/* objects found equal, or ERROR */
+extern int	plan_verify(RollbackPlan *plan, HTAB *contents_before);
 
 #endif							/* SAFEMIG_ROLLBACK_H */

@@ -2,13 +2,120 @@
  *
  * verify.c
  *	  The proof: every object that the plan concerned is imaged again and
- *	  compared with the state recorded before its migration.
+ *	  compared with the state recorded before its migration; and nothing else
+ *	  has come into being in its tables, or gone from them.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
+
+#include "capture/capture.h"
 #include "rollback/rollback.h"
+
+/* ---- what lives in the tables of the plan ---- */
+
+typedef struct KeyEntry
+{
+	char		key[NAMEDATALEN * 8];
+} KeyEntry;
+
+static HTAB *
+key_set(void)
+{
+	HASHCTL		ctl = {.keysize = sizeof(KeyEntry),.entrysize = sizeof(KeyEntry),
+	.hcxt = CurrentMemoryContext};
+
+	return hash_create("safemig keys", 256, &ctl,
+					   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+}
+
+static void
+add_key(HTAB *set, const char *key)
+{
+	(void) hash_search(set, key, HASH_ENTER, NULL);
+}
+
+static bool
+has_key(HTAB *set, const char *key)
+{
+	return hash_search(set, key, HASH_FIND, NULL) != NULL;
+}
+
+/* Type and identity; NULL for what has none of its own, or is gone. */
+static char *
+key_of(const ObjectAddress *address)
+{
+	ObjectAddress owner;
+	char	   *identity;
+
+	if (!object_owner_address(address, &owner))
+		return NULL;
+	identity = getObjectIdentity(&owner, true);
+	return identity ? psprintf("%s %s", getObjectTypeDescription(&owner, false),
+							   identity) : NULL;
+}
+
+/* Calls what for everything that lives in the relations of these states. */
+static void
+walk_contents(List *states, void (*what) (void *arg, const char *key), void *arg)
+{
+	ListCell   *lc;
+	ListCell   *inner;
+
+	foreach(lc, states)
+	{
+		ObjectState *state = lfirst(lc);
+		ObjectAddress address;
+
+		if (!state->present ||
+			state->image->address.classId != RelationRelationId ||
+			!address_find(state->image, &address))
+			continue;
+		foreach(inner, object_contents(&address))
+		{
+			char	   *key = key_of(lfirst(inner));
+
+			if (key)
+				what(arg, key);
+		}
+	}
+}
+
+static void
+collect(void *arg, const char *key)
+{
+	add_key(arg, key);
+}
+
+HTAB *
+plan_contents(RollbackPlan *plan)
+{
+	HTAB	   *set = key_set();
+
+	walk_contents(states_after(plan->commands), collect, set);
+	return set;
+}
+
+typedef struct Intruders
+{
+	HTAB	   *expected;
+	HTAB	   *before;			/* there when the rollback began */
+	StringInfo	detail;
+} Intruders;
+
+static void
+report_intruder(void *arg, const char *key)
+{
+	Intruders  *intruders = arg;
+
+	if (!has_key(intruders->expected, key) && !has_key(intruders->before, key))
+		appendStringInfo(intruders->detail, "%s%s is there, expected absent",
+						 intruders->detail->len ? "\n" : "", key);
+}
+
+/* ---- the comparison ---- */
 
 typedef struct Mismatch
 {
@@ -29,9 +136,26 @@ describe(void *arg, const char *part, const char *name,
 					 expected ? expected : "absent");
 }
 
-int
-plan_verify(RollbackPlan *plan)
+static void
+compare_state(ObjectState *state, StringInfo detail)
 {
+	char	   *key = image_address_key(state->image);
+	Mismatch	mismatch = {detail, key};
+	Image	   *now = image_now(state->image);
+
+	if (state->present && now == NULL)
+		describe(&mismatch, "", "object", "present", NULL);
+	else if (!state->present && now != NULL)
+		describe(&mismatch, "", "object", NULL, "present");
+	else if (state->present)
+		image_compare(state->image, now, describe, &mismatch);
+}
+
+int
+plan_verify(RollbackPlan *plan, HTAB *contents_before)
+{
+	List	   *states;
+	Intruders	intruders;
 	StringInfoData detail;
 	ListCell   *lc;
 	int			objects = 0;
@@ -40,24 +164,22 @@ plan_verify(RollbackPlan *plan)
 	/* pinned anew, to see what the last step did */
 	frame_pin(&frame);
 	initStringInfo(&detail);
-	foreach(lc, states_before(plan->commands))
+	states = states_before(plan->commands);
+	intruders.expected = key_set();
+	intruders.before = contents_before;
+	intruders.detail = &detail;
+	foreach(lc, states)
 	{
 		ObjectState *state = lfirst(lc);
-		char	   *key = image_address_key(state->image);
-		Mismatch	mismatch = {&detail, key};
-		Image	   *now;
 
+		if (state->present)
+			add_key(intruders.expected, state->key);
 		if (state->image->class == NULL)
 			continue;
-		now = image_now(state->image);
-		if (state->present && now == NULL)
-			describe(&mismatch, "", "object", "present", NULL);
-		else if (!state->present && now != NULL)
-			describe(&mismatch, "", "object", NULL, "present");
-		else if (state->present)
-			image_compare(state->image, now, describe, &mismatch);
+		compare_state(state, &detail);
 		objects++;
 	}
+	walk_contents(states, report_intruder, &intruders);
 	frame_unpin(&frame);
 	if (detail.len > 0)
 		ereport(ERROR,
