@@ -293,8 +293,8 @@ table_status_oid(const PgStat_TableStatus *status)
 #define COLLPROVIDER_BUILTIN 'b'
 #endif
 
-#ifndef DEFACLOBJ_LARGE_OBJECT	/* 0d6c477664 (18) */
-#define DEFACLOBJ_LARGE_OBJECT 'L'
+#ifndef DEFACLOBJ_LARGEOBJECT	/* 0d6c477664 (18) */
+#define DEFACLOBJ_LARGEOBJECT 'L'
 #endif
 
 #ifndef ACL_MAINTAIN			/* ecb0fd3372 (17) */
