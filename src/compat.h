@@ -334,4 +334,9 @@ publication_generated_columns(Form_pg_publication form)
 #endif
 }
 
+/* c44ec2d76b (17): or a stronger one */
+#if PG_VERSION_NUM < 170000
+#define LockHeldByMe(tag, mode, orstronger) LockHeldByMe(tag, mode)
+#endif
+
 #endif							/* SAFEMIG_COMPAT_H */

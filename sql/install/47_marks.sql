@@ -18,6 +18,30 @@ REVOKE EXECUTE ON FUNCTION safemig.set_constraint_local(text, text, boolean) FRO
 COMMENT ON FUNCTION safemig.set_constraint_local(text, text, boolean) IS
 'Says whether an inherited constraint of a table is also defined in the table itself. relation is a quoted, qualified name, constraint_name a plain one. Takes ACCESS EXCLUSIVE on the table. Errors: 42P01, 42704.';
 
+CREATE FUNCTION safemig.set_constraint_no_inherit(relation text, constraint_name text, no_inherit boolean)
+RETURNS void STRICT LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'safemig_set_constraint_no_inherit';
+REVOKE EXECUTE ON FUNCTION safemig.set_constraint_no_inherit(text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.set_constraint_no_inherit(text, text, boolean) IS
+'Says whether a key or foreign key counts as one that is not passed on: attaching and detaching partitions leaves traces there. relation is a quoted, qualified name, constraint_name a plain one. Takes ACCESS EXCLUSIVE on the table. Errors: 42P01, 42704.';
+
+CREATE FUNCTION safemig.name_constraint_copy(relation text, constraint_name text, referenced text, copy_name text)
+RETURNS void STRICT LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'safemig_name_constraint_copy';
+REVOKE EXECUTE ON FUNCTION safemig.name_constraint_copy(text, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.name_constraint_copy(text, text, text, text) IS
+'Names the copy that PostgreSQL keeps of a foreign key for one partition of the table it refers to. relation and referenced are quoted, qualified names, constraint_name, of the foreign key itself, and copy_name plain ones. A copy that has the name already gets another. Takes ACCESS EXCLUSIVE on relation. Errors: 42P01, 42704.';
+
+CREATE FUNCTION safemig.set_constraint_triggers(relation text, constraint_name text, states text, tied boolean)
+RETURNS void STRICT LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'safemig_set_constraint_triggers';
+REVOKE EXECUTE ON FUNCTION safemig.set_constraint_triggers(text, text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.set_constraint_triggers(text, text, text, boolean) IS
+'Puts the triggers that enforce a constraint into the states that ALTER TABLE ENABLE and DISABLE TRIGGER gave them. relation is a quoted, qualified name, constraint_name a plain one; states is a list such as "RI_FKey_check_ins D, RI_FKey_check_upd D", with the values of pg_trigger.tgenabled; triggers that it does not name are enabled. tied says whether those of a partition depend on those of the partitioned table. Takes SHARE ROW EXCLUSIVE on both tables. Errors: 42P01, 42704.';
+
 CREATE FUNCTION safemig.set_index_valid(index text, valid boolean)
 RETURNS void STRICT LANGUAGE C
 SET search_path = pg_catalog, pg_temp
@@ -25,3 +49,11 @@ AS 'MODULE_PATHNAME', 'safemig_set_index_valid';
 REVOKE EXECUTE ON FUNCTION safemig.set_index_valid(text, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION safemig.set_index_valid(text, boolean) IS
 'Marks an index as one that queries may use, or not: an index that a failed CREATE INDEX CONCURRENTLY had left invalid comes back as such. index is a quoted, qualified name. Takes ACCESS EXCLUSIVE on the table and the index. Errors: 42P01, 42809.';
+
+CREATE FUNCTION safemig.detach_index(index text)
+RETURNS void STRICT LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'safemig_detach_index';
+REVOKE EXECUTE ON FUNCTION safemig.detach_index(text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.detach_index(text) IS
+'Takes back ALTER INDEX ATTACH PARTITION. index is a quoted, qualified name. Takes ACCESS EXCLUSIVE on the table and the index. Errors: 42P01, 42809.';

@@ -11,6 +11,7 @@
 #include "catalog/dependency.h"
 #include "catalog/pg_cast.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -197,7 +198,11 @@ made_by_command(List *changes, const ObjectAddress *address)
 	return false;
 }
 
-/* Members of an extension are made, changed and dropped by the extension. */
+/*
+ * Members of an extension, and what lives in them, are made, changed and
+ * dropped by the extension.  A user may put something of his own into a
+ * member: it is the extension's only if a command of the extension did it.
+ */
 static bool
 belongs_to_extension(Change *change, List *changes)
 {
@@ -205,10 +210,12 @@ belongs_to_extension(Change *change, List *changes)
 	const char *extension = image_get(image, "", "@extension");
 	ListCell   *lc;
 
+	if (extension && change->action == 'c')
+		return true;
+	if (extension == NULL)
+		extension = image_get(image, "", "@parent extension");
 	if (extension == NULL)
 		return false;
-	if (change->action == 'c')
-		return true;
 	foreach(lc, changes)
 	{
 		Change	   *other = lfirst(lc);
@@ -221,10 +228,25 @@ belongs_to_extension(Change *change, List *changes)
 	return false;
 }
 
+/* An index or a constraint made together with the partitioned table's. */
+static bool
+original_made_by_command(List *changes, const Image *image)
+{
+	const char *original = image_get(image, "", "@partition of");
+	ObjectAddress address;
+
+	if (original == NULL || (strcmp(image->type, "index") != 0 &&
+							 strcmp(image->type, "table constraint") != 0))
+		return false;
+	ObjectAddressSet(address, image->address.classId,
+					 (Oid) strtoul(original, NULL, 10));
+	return made_by_command(changes, &address);
+}
+
 /*
  * What was made together with the object it lives in goes with it: a
  * constraint with its table, an index with its constraint, a sequence with
- * the column that owns it.
+ * the column that owns it, a partition's index with the partitioned table's.
  */
 static void
 mark_covered(Command *command, List *changes)
@@ -241,7 +263,8 @@ mark_covered(Command *command, List *changes)
 			change->covered = true;
 		if (change->action != 'c')
 			continue;
-		if (made_by_command(changes, &change->after->parent))
+		if (made_by_command(changes, &change->after->parent) ||
+			original_made_by_command(changes, change->after))
 			change->covered = true;
 		column = image_get(change->after, "", "@column");
 		parent = command_find_before(command, &change->after->parent);
@@ -251,7 +274,49 @@ mark_covered(Command *command, List *changes)
 	}
 }
 
-/* The CHECKs of a table that nobody could write are valid without a scan. */
+/* OIDs of the tables that this one inherits from, in the vault as elsewhere. */
+static List *
+parent_relations(const Image *table)
+{
+	List	   *parents = NIL;
+	ListCell   *lc;
+
+	foreach(lc, table->facets)
+	{
+		Facet	   *facet = lfirst(lc);
+
+		if (facet->part[0] == '\0' &&
+			(strcmp(facet->name, "@partition of") == 0 ||
+			 strncmp(facet->name, "@inherits ", 10) == 0))
+			parents = lappend_oid(parents, (Oid) strtoul(facet->value, NULL, 10));
+	}
+	return parents;
+}
+
+/* Is a CHECK of that name to come back on one of these tables? */
+static bool
+comes_back_on(List *changes, List *tables, const Image *check)
+{
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		Change	   *change = lfirst(lc);
+
+		if (change->action == 'd' &&
+			strcmp(change->before->type, check->type) == 0 &&
+			strcmp(change->before->name, check->name) == 0 &&
+			list_member_oid(tables, change->before->parent.objectId))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The CHECKs of a table that nobody could write are valid without a scan.
+ * Those that it inherits from a table which is in the vault with it come back
+ * together with that table's.
+ */
 static void
 mark_vaulted_parts(List *changes)
 {
@@ -269,9 +334,13 @@ mark_vaulted_parts(List *changes)
 		{
 			Change	   *whole = lfirst(other);
 
-			if (whole->action == 'd' && whole->before->kept != 0 &&
-				same_address(&whole->before->address, &part->before->parent))
-				part->before->kept = whole->before->kept;
+			if (whole->action != 'd' || whole->before->kept == 0 ||
+				!same_address(&whole->before->address, &part->before->parent))
+				continue;
+			part->before->kept = whole->before->kept;
+			if (whole->vaulted &&
+				comes_back_on(changes, parent_relations(whole->vaulted), part->before))
+				image_add(part->before, "", "@with parent", "true");
 		}
 	}
 }
@@ -301,12 +370,33 @@ find_changes(Command *command)
 
 /* ---- the reverse ---- */
 
+/* The old name of a table that went to the vault with this one, or NULL. */
+static const char *
+name_before(List *changes, const char *oid)
+{
+	ObjectAddress address;
+	ListCell   *lc;
+
+	if (oid == NULL)
+		return NULL;
+	ObjectAddressSet(address, RelationRelationId, (Oid) strtoul(oid, NULL, 10));
+	foreach(lc, changes)
+	{
+		Change	   *change = lfirst(lc);
+
+		if (change->vaulted && same_address(&change->before->address, &address))
+			return change->before->identity;
+	}
+	return NULL;
+}
+
 /*
  * A thing in the vault comes back as it is there, under its old name and
- * owner; what was stripped from it is then put back.
+ * owner; what was stripped from it is then put back.  The parents that are in
+ * the vault with it are back by then.
  */
 static void
-restore_to_steps(Image *vaulted, Image *before, Steps *steps)
+restore_to_steps(List *changes, Image *vaulted, Image *before, Steps *steps)
 {
 	Image		back = *vaulted;
 	ListCell   *lc;
@@ -318,17 +408,28 @@ restore_to_steps(Image *vaulted, Image *before, Steps *steps)
 	foreach(lc, vaulted->facets)
 	{
 		Facet	   *facet = lfirst(lc);
+		const char *value = facet->value;
 
 		if (strcmp(facet->name, "owner") == 0)
-			image_add(&back, "", "owner", before->owner);
-		else
-			image_add(&back, facet->part, facet->name, facet->value);
+			value = before->owner;
+		else if (facet->part[0] == '\0' &&
+				 (strcmp(facet->name, "partition of") == 0 ||
+				  strncmp(facet->name, "inherits ", 9) == 0))
+		{
+			const char *name = name_before(changes, image_get(vaulted, "", psprintf("@%s", facet->name)));
+
+			if (name)
+				value = name;
+		}
+		image_add(&back, facet->part, facet->name, value);
 	}
 	steps->image = before;
 	before->class->create(before, steps);
-	if (image_get(before, "", "partition of"))
+	if (vaulted->address.classId == RelationRelationId &&
+		OidIsValid(get_relation_constraint_oid(vaulted->address.objectId,
+											   SAFEMIG_BOUND_CHECK, true)))
 		step_add(steps, RANK_TABLE_AFTER + 1, RUN_CATALOG, "ACCESS EXCLUSIVE",
-				 "catalog", "ALTER TABLE %s DROP CONSTRAINT IF EXISTS %s",
+				 "catalog", "ALTER TABLE %s DROP CONSTRAINT %s",
 				 before->identity, SAFEMIG_BOUND_CHECK);
 	if (strcmp(before->type, vaulted->type) == 0)
 		compare_to_steps(&back, before, steps);
@@ -373,7 +474,7 @@ find_steps(Command *command, List *changes, Steps *steps)
 		if (change->covered || change->action == 'r')
 			continue;
 		if (change->vaulted && change->before->class)
-			restore_to_steps(change->vaulted, change->before, steps);
+			restore_to_steps(changes, change->vaulted, change->before, steps);
 		else
 			compare_to_steps(change->after, change->before, steps);
 		if (command->values && change->before && change->after)
@@ -480,6 +581,9 @@ report_irreversible(const Command *command, const char *reason)
 				(errcode(ERRCODE_SAFEMIG_IRREVERSIBLE),
 				 errmsg("%s is irreversible: %s", command->tag, reason),
 				 errhint("SET safemig.require_reversible = off to run it all the same.")));
+	/* not to keep what a rollback takes away was asked for */
+	if (safemig_state.record_id && !safemig_keep_undone)
+		return;
 	ereport(WARNING,
 			(errcode(ERRCODE_SAFEMIG_IRREVERSIBLE),
 			 errmsg("%s is irreversible: %s", command->tag, reason)));

@@ -38,6 +38,25 @@ listed(List *images, const ObjectAddress *address)
 	return false;
 }
 
+/*
+ * An index of a view goes with the view, a trigger with its table, a
+ * partition's index with the partitioned table's.
+ */
+static bool
+goes_with_listed(List *images, const Image *image)
+{
+	const char *original = image_get(image, "", "@partition of");
+	ObjectAddress address;
+
+	if (listed(images, &image->parent))
+		return true;
+	if (original == NULL)
+		return false;
+	ObjectAddressSet(address, image->address.classId,
+					 (Oid) strtoul(original, NULL, 10));
+	return listed(images, &address);
+}
+
 /* Images of what hangs on the object, in deletion order, without itself. */
 static List *
 dependant_images(const Image *have, Steps *steps)
@@ -95,8 +114,7 @@ replace_dependants(const Image *have, const Image *want, Steps *steps)
 		Image	   *image = list_nth(images, i);
 		int			from = list_length(steps->list);
 
-		/* an index of a view goes with the view, a trigger with its table */
-		if (listed(images, &image->parent))
+		if (goes_with_listed(images, image))
 		{
 			compare_to_steps(NULL, image, steps);
 			place(steps, from, 0, SEQ_DEPENDANTS + n - i);

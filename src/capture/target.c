@@ -20,7 +20,9 @@
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_default_acl.h"
 #include "catalog/pg_depend.h"
@@ -31,6 +33,7 @@
 #include "catalog/pg_publication.h"
 #include "catalog/pg_rewrite.h"
 #include "catalog/pg_shdepend.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
@@ -195,10 +198,64 @@ add_type_change(Command *command, AlterTableCmd *cmd)
 	MemoryContextSwitchTo(old);
 }
 
-/* Tables that subcommands name beside the one that is altered. */
+/*
+ * ENABLE and DISABLE TRIGGER reach the triggers of constraints, also of those
+ * that other tables have and that refer to this one.
+ */
 static void
-add_other_tables(Command *command, AlterTableStmt *stmt)
+add_constraints_by_trigger(Command *command, Oid relid)
 {
+	Relation	rel = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		if (form->tgisinternal)
+			add_root(command, ConstraintRelationId, form->tgconstraint);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+/* Children lose a parent's column or CHECK, even if ONLY the parent drops it. */
+static void
+add_children(Command *command, Oid relid, LOCKMODE lockmode)
+{
+	ListCell   *lc;
+
+	foreach(lc, find_inheritance_children(relid, lockmode))
+		add_root(command, RelationRelationId, lfirst_oid(lc));
+}
+
+/* A partitioned index gets valid with the last of its partitions. */
+static void
+add_ancestors_of_index(Command *command, Oid relid)
+{
+	ListCell   *lc;
+
+	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_INDEX ||
+		!get_rel_relispartition(relid))
+		return;
+	foreach(lc, get_partition_ancestors(relid))
+		add_root(command, RelationRelationId, lfirst_oid(lc));
+}
+
+/*
+ * What subcommands concern beside the tree that is altered, which the roots
+ * from first on are.
+ */
+static void
+add_others(Command *command, AlterTableStmt *stmt, Oid relid,
+		   LOCKMODE lockmode, int first)
+{
+	int			last = list_length(command->roots);
 	ListCell   *lc;
 
 	foreach(lc, stmt->cmds)
@@ -212,12 +269,28 @@ add_other_tables(Command *command, AlterTableStmt *stmt)
 			case AT_DetachPartitionFinalize:
 				{
 					PartitionCmd *partition = castNode(PartitionCmd, cmd->def);
-					Oid			relid = resolve_relation(partition->name,
+					Oid			other = resolve_relation(partition->name,
 														 AccessExclusiveLock, true);
 
-					add_tree(command, relid, AccessExclusiveLock, true);
+					add_tree(command, other, AccessExclusiveLock, true);
+					add_ancestors_of_index(command, relid);
 					break;
 				}
+			case AT_DropColumn:
+			case AT_DropConstraint:
+				if (!stmt->relation->inh)
+					add_children(command, relid, lockmode);
+				break;
+			case AT_EnableTrig:
+			case AT_EnableAlwaysTrig:
+			case AT_EnableReplicaTrig:
+			case AT_DisableTrig:
+			case AT_EnableTrigAll:
+			case AT_DisableTrigAll:
+				for (int i = first; i < last; i++)
+					add_constraints_by_trigger(command,
+											   ((ObjectAddress *) list_nth(command->roots, i))->objectId);
+				break;
 			case AT_AlterColumnType:
 				add_type_change(command, cmd);
 				command->restates = true;
@@ -238,6 +311,7 @@ targets_alter_table(Command *command, AlterTableStmt *stmt)
 {
 	LOCKMODE	lockmode = AlterTableGetLockLevel(stmt->cmds);
 	Oid			relid = AlterTableLookupRelation(stmt, lockmode);
+	int			first = list_length(command->roots);
 
 	if (!OidIsValid(relid))
 		return;
@@ -250,7 +324,7 @@ targets_alter_table(Command *command, AlterTableStmt *stmt)
 		add_root(command, TypeRelationId, get_rel_type_id(relid));
 	else
 		add_tree(command, relid, lockmode, stmt->relation->inh);
-	add_other_tables(command, stmt);
+	add_others(command, stmt, relid, lockmode, first);
 	/* the foreign keys of other tables are rebuilt with the key they refer to */
 	if (command->type_changes != NIL)
 		add_referring(command, RelationRelationId, relid);

@@ -197,7 +197,7 @@ history_current_migration(void)
 
 	if (safemig_state.record_id)
 		return safemig_state.record_id;
-	if (safemig_state.explicit_id)
+	if (open_migration_id())
 		return safemig_state.explicit_id;
 	if (safemig_label && safemig_label[0])
 	{

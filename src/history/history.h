@@ -60,9 +60,14 @@ extern Migration *history_get_migration(int64 id, bool missing_ok);
 extern List *history_migrations(const char *where, int nargs, Oid *types, Datum *args);
 extern char *history_incarnation(void);
 extern void history_set_state(int64 id, const char *state);
+extern void history_refuse_drop_while_kept(void);
+
+/* ---- open.c ---- */
+extern void open_lock_take(int64 id);
+extern void open_lock_release(int64 id);
 /* open, but no session holds it open any more */
 extern bool migration_is_abandoned(int64 id);
-extern void history_refuse_drop_while_kept(void);
+extern int64 open_migration_id(void);
 
 /* ---- rows.c: inserting without SPI ---- */
 extern Relation history_open(const char *table, LOCKMODE lockmode);

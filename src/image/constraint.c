@@ -117,22 +117,61 @@ comes_with_another(Form_pg_constraint form)
 	}
 }
 
-/* Hints that making it and validating it need. */
-static void
+/* Hints that making it and validating it need; is the table partitioned? */
+static bool
 read_table(Image *image, Oid relid)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Form_pg_class form;
+	bool		partitioned;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for relation %u", relid);
 	form = (Form_pg_class) GETSTRUCT(tuple);
 	image_add(image, "", "@owner", GetUserNameFromId(form->relowner, false));
-	if (form->relkind == RELKIND_PARTITIONED_TABLE)
+	partitioned = form->relkind == RELKIND_PARTITIONED_TABLE;
+	if (partitioned)
 		image_add(image, "", "@partitioned", "true");
 	if (form->relispartition)
 		image_add(image, "", "@partition", "true");
 	ReleaseSysCache(tuple);
+	return partitioned;
+}
+
+/*
+ * A key of a partition that belongs to the partitioned table's key; a foreign
+ * key that is copied to a partition of the table that has it, or of the table
+ * that it refers to.
+ */
+static void
+read_original(Image *image, Form_pg_constraint form)
+{
+	Oid			oid = form->conparentid;
+	char	   *original = NULL;
+
+	if (OidIsValid(oid))
+		image_addf(image, "", "@partition of", "%u", oid);
+	/* up to the one that is written on this same table */
+	while (OidIsValid(oid))
+	{
+		HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(oid));
+		Form_pg_constraint up;
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for constraint %u", oid);
+		up = (Form_pg_constraint) GETSTRUCT(tuple);
+		oid = InvalidOid;
+		if (up->conrelid == form->conrelid)
+		{
+			original = pstrdup(NameStr(up->conname));
+			oid = up->conparentid;
+		}
+		ReleaseSysCache(tuple);
+	}
+	if (original == NULL)
+		return;
+	image_add(image, "", "@original", original);
+	image_add(image, "", "@referenced", qualified_relation_name(form->confrelid));
 }
 
 static bool
@@ -162,10 +201,8 @@ constraint_read(Image *image)
 		image_addf(image, "", "inhcount", "%d", form->coninhcount);
 	if (comes_with_another(form))
 		image_add(image, "", "@child", "true");
-	/* a key of a partition that belongs to the partitioned table's key */
-	if (OidIsValid(form->conparentid))
-		image_addf(image, "", "@partition of", "%u", form->conparentid);
-	read_table(image, form->conrelid);
+	read_original(image, form);
+	constraint_marks_read(image, form, read_table(image, form->conrelid));
 	ReleaseSysCache(tuple);
 	return true;
 }
@@ -191,9 +228,9 @@ validate(const Image *image, Steps *steps)
 }
 
 static void
-set_valid(const Image *image, bool valid, Steps *steps)
+set_valid(const Image *image, int rank, bool valid, Steps *steps)
 {
-	step_add(steps, image->rank, RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
+	step_add(steps, rank, RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
 			 "SELECT safemig.set_constraint_valid(%s, %s, %s, %s)",
 			 quote_literal_cstr(image->type), image->names_sql,
 			 image->args_sql, valid ? "true" : "false");
@@ -237,7 +274,7 @@ create_check(const Image *image, Steps *steps)
 	if (!valid)
 		return;
 	if (image->kept != 0)
-		set_valid(image, true, steps);
+		set_valid(image, image->rank, true, steps);
 	else
 		validate(image, steps);
 }
@@ -280,7 +317,42 @@ set_local(const Image *image, Steps *steps)
 /*
  * An inherited CHECK comes with the parent's, unless the table itself comes
  * back from the vault: then it must be there before the table inherits again.
+ * If the parent comes back from there too, still its parent, adding the CHECK
+ * to the parent adds it here, not yet valid.
  */
+static void
+create_inherited_check(const Image *image, Steps *steps)
+{
+	if (image->kept == 0)
+		return;
+	if (image_get(image, "", "@with parent") == NULL)
+	{
+		create_check(image, steps);
+		if (image_get(image, "", "@partition") == NULL)
+			set_local(image, steps);
+	}
+	else if (image_get(image, "", "valid") == NULL)
+		set_valid(image, RANK_CONSTRAINT + 1, true, steps);
+}
+
+/*
+ * The copies of a foreign key for the partitions that it refers to are made
+ * with it, under names in an order of PostgreSQL's choice.  Validating the
+ * original looks at the rows of all of them.
+ */
+static void
+settle_copy(const Image *image, Steps *steps)
+{
+	step_add(steps, RANK_FOREIGN_KEY + 1, RUN_CATALOG, ACCESS_EXCLUSIVE,
+			 "catalog", "SELECT safemig.name_constraint_copy(%s, %s, %s, %s)",
+			 quote_literal_cstr(image_parent_name(image)),
+			 quote_literal_cstr(image_get(image, "", "@original")),
+			 quote_literal_cstr(image_get(image, "", "@referenced")),
+			 quote_literal_cstr(image->name));
+	if (image_get(image, "", "valid") == NULL)
+		set_valid(image, RANK_FOREIGN_KEY + 1, true, steps);
+}
+
 static void
 constraint_create(const Image *image, Steps *steps)
 {
@@ -288,11 +360,10 @@ constraint_create(const Image *image, Steps *steps)
 
 	if (image_get(image, "", "@child"))
 	{
-		if (!value_is(type, "CHECK") || image->kept == 0)
-			return;
-		create_check(image, steps);
-		if (image_get(image, "", "@partition") == NULL)
-			set_local(image, steps);
+		if (value_is(type, "CHECK"))
+			create_inherited_check(image, steps);
+		else if (image_get(image, "", "@referenced"))
+			settle_copy(image, steps);
 	}
 	else if (value_is(type, "CHECK"))
 		create_check(image, steps);
@@ -300,16 +371,24 @@ constraint_create(const Image *image, Steps *steps)
 		create_foreign_key(image, steps);
 	else
 		create_with_index(image, steps);
+	constraint_marks_steps(NULL, image, steps);
 }
 
-/* What belongs to a parent's constraint goes with that. */
+/*
+ * A CHECK that belongs to a parent's goes with that.  So do keys and foreign
+ * keys that were made together with the partitioned table's; what is left of
+ * these was made by attaching the partition, and stays when it is detached.
+ */
 static void
 constraint_drop(const Image *image, Steps *steps)
 {
-	if (image_get(image, "", "@child") || image_get(image, "", "inhcount") ||
-		image_get(image, "", "@partition of"))
+	bool		attached = image_get(image, "", "@partition of") != NULL;
+
+	if (image_get(image, "", "@referenced") ||
+		(!attached && (image_get(image, "", "@child") ||
+					   image_get(image, "", "inhcount"))))
 		return;
-	step_add(steps, image->rank, RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
+	step_add(steps, attached ? RANK_TABLE_AFTER - 1 : image->rank, RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
 			 "ALTER TABLE %s DROP CONSTRAINT %s", image_parent_name(image),
 			 quote_identifier(image->name));
 }
@@ -339,8 +418,10 @@ constraint_alter(const Image *have, const Image *want, Steps *steps)
 				 image_get(want, "", "deferred") ? "INITIALLY DEFERRED" : "INITIALLY IMMEDIATE");
 	if (facet_differs(have, want, "", "valid"))
 	{
-		if (image_get(want, "", "valid"))
-			set_valid(want, false, steps);
+		bool		valid = image_get(want, "", "valid") == NULL;
+
+		if (!valid || image_get(want, "", "@referenced"))
+			set_valid(want, want->rank, valid, steps);
 		else
 			validate(want, steps);
 	}
@@ -350,6 +431,7 @@ constraint_alter(const Image *have, const Image *want, Steps *steps)
 		image_get(have, "", "@partition") == NULL &&
 		image_get(want, "", "@partition") == NULL)
 		set_local(want, steps);
+	constraint_marks_steps(have, want, steps);
 	return true;
 }
 

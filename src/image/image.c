@@ -238,6 +238,13 @@ image_take(const ObjectAddress *address)
 	if (OidIsValid(extension))
 		image_add(image, "", "extension",
 				  quote_identifier(get_extension_name(extension)));
+	else if (OidIsValid(image->parent.objectId))
+	{
+		extension = getExtensionOfObject(image->parent.classId,
+										 image->parent.objectId);
+		if (OidIsValid(extension))
+			image_addf(image, "", "@parent extension", "%u", extension);
+	}
 	comment = GetComment(address->objectId, address->classId, 0);
 	if (comment)
 		image_add(image, "", "comment", comment);

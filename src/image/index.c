@@ -114,6 +114,8 @@ read_home(Image *image, Oid relid)
 		elog(ERROR, "cache lookup failed for relation %u", relid);
 	image_add(image, "", "@owner",
 			  GetUserNameFromId(((Form_pg_class) GETSTRUCT(tuple))->relowner, false));
+	if (((Form_pg_class) GETSTRUCT(tuple))->relispartition)
+		image_add(image, "", "@on partition", "true");
 	ReleaseSysCache(tuple);
 }
 
@@ -272,16 +274,27 @@ alter_marks(const Image *have, const Image *want, Steps *steps)
 
 /*
  * Attached after the tables are, which attaches fitting indexes by itself (the
- * statement then does nothing); and detached with its table.
+ * statement then does nothing).  It is detached with its table; where that
+ * stays a partition there is no statement for it.
  */
 static void
 alter_attachment(const Image *have, const Image *want, Steps *steps)
 {
-	if (!gains(have, want, "partition of"))
-		return;
-	step_add(steps, RANK_TABLE_AFTER + 1, RUN_CATALOG, ACCESS_EXCLUSIVE,
-			 "catalog", "ALTER INDEX %s ATTACH PARTITION %s",
-			 image_get(want, "", "partition of"), image_qualified_name(want));
+	bool		saved = steps->dropping;
+
+	if (gains(have, want, "partition of"))
+		step_add(steps, RANK_TABLE_AFTER + 1, RUN_CATALOG, ACCESS_EXCLUSIVE,
+				 "catalog", "ALTER INDEX %s ATTACH PARTITION %s",
+				 image_get(want, "", "partition of"), image_qualified_name(want));
+	else if (loses(have, want, "partition of") &&
+			 image_get(want, "", "@on partition"))
+	{
+		steps->dropping = true;
+		step_add(steps, RANK_TABLE_AFTER + 1, RUN_CATALOG, ACCESS_EXCLUSIVE,
+				 "catalog", "SELECT safemig.detach_index(%s)",
+				 quote_literal_cstr(image_qualified_name(want)));
+		steps->dropping = saved;
+	}
 }
 
 /* What a statement that makes the index does not say. */
@@ -332,11 +345,15 @@ index_create(const Image *image, Steps *steps)
 	make_settings(image, steps);
 }
 
-/* A constraint's goes with that, a partition's with the partitioned one. */
+/*
+ * A constraint's goes with that.  One that was made together with the index of
+ * the partitioned table goes with that too and does not get here; any other
+ * was made by attaching the partition, and stays when it is detached.
+ */
 static void
 index_drop(const Image *image, Steps *steps)
 {
-	if (of_constraint(image) || image_get(image, "", "partition of"))
+	if (of_constraint(image))
 		return;
 	step_add(steps, image->rank, RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
 			 "DROP INDEX %s", image_qualified_name(image));
@@ -366,14 +383,13 @@ alter_validity(const Image *have, const Image *want, Steps *steps)
 {
 	char	   *name = image_qualified_name(want);
 
-	/* a partitioned index is valid when all its partitions are attached */
-	if (image_get(want, "", "@partitioned"))
-		return;
+	/* a partitioned index gets valid when all its partitions are attached */
 	if (gains(have, want, "valid"))
 		step_add(steps, want->rank, RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
 				 "SELECT safemig.set_index_valid(%s, false)",
 				 quote_literal_cstr(name));
-	else if (loses(have, want, "valid"))
+	else if (loses(have, want, "valid") &&
+			 image_get(want, "", "@partitioned") == NULL)
 		step_add(steps, want->rank, RUN_INDEX, ACCESS_EXCLUSIVE, "index",
 				 "REINDEX INDEX %s", name);
 }

@@ -27,6 +27,11 @@ static const ImageClass *const classes[] = {
 	&image_class_rule,
 	&image_class_policy,
 	&image_class_statistics,
+	&image_class_collation,
+	&image_class_cast,
+	&image_class_default_acl,
+	&image_class_publication,
+	&image_class_extension,
 };
 
 const ImageClass *

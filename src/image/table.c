@@ -27,6 +27,7 @@
 #include "commands/defrem.h"
 #include "commands/tablespace.h"
 #include "foreign/foreign.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -97,6 +98,19 @@ read_inheritance(Image *image, Oid relid)
 	table_close(rel, AccessShareLock);
 }
 
+static char *
+relation_owner_name(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	char	   *name;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	name = GetUserNameFromId(((Form_pg_class) GETSTRUCT(tuple))->relowner, false);
+	ReleaseSysCache(tuple);
+	return name;
+}
+
 static void
 read_partition(Image *image, HeapTuple tuple)
 {
@@ -107,6 +121,7 @@ read_partition(Image *image, HeapTuple tuple)
 
 	image_add(image, "", "partition of", qualified_relation_name(parent));
 	image_addf(image, "", "@partition of", "%u", parent);
+	image_add(image, "", "@partition of owner", relation_owner_name(parent));
 	bound = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relpartbound,
 							&isnull);
 	if (!isnull)

@@ -12,6 +12,7 @@
 
 #include "access/attnum.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 
 /*
  * Renames within a table (columns, constraints, indexes): after compare.c has
@@ -79,6 +80,12 @@ extern bool table_alter(const Image *have, const Image *want, Steps *steps);
 
 /* ---- table_column_alter.c ---- */
 extern void columns_alter(TableChange *change);
+
+/* ---- constraint_marks.c ---- */
+extern void constraint_marks_read(Image *image, Form_pg_constraint form,
+								  bool partitioned);
+extern void constraint_marks_steps(const Image *have, const Image *want,
+								   Steps *steps);
 
 /* ---- sequence.c ---- */
 extern Oid	identity_sequence(Oid relid, AttrNumber attnum);

@@ -158,7 +158,8 @@ alter_inherits(TableChange *change)
 
 	while (have_get(change, psprintf("inherits %d", last)))
 		last++;
-	change->steps->dropping = true;
+	/* one that comes back from the vault is not there before it is */
+	change->steps->dropping = change->want->kept == 0;
 	while (--last >= first)
 		step_add(change->steps, RANK_TABLE_AFTER, RUN_CATALOG,
 				 ACCESS_EXCLUSIVE, "catalog", "ALTER TABLE %s NO INHERIT %s",
@@ -170,6 +171,37 @@ alter_inherits(TableChange *change)
 		step_add(change->steps, RANK_TABLE_AFTER, RUN_CATALOG,
 				 ACCESS_EXCLUSIVE, "catalog", "ALTER TABLE %s INHERIT %s",
 				 change->name, parent);
+}
+
+static void
+give_to(TableChange *change, const char *role)
+{
+	step_add(change->steps, RANK_TABLE_AFTER, RUN_CATALOG, ACCESS_EXCLUSIVE,
+			 "catalog", "ALTER TABLE %s OWNER TO %s", change->name,
+			 quote_identifier(role));
+}
+
+/*
+ * Attaching evaluates what the partitioned table's owner wrote, and wants one
+ * owner of both: for that time the partition is that role's.
+ */
+static void
+attach_partition(TableChange *change, const char *parent)
+{
+	const char *role = want_get(change, "@partition of owner");
+	bool		lend = role && !texts_equal(role, change->want->owner);
+	Step	   *step;
+
+	if (lend)
+		give_to(change, role);
+	step = step_add(change->steps, RANK_TABLE_AFTER, RUN_OWNER,
+					ACCESS_EXCLUSIVE, "scan",
+					"ALTER TABLE %s ATTACH PARTITION %s %s", parent,
+					change->name, want_get(change, "bound"));
+	if (role)
+		step->role = pstrdup(role);
+	if (lend)
+		give_to(change, change->want->owner);
 }
 
 /*
@@ -199,9 +231,7 @@ alter_partition(TableChange *change)
 						   "table %s was being detached from %s",
 						   change->name, new);
 	else if (new)
-		step_add(change->steps, RANK_TABLE_AFTER, RUN_OWNER, ACCESS_EXCLUSIVE,
-				 "scan", "ALTER TABLE %s ATTACH PARTITION %s %s", new,
-				 change->name, want_get(change, "bound"));
+		attach_partition(change, new);
 }
 
 /* ---- who sees what of it ---- */

@@ -5,26 +5,35 @@
  *
  * Leaving a parent table makes inherited columns and constraints local ones,
  * and inheriting again leaves them so; an index that a failed build left
- * invalid cannot be made invalid again.  Each function changes one flag in one
- * row, under the lock that PostgreSQL takes for such a change, and is recorded
- * like a command.
+ * invalid cannot be made invalid again; the triggers of a foreign key that is
+ * made anew are enabled, under names that nobody could have known; an index
+ * once attached stays so.  Each function changes the flags of one object,
+ * under the lock that PostgreSQL takes for such a change, and is recorded like
+ * a command.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/index.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_trigger.h"
+#include "commands/defrem.h"
+#include "commands/trigger.h"
 #include "fmgr.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -36,7 +45,11 @@
 
 PG_FUNCTION_INFO_V1(safemig_set_column_local);
 PG_FUNCTION_INFO_V1(safemig_set_constraint_local);
+PG_FUNCTION_INFO_V1(safemig_set_constraint_no_inherit);
+PG_FUNCTION_INFO_V1(safemig_set_constraint_triggers);
+PG_FUNCTION_INFO_V1(safemig_name_constraint_copy);
 PG_FUNCTION_INFO_V1(safemig_set_index_valid);
+PG_FUNCTION_INFO_V1(safemig_detach_index);
 
 static Oid
 lock_relation(text *name, LOCKMODE lockmode)
@@ -81,32 +94,267 @@ safemig_set_column_local(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-Datum
-safemig_set_constraint_local(PG_FUNCTION_ARGS)
+/* ---- constraints ---- */
+
+static Oid
+constraint_by_name(Oid relid, text *name)
 {
-	Oid			relid;
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	Oid			constraint;
+	return get_relation_constraint_oid(relid, text_to_cstring(name), false);
+}
+
+/* Writes one flag, which set puts into the row. */
+static void
+change_constraint(Oid relid, Oid constraint,
+				  void (*set) (Form_pg_constraint form, bool value), bool value)
+{
 	ObjectAddress address;
 	Relation	rel;
 	HeapTuple	tuple;
 
-	check_own_call("set_constraint_local");
-	relid = lock_relation(PG_GETARG_TEXT_PP(0), AccessExclusiveLock);
-	constraint = get_relation_constraint_oid(relid, name, false);
 	begin_mark(&address, ConstraintRelationId, constraint);
 	rel = table_open(ConstraintRelationId, RowExclusiveLock);
 	tuple = SearchSysCacheCopy1(CONSTROID, ObjectIdGetDatum(constraint));
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for constraint %u", constraint);
-	((Form_pg_constraint) GETSTRUCT(tuple))->conislocal = PG_GETARG_BOOL(2);
+	set((Form_pg_constraint) GETSTRUCT(tuple), value);
 	CatalogTupleUpdate(rel, &tuple->t_self, tuple);
 	table_close(rel, RowExclusiveLock);
 	CacheInvalidateRelcacheByRelid(relid);
 	CommandCounterIncrement();
 	capture_internal_end();
+}
+
+static void
+set_islocal(Form_pg_constraint form, bool value)
+{
+	form->conislocal = value;
+}
+
+static void
+set_noinherit(Form_pg_constraint form, bool value)
+{
+	form->connoinherit = value;
+}
+
+Datum
+safemig_set_constraint_local(PG_FUNCTION_ARGS)
+{
+	Oid			relid;
+
+	check_own_call("set_constraint_local");
+	relid = lock_relation(PG_GETARG_TEXT_PP(0), AccessExclusiveLock);
+	change_constraint(relid, constraint_by_name(relid, PG_GETARG_TEXT_PP(1)),
+					  set_islocal, PG_GETARG_BOOL(2));
 	PG_RETURN_VOID();
 }
+
+Datum
+safemig_set_constraint_no_inherit(PG_FUNCTION_ARGS)
+{
+	Oid			relid;
+
+	check_own_call("set_constraint_no_inherit");
+	relid = lock_relation(PG_GETARG_TEXT_PP(0), AccessExclusiveLock);
+	change_constraint(relid, constraint_by_name(relid, PG_GETARG_TEXT_PP(1)),
+					  set_noinherit, PG_GETARG_BOOL(2));
+	PG_RETURN_VOID();
+}
+
+/* Is it the original, or a copy of a copy of it? */
+static bool
+comes_from(Oid constraint, Oid original)
+{
+	while (OidIsValid(constraint) && constraint != original)
+	{
+		HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
+
+		if (!HeapTupleIsValid(tuple))
+			elog(ERROR, "cache lookup failed for constraint %u", constraint);
+		constraint = ((Form_pg_constraint) GETSTRUCT(tuple))->conparentid;
+		ReleaseSysCache(tuple);
+	}
+	return OidIsValid(constraint);
+}
+
+/* The copy of a foreign key, on the same table, that refers to a partition. */
+static Oid
+find_copy(Oid relid, Oid original, Oid referenced)
+{
+	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			found = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_constraint_conrelid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, ConstraintRelidTypidNameIndexId, true, NULL,
+							  1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
+
+		if (form->confrelid == referenced && comes_from(form->oid, original))
+			found = form->oid;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	if (!OidIsValid(found))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("constraint \"%s\" of table \"%s\" does not refer to \"%s\"",
+						get_constraint_name(original), get_rel_name(relid),
+						get_rel_name(referenced))));
+	return found;
+}
+
+/* Another copy that has the name gets one of its own later. */
+Datum
+safemig_name_constraint_copy(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	Oid			relid;
+	Oid			copy;
+	Oid			other;
+	ObjectAddress addresses[2];
+
+	check_own_call("name_constraint_copy");
+	relid = lock_relation(PG_GETARG_TEXT_PP(0), AccessExclusiveLock);
+	copy = find_copy(relid, constraint_by_name(relid, PG_GETARG_TEXT_PP(1)),
+					 lock_relation(PG_GETARG_TEXT_PP(2), AccessShareLock));
+	other = get_relation_constraint_oid(relid, name, true);
+	if (other == copy)
+		PG_RETURN_VOID();
+	ObjectAddressSet(addresses[0], ConstraintRelationId, copy);
+	ObjectAddressSet(addresses[1], ConstraintRelationId, other);
+	capture_internal_begin("ALTER TABLE",
+						   OidIsValid(other) ? list_make2(&addresses[0], &addresses[1]) :
+						   list_make1(&addresses[0]));
+	if (OidIsValid(other))
+	{
+		RenameConstraintById(other,
+							 ChooseConstraintName(name, NULL, "copy",
+												  get_rel_namespace(relid), NIL));
+		CommandCounterIncrement();
+	}
+	RenameConstraintById(copy, name);
+	CacheInvalidateRelcacheByRelid(relid);
+	CommandCounterIncrement();
+	capture_internal_end();
+	PG_RETURN_VOID();
+}
+
+/* ---- the triggers of a constraint ---- */
+
+/* The state that the list has for the trigger's function; else enabled. */
+static char
+trigger_state(const char *states, Oid function)
+{
+	char	   *name = get_func_name(function);
+	size_t		len = strlen(name);
+	const char *at = states;
+
+	while (*at)
+	{
+		if (strncmp(at, name, len) == 0 && at[len] == ' ' && at[len + 1])
+			return at[len + 1];
+		at = strchr(at, ',');
+		if (at == NULL)
+			break;
+		at += strspn(at, ", ");
+	}
+	return TRIGGER_FIRES_ON_ORIGIN;
+}
+
+/*
+ * Whether a partition's trigger depends on the partitioned table's.  It
+ * belongs to it in either case.
+ */
+static void
+tie_trigger(Form_pg_trigger trigger, bool tied)
+{
+	ObjectAddress address;
+	ObjectAddress referenced;
+
+	deleteDependencyRecordsForClass(TriggerRelationId, trigger->oid,
+									TriggerRelationId, DEPENDENCY_PARTITION_PRI);
+	deleteDependencyRecordsForClass(TriggerRelationId, trigger->oid,
+									RelationRelationId, DEPENDENCY_PARTITION_SEC);
+	if (!tied || !OidIsValid(trigger->tgparentid))
+		return;
+	ObjectAddressSet(address, TriggerRelationId, trigger->oid);
+	ObjectAddressSet(referenced, TriggerRelationId, trigger->tgparentid);
+	recordDependencyOn(&address, &referenced, DEPENDENCY_PARTITION_PRI);
+	ObjectAddressSet(referenced, RelationRelationId, trigger->tgrelid);
+	recordDependencyOn(&address, &referenced, DEPENDENCY_PARTITION_SEC);
+}
+
+static void
+change_triggers(Oid constraint, const char *states, bool tied)
+{
+	Relation	rel = table_open(TriggerRelationId, RowExclusiveLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_trigger_tgconstraint, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(constraint));
+	scan = systable_beginscan(rel, TriggerConstraintIndexId, true, NULL, 1,
+							  &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		HeapTuple	copy = heap_copytuple(tuple);
+		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(copy);
+		char		state = trigger_state(states, trigger->tgfoid);
+
+		if (trigger->tgenabled != state)
+		{
+			trigger->tgenabled = state;
+			CatalogTupleUpdate(rel, &copy->t_self, copy);
+			CacheInvalidateRelcacheByRelid(trigger->tgrelid);
+		}
+		tie_trigger(trigger, tied);
+		heap_freetuple(copy);
+	}
+	systable_endscan(scan);
+	table_close(rel, RowExclusiveLock);
+	CommandCounterIncrement();
+}
+
+/* Both tables of a foreign key have triggers of it. */
+static void
+lock_referenced(Oid constraint)
+{
+	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
+	Oid			relid;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for constraint %u", constraint);
+	relid = ((Form_pg_constraint) GETSTRUCT(tuple))->confrelid;
+	ReleaseSysCache(tuple);
+	if (OidIsValid(relid))
+		LockRelationOid(relid, ShareRowExclusiveLock);
+}
+
+Datum
+safemig_set_constraint_triggers(PG_FUNCTION_ARGS)
+{
+	Oid			relid;
+	Oid			constraint;
+	ObjectAddress address;
+
+	check_own_call("set_constraint_triggers");
+	relid = lock_relation(PG_GETARG_TEXT_PP(0), ShareRowExclusiveLock);
+	constraint = constraint_by_name(relid, PG_GETARG_TEXT_PP(1));
+	lock_referenced(constraint);
+	begin_mark(&address, ConstraintRelationId, constraint);
+	change_triggers(constraint, text_to_cstring(PG_GETARG_TEXT_PP(2)),
+					PG_GETARG_BOOL(3));
+	capture_internal_end();
+	PG_RETURN_VOID();
+}
+
+/* ---- indexes ---- */
 
 /* The table first, as whoever plans with the index locks it. */
 static Oid
@@ -143,6 +391,37 @@ safemig_set_index_valid(PG_FUNCTION_ARGS)
 	CatalogTupleUpdate(rel, &tuple->t_self, tuple);
 	CacheInvalidateRelcacheByRelid(((Form_pg_index) GETSTRUCT(tuple))->indrelid);
 	table_close(rel, RowExclusiveLock);
+	CommandCounterIncrement();
+	capture_internal_end();
+	PG_RETURN_VOID();
+}
+
+/*
+ * Detaching the index of a partition from that of the partitioned table, which
+ * PostgreSQL does only together with the partition.
+ */
+Datum
+safemig_detach_index(PG_FUNCTION_ARGS)
+{
+	Oid			indexid;
+	Oid			constraint;
+	ObjectAddress address;
+	ObjectAddress key;
+	Relation	index;
+
+	check_own_call("detach_index");
+	indexid = lock_index(PG_GETARG_TEXT_PP(0));
+	constraint = get_index_constraint(indexid);
+	ObjectAddressSet(address, RelationRelationId, indexid);
+	ObjectAddressSet(key, ConstraintRelationId, constraint);
+	capture_internal_begin("ALTER INDEX",
+						   OidIsValid(constraint) ? list_make2(&address, &key) :
+						   list_make1(&address));
+	index = relation_open(indexid, NoLock);
+	IndexSetParentIndex(index, InvalidOid);
+	if (OidIsValid(constraint))
+		ConstraintSetParentConstraint(constraint, InvalidOid, InvalidOid);
+	relation_close(index, NoLock);
 	CommandCounterIncrement();
 	capture_internal_end();
 	PG_RETURN_VOID();

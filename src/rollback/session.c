@@ -4,9 +4,6 @@
  *	  Explicit migrations: begin, end, abort, attach, run; and which one is
  *	  current.
  *
- * A migration is open while a session holds a share lock on its id; one that
- * nobody holds is abandoned, without anybody having to notice a crash.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -16,7 +13,6 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "storage/lock.h"
 #include "utils/builtins.h"
 
 #include "rollback/rollback.h"
@@ -30,45 +26,6 @@ PG_FUNCTION_INFO_V1(safemig_current);
 PG_FUNCTION_INFO_V1(safemig_last);
 PG_FUNCTION_INFO_V1(safemig_mark);
 
-/* ---- the lock that says "open" ---- */
-
-/* Advisory locks of ours: the first four letters of the name, then the id. */
-static void
-open_lock_tag(LOCKTAG *tag, int64 id)
-{
-	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, 0x53464d47, (uint32) id, 2);
-}
-
-static void
-hold_open(int64 id)
-{
-	LOCKTAG		tag;
-
-	open_lock_tag(&tag, id);
-	(void) LockAcquire(&tag, ShareLock, true, false);
-}
-
-static void
-let_go(int64 id)
-{
-	LOCKTAG		tag;
-
-	open_lock_tag(&tag, id);
-	(void) LockRelease(&tag, ShareLock, true);
-}
-
-bool
-migration_is_abandoned(int64 id)
-{
-	LOCKTAG		tag;
-
-	open_lock_tag(&tag, id);
-	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
-		return false;
-	(void) LockRelease(&tag, ExclusiveLock, false);
-	return true;
-}
-
 /* ---- opening and closing ---- */
 
 static int64
@@ -77,7 +34,7 @@ open_migration(const char *label, const char *reason)
 	Frame		frame;
 	int64		id;
 
-	if (safemig_state.explicit_id)
+	if (open_migration_id())
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
 				 errmsg("this session has migration " INT64_FORMAT " open already",
@@ -92,7 +49,7 @@ open_migration(const char *label, const char *reason)
 	id = history_new_migration("migration", label, "open", reason);
 	own_work_end();
 	frame_unpin(&frame);
-	hold_open(id);
+	open_lock_take(id);
 	safemig_state.explicit_id = id;
 	return id;
 }
@@ -100,7 +57,7 @@ open_migration(const char *label, const char *reason)
 static int64
 close_migration(const char *state)
 {
-	int64		id = safemig_state.explicit_id;
+	int64		id = open_migration_id();
 	Frame		frame;
 
 	if (id == 0)
@@ -116,7 +73,7 @@ close_migration(const char *state)
 	state_save();
 	safemig_state.explicit_id = 0;
 	safemig_state.last_id = id;
-	let_go(id);
+	open_lock_release(id);
 	return id;
 }
 
@@ -178,7 +135,7 @@ safemig_attach(PG_FUNCTION_ARGS)
 	Migration  *migration;
 	Frame		frame;
 
-	if (safemig_state.explicit_id)
+	if (open_migration_id())
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
 				 errmsg("this session has migration " INT64_FORMAT " open already",
@@ -197,7 +154,7 @@ safemig_attach(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to join migration " INT64_FORMAT, id),
 				 errdetail("It was opened by \"%s\".", migration->session_role)));
-	hold_open(id);
+	open_lock_take(id);
 	state_save();
 	safemig_state.explicit_id = id;
 	PG_RETURN_VOID();
@@ -239,8 +196,9 @@ id_or_null(FunctionCallInfo fcinfo, int64 id)
 Datum
 safemig_current(PG_FUNCTION_ARGS)
 {
-	return id_or_null(fcinfo, safemig_state.explicit_id ?
-					  safemig_state.explicit_id : safemig_state.xact_id);
+	int64		id = open_migration_id();
+
+	return id_or_null(fcinfo, id ? id : safemig_state.xact_id);
 }
 
 Datum

@@ -253,7 +253,7 @@ WITH ns AS (
 		 pg_identify_object(classid, objid, objsubid) o,
 		 pg_identify_object(refclassid, refobjid, refobjsubid) r
 	WHERE objid >= 16384
-	  AND coalesce(o.identity, '') !~ '^"?(safemig|pg_toast)|\m(on|for) "?safemig'
+	  AND coalesce(o.identity, '') !~ '^[("]*(safemig|pg_toast)|\m(on|for) "?safemig'
 	  AND coalesce(r.identity, '') !~ '^(safemig$|pg_toast\.)'
 
 	UNION ALL
@@ -261,7 +261,7 @@ WITH ns AS (
 	FROM pg_shdepend, pg_identify_object(classid, objid, objsubid) o
 	WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
 	  AND refclassid = 'pg_authid'::regclass
-	  AND coalesce(o.identity, '') !~ '^"?(safemig|pg_toast)|\m(on|for) "?safemig|^for role safemig'
+	  AND coalesce(o.identity, '') !~ '^[("]*(safemig|pg_toast)|\m(on|for) "?safemig|^for role safemig'
 
 	UNION ALL
 	SELECT format('DANGLING column %s.%I: no type %s', attrelid::regclass, attname, atttypid)

@@ -1,0 +1,73 @@
+/*-------------------------------------------------------------------------
+ *
+ * open.c
+ *	  Which explicit migration is open.
+ *
+ * A migration is open while a session holds a share lock on its id; one that
+ * nobody holds is abandoned, without anybody having to notice a crash.  DISCARD
+ * ALL, which poolers run between two clients, gives the lock up too: what the
+ * next client does is not part of it.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/lock.h"
+
+#include "compat.h"
+#include "history/history.h"
+
+/* Advisory locks of ours: the first four letters of the name, then the id. */
+static void
+open_lock_tag(LOCKTAG *tag, int64 id)
+{
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, 0x53464d47, (uint32) id, 2);
+}
+
+void
+open_lock_take(int64 id)
+{
+	LOCKTAG		tag;
+
+	open_lock_tag(&tag, id);
+	(void) LockAcquire(&tag, ShareLock, true, false);
+}
+
+void
+open_lock_release(int64 id)
+{
+	LOCKTAG		tag;
+
+	open_lock_tag(&tag, id);
+	(void) LockRelease(&tag, ShareLock, true);
+}
+
+bool
+migration_is_abandoned(int64 id)
+{
+	LOCKTAG		tag;
+
+	open_lock_tag(&tag, id);
+	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+	(void) LockRelease(&tag, ExclusiveLock, false);
+	return true;
+}
+
+/* The one that this session has open, or 0. */
+int64
+open_migration_id(void)
+{
+	LOCKTAG		tag;
+
+	if (safemig_state.explicit_id == 0)
+		return 0;
+	open_lock_tag(&tag, safemig_state.explicit_id);
+	if (!LockHeldByMe(&tag, ShareLock, false))
+	{
+		state_save();
+		safemig_state.explicit_id = 0;
+	}
+	return safemig_state.explicit_id;
+}
