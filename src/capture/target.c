@@ -453,7 +453,20 @@ targets_named(Command *command, RangeVar *relation, ObjectType type,
 			add_referring(command, RelationRelationId, relid);
 	}
 	else if (object)
+	{
+		int			had = list_length(command->roots);
+		ListCell   *lc;
+
 		add_named(command, type, object, AccessExclusiveLock);
+		if (!command->restates)
+			return;
+		for_each_from(lc, command->roots, had)
+		{
+			ObjectAddress *root = lfirst(lc);
+
+			add_referring(command, root->classId, root->objectId);
+		}
+	}
 }
 
 /* ---- functions ---- */
@@ -733,8 +746,19 @@ targets_resolve(Command *command, Node *parsetree)
 			targets_create_function(command, (CreateFunctionStmt *) parsetree);
 			break;
 		case T_AlterEnumStmt:
-			(void) add_type(command, ((AlterEnumStmt *) parsetree)->typeName);
-			break;
+			{
+				AlterEnumStmt *stmt = (AlterEnumStmt *) parsetree;
+				Oid			type = add_type(command, stmt->typeName);
+
+				/* a label renamed: defaults and queries that have it read otherwise */
+				if (OidIsValid(type) && stmt->oldVal)
+				{
+					command->restates = true;
+					add_referring(command, TypeRelationId, type);
+					add_referring(command, TypeRelationId, get_array_type(type));
+				}
+				break;
+			}
 		case T_AlterDomainStmt:
 			(void) add_type(command, ((AlterDomainStmt *) parsetree)->typeName);
 			break;

@@ -20,6 +20,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "commands/extension.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -228,7 +229,9 @@ unkept_record(int64 migration)
 		if (written->inserted > 0 || is_lossy(written))
 			all = lappend(all, written);
 	}
-	if (all == NIL)
+	/* the library may be loaded, and a label set, where the extension is not */
+	if (all == NIL || !safemig_enabled ||
+		!OidIsValid(get_extension_oid("safemig", true)))
 		return;
 	frame_become_owner(&frame);
 	own_work_begin();

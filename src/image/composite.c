@@ -175,33 +175,42 @@ alter_attribute(const Image *want, const char *part, Steps *steps)
 			 collation ? " COLLATE " : "", collation ? collation : "");
 }
 
+/* How many of the first attributes there are without a gap. */
+static int
+present_before_gap(const Image *have, const Image *want, List *parts)
+{
+	int			count = 0;
+
+	while (count < list_length(parts) &&
+		   part_now(have, want, list_nth(parts, count)))
+		count++;
+	return count;
+}
+
 static bool
 composite_alter(const Image *have, const Image *want, Steps *steps)
 {
 	List	   *parts = image_parts(want);
-	bool		some_missing = false;
+	int			present = 0;
+	bool		last;
 	ListCell   *lc;
 
-	/* nothing holds values of it: made anew, its order is the old one */
 	foreach(lc, parts)
-	{
-		if (part_now(have, want, lfirst(lc)) == NULL &&
-			!is_used(have->address.objectId))
-			return false;
-	}
+		present += part_now(have, want, lfirst(lc)) != NULL;
+	/* those that come back stand where they stood if they all were last */
+	last = present == present_before_gap(have, want, parts);
+	if (!last && !is_used(have->address.objectId))
+		return false;
+
 	rename_parts(have, want, steps, "ATTRIBUTE");
 	drop_attributes(have, want, steps);
-	for (int i = list_length(parts) - 1; i >= 0; i--)
+	foreach(lc, parts)
 	{
-		const char *part = list_nth(parts, i);
+		const char *part = lfirst(lc);
 		const char *now = part_now(have, want, part);
 
 		if (now == NULL)
-		{
-			add_attribute(have, want, part, !some_missing && i == list_length(parts) - 1,
-						  steps);
-			some_missing = true;
-		}
+			add_attribute(have, want, part, last, steps);
 		else if (!same_definition(have, now, want, part))
 			alter_attribute(want, part, steps);
 	}

@@ -78,8 +78,10 @@ domain_create(const Image *image, Steps *steps)
 static bool
 domain_alter(const Image *have, const Image *want, Steps *steps)
 {
-	if (facet_differs(have, want, "", "base") ||
-		facet_differs(have, want, "", "collation"))
+	/* what the same domain is made from can be called otherwise, not changed */
+	if (have->address.objectId != want->address.objectId &&
+		(facet_differs(have, want, "", "base") ||
+		 facet_differs(have, want, "", "collation")))
 		return false;
 	if (facet_differs(have, want, "", "default"))
 		set_default(want, steps);

@@ -60,71 +60,191 @@ enum_create(const Image *image, Steps *steps)
 			 "CREATE TYPE %s AS ENUM (%s)", image->identity, labels.data);
 }
 
-/* What a label of the wanted image is called now; NULL: it is not there. */
-static const char *
-label_now(const Image *have, const Image *want, const char *label)
+/* ---- from one list of labels to another ---- */
+
+typedef struct Label
 {
-	const char *oid = image_get(want, label, "@oid");
+	const char *text;
+	const char *oid;
+} Label;
+
+static List *
+labels_of(const Image *image)
+{
+	List	   *labels = NIL;
 	ListCell   *lc;
 
-	if (have->address.objectId != want->address.objectId)
-		return image_get(have, label, "position") ? label : NULL;
-	foreach(lc, have->facets)
+	foreach(lc, image_parts(image))
 	{
-		Facet	   *facet = lfirst(lc);
+		Label	   *label = palloc(sizeof(Label));
 
-		if (strcmp(facet->name, "@oid") == 0 && strcmp(facet->value, oid) == 0)
-			return facet->part;
+		label->text = lfirst(lc);
+		label->oid = image_get(image, label->text, "@oid");
+		labels = lappend(labels, label);
 	}
-	return image_get(have, label, "position") ? label : NULL;
+	return labels;
 }
 
-static bool
-is_wanted(const Image *have, const Image *want, const char *label)
+static Label *
+label_with_text(List *labels, const char *text)
 {
 	ListCell   *lc;
 
-	foreach(lc, image_parts(want))
+	foreach(lc, labels)
 	{
-		const char *now = label_now(have, want, lfirst(lc));
+		Label	   *label = lfirst(lc);
 
-		if (now && strcmp(now, label) == 0)
-			return true;
+		if (strcmp(label->text, text) == 0)
+			return label;
 	}
-	return false;
+	return NULL;
+}
+
+static Label *
+label_with_oid(List *labels, const char *oid)
+{
+	ListCell   *lc;
+
+	foreach(lc, labels)
+	{
+		Label	   *label = lfirst(lc);
+
+		if (strcmp(label->oid, oid) == 0)
+			return label;
+	}
+	return NULL;
+}
+
+static void
+rename_label(const Image *type, Steps *steps, Label *label, const char *to)
+{
+	step_add(steps, RANK_TYPE, RUN_CATALOG, NULL, "catalog",
+			 "ALTER TYPE %s RENAME VALUE %s TO %s",
+			 type->identity, quote_literal_cstr(label->text),
+			 quote_literal_cstr(to));
+	label->text = to;
+}
+
+/*
+ * A label is known by its OID as long as the type is the same one: what has
+ * another text then was renamed.  A text that is still taken is reached
+ * through one that nobody has.
+ */
+static void
+rename_labels(const Image *want, List *labels, List *wanted, Steps *steps)
+{
+	ListCell   *lc;
+
+	for (int round = 0; round < 2; round++)
+	{
+		foreach(lc, wanted)
+		{
+			Label	   *wish = lfirst(lc);
+			Label	   *label = label_with_oid(labels, wish->oid);
+
+			if (label == NULL || strcmp(label->text, wish->text) == 0)
+				continue;
+			if (round == 0 && label_with_text(labels, wish->text))
+				rename_label(want, steps, label,
+							 psprintf("safemig_label_%s", wish->oid));
+			else
+				rename_label(want, steps, label, wish->text);
+		}
+	}
+}
+
+static List *
+remove_labels(const Image *want, List *labels, List *wanted, Steps *steps)
+{
+	ListCell   *lc;
+
+	foreach(lc, labels)
+	{
+		Label	   *label = lfirst(lc);
+
+		if (label_with_text(wanted, label->text))
+			continue;
+		step_add(steps, RANK_TYPE, RUN_CATALOG, "SHARE", "scan",
+				 "SELECT safemig.remove_enum_label(%s, %s)",
+				 quote_literal_cstr(want->identity),
+				 quote_literal_cstr(label->text));
+		labels = foreach_delete_current(labels, lc);
+	}
+	return labels;
+}
+
+static int
+place_of(List *labels, const char *text)
+{
+	ListCell   *lc;
+
+	foreach(lc, labels)
+	{
+		if (strcmp(((Label *) lfirst(lc))->text, text) == 0)
+			return foreach_current_index(lc);
+	}
+	return -1;
+}
+
+/* PostgreSQL cannot move a label: those that stay must stand as wanted. */
+static bool
+same_order(List *labels, List *wanted)
+{
+	int			last = -1;
+	ListCell   *lc;
+
+	foreach(lc, wanted)
+	{
+		int			place = place_of(labels, ((Label *) lfirst(lc))->text);
+
+		if (place < 0)
+			continue;
+		if (place < last)
+			return false;
+		last = place;
+	}
+	return true;
+}
+
+static void
+add_labels(const Image *want, List *labels, List *wanted, Steps *steps)
+{
+	const char *previous = NULL;
+	ListCell   *lc;
+
+	foreach(lc, wanted)
+	{
+		Label	   *wish = lfirst(lc);
+
+		if (label_with_text(labels, wish->text) == NULL)
+		{
+			/* the first one stands before whichever is first now */
+			const char *neighbour = previous ? previous :
+				labels ? ((Label *) linitial(labels))->text : NULL;
+
+			step_add(steps, RANK_TYPE, RUN_CATALOG, NULL, "catalog",
+					 "ALTER TYPE %s ADD VALUE %s%s%s",
+					 want->identity, quote_literal_cstr(wish->text),
+					 neighbour == NULL ? "" : previous ? " AFTER " : " BEFORE ",
+					 neighbour ? quote_literal_cstr(neighbour) : "");
+		}
+		previous = wish->text;
+	}
 }
 
 static bool
 enum_alter(const Image *have, const Image *want, Steps *steps)
 {
-	const char *before = NULL;
-	ListCell   *lc;
+	List	   *labels = labels_of(have);
+	List	   *wanted = labels_of(want);
 
-	foreach(lc, image_parts(have))
-	{
-		if (!is_wanted(have, want, lfirst(lc)))
-			step_add(steps, RANK_TYPE, RUN_CATALOG, "SHARE", "scan",
-					 "SELECT safemig.remove_enum_label(%s, %s)",
-					 quote_literal_cstr(want->identity),
-					 quote_literal_cstr(lfirst(lc)));
-	}
-	foreach(lc, image_parts(want))
-	{
-		const char *label = lfirst(lc);
-		const char *now = label_now(have, want, label);
-
-		if (now == NULL)
-			step_add(steps, RANK_TYPE, RUN_CATALOG, NULL, "catalog",
-					 before ? "ALTER TYPE %s ADD VALUE %s AFTER %s" :
-					 "ALTER TYPE %s ADD VALUE %s",
-					 want->identity, quote_literal_cstr(label),
-					 before ? quote_literal_cstr(before) : "");
-		else if (strcmp(now, label) != 0)
-			step_add(steps, RANK_TYPE, RUN_CATALOG, NULL, "catalog",
-					 "ALTER TYPE %s RENAME VALUE %s TO %s", want->identity,
-					 quote_literal_cstr(now), quote_literal_cstr(label));
-		before = label;
-	}
+	/* what the database was reloaded from has labels of other OIDs */
+	if (have->address.objectId == want->address.objectId)
+		rename_labels(want, labels, wanted, steps);
+	labels = remove_labels(want, labels, wanted, steps);
+	if (!same_order(labels, wanted))
+		return false;
+	add_labels(want, labels, wanted, steps);
 	return true;
 }
 

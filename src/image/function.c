@@ -381,11 +381,29 @@ function_drop(const Image *image, Steps *steps)
 			 "DROP %s", image_reference(image));
 }
 
+static int
+number_of_defaults(const Image *image)
+{
+	return pg_strtoint32(image_get(image, "", "@defaults"));
+}
+
 /*
  * CREATE OR REPLACE can give an argument a name or a default, but not take
  * one away, since a later call may count on it.  The reverse of a command that
  * gave one has to: safemig.forget_function_arguments does.
  */
+static void
+replace(const Image *have, const Image *want, Steps *steps)
+{
+	if (facet_differs(have, want, "", "@input names") ||
+		number_of_defaults(have) > number_of_defaults(want))
+		step_add(steps, want->rank, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
+				 "SELECT safemig.forget_function_arguments(%s, %d)",
+				 quote_literal_cstr(want->identity),
+				 number_of_defaults(want));
+	function_define(want, steps, "CREATE OR REPLACE");
+}
+
 static bool
 function_alter(const Image *have, const Image *want, Steps *steps)
 {
@@ -396,14 +414,7 @@ function_alter(const Image *have, const Image *want, Steps *steps)
 		facet_differs(have, want, "", "@output"))
 		return false;
 	if (image_differs_beyond(have, want, in_place))
-	{
-		if (facet_differs(have, want, "", "arguments"))
-			step_add(steps, want->rank, RUN_CATALOG, NULL, "catalog",
-					 "SELECT safemig.forget_function_arguments(%s, %s, %s)",
-					 quote_literal_cstr(want->type), want->names_sql,
-					 want->args_sql);
-		function_define(want, steps, "CREATE OR REPLACE");
-	}
+		replace(have, want, steps);
 	extension_dependency_steps(have, want, steps, want->rank);
 	return true;
 }

@@ -101,7 +101,9 @@ range_alter(const Image *have, const Image *want, Steps *steps)
 {
 	static const char *const settable[] = {"canonical", "subtype_diff", NULL};
 
-	if (image_differs_beyond(have, want, settable))
+	/* what the same range is made from can be called otherwise, not changed */
+	if (have->address.objectId != want->address.objectId &&
+		image_differs_beyond(have, want, settable))
 		return false;
 	if (facet_differs(have, want, "", "canonical") ||
 		facet_differs(have, want, "", "subtype_diff"))

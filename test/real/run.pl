@@ -270,7 +270,7 @@ sub prove
 	my ($name, $path, $single, $before) = @_;
 	my $after = state_of($subject);
 	my $label = $name =~ s/'/''/gr;
-	my $recorded = one_value("SELECT restorable, coalesce(why_not, '') FROM safemig.migrations WHERE label = '$label' AND state = 'applied'");
+	my $recorded = one_value("SELECT restorable, coalesce(why_not, '') FROM safemig.migrations WHERE label = '$label' AND state = 'applied' AND kind = 'migration'");
 	if ($recorded eq '')
 	{
 		return ('nothing', '') if $after eq $before;
