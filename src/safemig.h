@@ -327,6 +327,8 @@ extern bool is_administrator(Oid role);
 /* ---- capture/capture.c: a command, or one of our own acts, as a frame ---- */
 /* own acts (revive, restore ...) that are recorded like a command */
 extern void capture_internal_begin(const char *tag, List *addresses);
+/* after begin: the act moves the position of the sequences it is about */
+extern void capture_internal_moves_sequence(void);
 extern void capture_internal_end(void);
 
 /*

@@ -301,6 +301,13 @@ capture_internal_begin(const char *tag, List *addresses)
 }
 
 void
+capture_internal_moves_sequence(void)
+{
+	stack->moves_sequence = true;
+	keep_moved_positions(stack);
+}
+
+void
 capture_internal_end(void)
 {
 	Command    *command = stack;

@@ -84,6 +84,7 @@ find_sequence(const Kept *kept)
 Datum
 safemig_restore_position(PG_FUNCTION_ARGS)
 {
+	ObjectAddress address;
 	const char *called;
 	int64		last_value;
 	Frame		frame;
@@ -99,12 +100,16 @@ safemig_restore_position(PG_FUNCTION_ARGS)
 	own_work_begin();
 	frame_become_owner(&frame);
 	relid = find_sequence(kept);
+	ObjectAddressSet(address, RelationRelationId, relid);
+	capture_internal_begin("RESTORE POSITION", list_make1(&address));
+	capture_internal_moves_sequence();
 	ResetSequence(relid);
 	CommandCounterIncrement();
 	(void) DirectFunctionCall3(setval3_oid, ObjectIdGetDatum(relid),
 							   Int64GetDatum(last_value),
 							   BoolGetDatum(strcmp(called, "t") == 0));
 	history_set_kept_state(kept->id, "restored");
+	capture_internal_end();
 	frame_unpin(&frame);
 	own_work_end();
 	PG_RETURN_VOID();
