@@ -291,6 +291,7 @@ typedef struct State
 	char	   *labelled;		/* ... and the label */
 	int64		last_id;		/* the last migration of this session */
 	int64		record_id;		/* record of the rollback that runs, or 0 */
+	int64		tables_restored;	/* moved back out of the vault */
 	int64		rows_restored;	/* counted by the rollback's data steps */
 	int64		rows_later;
 	List	   *conversion_settings;	/* of char*, by conversion_settings_now()

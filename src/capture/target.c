@@ -179,6 +179,9 @@ add_referring(Command *command, Oid class_id, Oid object_id)
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
+	/* a type's array is called after it */
+	if (class_id == TypeRelationId && OidIsValid(get_array_type(object_id)))
+		add_referring(command, TypeRelationId, get_array_type(object_id));
 }
 
 /* ---- ALTER TABLE and its like ---- */
@@ -755,7 +758,6 @@ targets_resolve(Command *command, Node *parsetree)
 				{
 					command->restates = true;
 					add_referring(command, TypeRelationId, type);
-					add_referring(command, TypeRelationId, get_array_type(type));
 				}
 				break;
 			}

@@ -463,6 +463,7 @@ safemig_restore_relation(PG_FUNCTION_ARGS)
 	}
 	PG_END_TRY();
 	history_set_kept_state(kept->id, "restored");
+	safemig_state.tables_restored++;
 	frame_unpin(&frame);
 	capture_internal_end();
 	PG_RETURN_VOID();

@@ -217,8 +217,10 @@ report_done(const RollbackPlan *plan, int64 record, int objects)
 	if (!safemig_notices)
 		return;
 	ereport(NOTICE,
-			(errmsg("%s rolled back as " INT64_FORMAT ": %s, %s restored, %s kept, verified",
+			(errmsg("%s rolled back as " INT64_FORMAT ": %s%s, %s restored, %s kept, verified",
 					what, record, counted(objects, "object"),
+					safemig_state.tables_restored == 0 ? "" :
+					psprintf(", %s put back", counted(safemig_state.tables_restored, "table")),
 					counted(safemig_state.rows_restored, "row"),
 					counted(safemig_state.rows_later, "later write")),
 			 errhint("SELECT safemig_redo(" INT64_FORMAT "); applies it again.", record)));
@@ -378,6 +380,7 @@ take_back(List *migrations, Options *options, const char *kind)
 
 	frame_become_owner(&frame);
 	state_save();
+	safemig_state.tables_restored = 0;
 	safemig_state.rows_restored = safemig_state.rows_later = 0;
 	own_work_begin();
 	contents = plan_contents(plan);
