@@ -101,9 +101,23 @@ partitions_inherit_identity(void)
 #include "nodes/parsenodes.h"
 #include "utils/regproc.h"
 
-#ifndef CONSTRAINT_NOTNULL		/* 14e87ffa5c (18) */
+#ifndef CONSTRAINT_NOTNULL		/* e5da0fe3c2 (17) */
 #define CONSTRAINT_NOTNULL 'n'
 #endif
+
+/* 14e87ffa5c (18): NOT NULL of a table's column has a row in pg_constraint */
+static inline bool
+not_null_is_constraint(void)
+{
+	return PG_VERSION_NUM >= 180000;
+}
+
+/* e5da0fe3c2 (17): so has that of a domain */
+static inline bool
+domain_not_null_is_constraint(void)
+{
+	return PG_VERSION_NUM >= 170000;
+}
 
 /* d435f15fff (17): the catalog is named instead of being open */
 static inline void

@@ -57,3 +57,19 @@ AS 'MODULE_PATHNAME', 'safemig_detach_index';
 REVOKE EXECUTE ON FUNCTION safemig.detach_index(text) FROM PUBLIC;
 COMMENT ON FUNCTION safemig.detach_index(text) IS
 'Takes back ALTER INDEX ATTACH PARTITION. index is a quoted, qualified name. Takes ACCESS EXCLUSIVE on the table and the index. Errors: 42P01, 42809.';
+
+CREATE FUNCTION safemig.validate_constraint(relation text, constraint_name text)
+RETURNS void STRICT LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'safemig_validate_constraint';
+REVOKE EXECUTE ON FUNCTION safemig.validate_constraint(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.validate_constraint(text, text) IS
+'Validates a constraint as the table''s owner, who needs no right to the schema for it. relation is a quoted, qualified name, constraint_name a plain one. Takes SHARE UPDATE EXCLUSIVE on the table. Errors: 42P01, 42704, 23503, 23514.';
+
+CREATE FUNCTION safemig.set_not_null(relation text, column_name text, this_only boolean)
+RETURNS void STRICT LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'safemig_set_not_null';
+REVOKE EXECUTE ON FUNCTION safemig.set_not_null(text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.set_not_null(text, text, boolean) IS
+'Makes a column NOT NULL as the table''s owner, who needs no right to the schema for it; in the tables that inherit it, too, unless this_only. relation is a quoted, qualified name, column_name a plain one. Takes ACCESS EXCLUSIVE on the table. Errors: 42P01, 42703, 23502.';

@@ -219,12 +219,10 @@ as_table_owner(Step *step, const Image *image)
 static void
 validate(const Image *image, Steps *steps)
 {
-	as_table_owner(step_add(steps, image->rank, RUN_OWNER,
-							SHARE_UPDATE_EXCLUSIVE, "scan",
-							"ALTER TABLE %s VALIDATE CONSTRAINT %s",
-							image_parent_name(image),
-							quote_identifier(image->name)),
-				   image);
+	step_add(steps, image->rank, RUN_CATALOG, SHARE_UPDATE_EXCLUSIVE, "scan",
+			 "SELECT safemig.validate_constraint(%s, %s)",
+			 quote_literal_cstr(image_parent_name(image)),
+			 quote_literal_cstr(image->name));
 }
 
 static void

@@ -11,6 +11,7 @@
 #include "safemig.h"
 
 #include "access/attnum.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 
@@ -74,6 +75,17 @@ extern bool column_is_inherited(const Column *column);
 extern char *column_type_sql(const Column *column);
 extern char *column_definition(const Column *column);
 extern char *column_identity_sql(const Column *column);
+
+/* ---- table_notnull.c ---- */
+typedef struct NotNullRow NotNullRow;
+
+extern List *notnull_rows(Oid relid);
+extern void notnull_read(Image *image, Form_pg_attribute att,
+						 const char *table, List *rows);
+extern char *column_notnull_sql(const Column *column);
+extern bool column_notnull_gives(const Column *column, const char *facet);
+extern void notnull_alter(TableChange *change, const Column *have,
+						  const Column *want);
 
 /* ---- table_alter.c ---- */
 extern bool table_alter(const Image *have, const Image *want, Steps *steps);

@@ -42,6 +42,8 @@ typedef struct ColumnTexts
 	bool		defaults_read;
 	List	   *context;		/* for deparsing */
 	List	   *comments;		/* of CommentText* */
+	List	   *notnulls;		/* of NotNullRow* */
+	const char *table;			/* its name */
 } ColumnTexts;
 
 typedef struct DefaultText
@@ -294,7 +296,7 @@ read_column(Image *image, HeapTuple tuple, TupleDesc desc, Oid owner,
 	read_type(image, att);
 	image_addf(image, part, "@position", "%d", position);
 	if (att->attnotnull)
-		image_add(image, part, "notnull", "true");
+		notnull_read(image, att, texts->table, texts->notnulls);
 	if (att->atthasdef)
 		read_default(image, texts, att);
 	if (att->attidentity)
@@ -312,7 +314,11 @@ read_column(Image *image, HeapTuple tuple, TupleDesc desc, Oid owner,
 void
 columns_read(Image *image, Form_pg_class form)
 {
-	ColumnTexts texts = {.relid = form->oid};
+	ColumnTexts texts = {
+		.relid = form->oid,
+		.notnulls = notnull_rows(form->oid),
+		.table = NameStr(form->relname),
+	};
 	Relation	rel;
 	ScanKeyData keys[2];
 	SysScanDesc scan;
@@ -451,7 +457,6 @@ column_definition(const Column *column)
 		appendStringInfo(&buf, " DEFAULT %s", value);
 	else if (column_get(column, "identity"))
 		appendStringInfo(&buf, " %s", column_identity_sql(column));
-	if (column_get(column, "notnull"))
-		appendStringInfoString(&buf, " NOT NULL");
+	appendStringInfoString(&buf, column_notnull_sql(column));
 	return buf.data;
 }

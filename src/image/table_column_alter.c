@@ -245,7 +245,7 @@ static const Column *
 column_as_added(const Column *want)
 {
 	static const char *const given[] = {
-		"type", "collation", "notnull", "default", "@default oid",
+		"type", "collation", "default", "@default oid",
 		"generated", "generated kind", "identity", "islocal", "inhcount",
 		"@storage", "@attnum", NULL
 	};
@@ -257,7 +257,8 @@ column_as_added(const Column *want)
 	foreach(lc, want->facets)
 	{
 		Facet	   *facet = lfirst(lc);
-		bool		keep = strncmp(facet->name, "fdw option ", 11) == 0;
+		bool		keep = strncmp(facet->name, "fdw option ", 11) == 0 ||
+			column_notnull_gives(want, facet->name);
 
 		for (int i = 0; given[i]; i++)
 			keep |= strcmp(facet->name, given[i]) == 0;
@@ -434,31 +435,6 @@ alter_identity(TableChange *change, const Column *have, const Column *want)
 				 change->name, name, new);
 }
 
-/*
- * A partitioned table and its partitions must agree, so there the parent's
- * step is recursive, and a partition's own follows it.
- */
-static void
-alter_notnull(TableChange *change, const Column *have, const Column *want)
-{
-	const char *name = quote_identifier(want->name);
-	bool		partitioned = image_get(change->want, "", "partition key") != NULL;
-	bool		partition = image_get(change->want, "", "partition of") != NULL;
-	const char *only = partitioned ? "" : "ONLY ";
-	bool		old = column_get(have, "notnull") != NULL;
-	bool		new = column_get(want, "notnull") != NULL;
-
-	if (new && !old)
-		step_add(change->steps, RANK_DEFAULT, RUN_OWNER, ACCESS_EXCLUSIVE,
-				 "scan", "ALTER TABLE %s%s ALTER COLUMN %s SET NOT NULL",
-				 only, change->name, name);
-	else if (old && !new)
-		step_add(change->steps, partition ? RANK_DEFAULT + 1 : RANK_DEFAULT,
-				 RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
-				 "ALTER TABLE %s%s ALTER COLUMN %s DROP NOT NULL",
-				 only, change->name, name);
-}
-
 /* ---- how a column is stored and planned for ---- */
 
 static void
@@ -564,7 +540,7 @@ alter_column(TableChange *change, const Column *want)
 		have = column_as_added(want);
 	}
 	/* identity wants NOT NULL there before it, and no default */
-	alter_notnull(change, have, want);
+	notnull_alter(change, have, want);
 	alter_default(change, have, want, retyped);
 	alter_generated(change, have, want);
 	alter_identity(change, have, want);
