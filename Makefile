@@ -16,7 +16,8 @@ EXTRA_CLEAN = $(INSTALLSCRIPT)
 REGRESS = \
 	house \
 	capture \
-	rollback
+	rollback \
+	vault
 REGRESS_OPTS = --inputdir=test --outputdir=. --encoding=UTF8
 
 # isolation, test/specs/iso_*.spec

@@ -81,6 +81,10 @@ attribute_statistics_target(HeapTuple tuple, TupleDesc desc)
 #endif
 }
 
+#ifndef ATTRIBUTE_GENERATED_VIRTUAL /* 83ea6c5402 (18) */
+#define ATTRIBUTE_GENERATED_VIRTUAL 'v'
+#endif
+
 /* 5d06e99a3c (17): ALTER COLUMN ... SET EXPRESSION */
 static inline bool
 generated_can_change(void)

@@ -27,11 +27,12 @@ REVOKE EXECUTE ON FUNCTION safemig.revert_column_type(text, text, text, text) FR
 COMMENT ON FUNCTION safemig.revert_column_type(text, text, text, text) IS
 	'gives a column a type of which the present one holds every value; an error if a value does not fit';
 
-CREATE FUNCTION safemig.set_generated(table_name text, column_name text, expression text) RETURNS void
+CREATE FUNCTION safemig.set_generated(table_name text, column_name text, expression text,
+		virtual boolean DEFAULT false) RETURNS void
 	LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'set_generated';
-REVOKE EXECUTE ON FUNCTION safemig.set_generated(text, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION safemig.set_generated(text, text, text) IS
-	'makes a column GENERATED ALWAYS AS (expression) STORED, its values being there';
+REVOKE EXECUTE ON FUNCTION safemig.set_generated(text, text, text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.set_generated(text, text, text, boolean) IS
+	'makes a column GENERATED ALWAYS AS (expression) STORED, its values being there, or VIRTUAL (PostgreSQL 18)';
 
 -- for everybody: runs as the caller, and needs no more than the caller has
 CREATE FUNCTION safemig.value_fits(value anyelement, type_name text) RETURNS boolean

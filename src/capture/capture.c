@@ -21,6 +21,7 @@
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -219,8 +220,12 @@ command_add_before(Command *command, const ObjectAddress *address)
 void
 command_add_root(Command *command, const ObjectAddress *address)
 {
-	note(&command->roots, command->context, address->classId,
-		 address->objectId, 0);
+	ObjectAddress root = *address;
+
+	/* NOT NULL is the table's */
+	if (address->classId == ConstraintRelationId)
+		(void) object_owner_address(address, &root);
+	note(&command->roots, command->context, root.classId, root.objectId, 0);
 }
 
 void

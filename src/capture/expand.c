@@ -86,6 +86,13 @@ is_user_trigger(HeapTuple tuple)
 	return !((Form_pg_trigger) GETSTRUCT(tuple))->tgisinternal;
 }
 
+/* NOT NULL is part of the image of the table, or the domain, that it is on. */
+static bool
+has_own_image(HeapTuple tuple)
+{
+	return ((Form_pg_constraint) GETSTRUCT(tuple))->contype != CONSTRAINT_NOTNULL;
+}
+
 static bool
 is_user_rule(HeapTuple tuple)
 {
@@ -114,7 +121,7 @@ relation_contents(Oid relid)
 	list = add_referring(list, ConstraintRelationId,
 						 ConstraintRelidTypidNameIndexId,
 						 Anum_pg_constraint_conrelid, relid,
-						 Anum_pg_constraint_oid, NULL);
+						 Anum_pg_constraint_oid, has_own_image);
 	if (rel->rd_rel->relhasindex)
 	{
 		foreach(lc, RelationGetIndexList(rel))
@@ -151,7 +158,7 @@ object_contents(const ObjectAddress *address)
 		get_typtype(address->objectId) == TYPTYPE_DOMAIN)
 		return add_referring(NIL, ConstraintRelationId, ConstraintTypidIndexId,
 							 Anum_pg_constraint_contypid, address->objectId,
-							 Anum_pg_constraint_oid, NULL);
+							 Anum_pg_constraint_oid, has_own_image);
 	return NIL;
 }
 
@@ -268,6 +275,27 @@ rule_owner_address(const ObjectAddress *address, ObjectAddress *owner)
 	return true;
 }
 
+static bool
+constraint_owner_address(const ObjectAddress *address, ObjectAddress *owner)
+{
+	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(address->objectId));
+	Form_pg_constraint form;
+
+	ObjectAddressSet(*owner, ConstraintRelationId, address->objectId);
+	if (!HeapTupleIsValid(tuple))
+		return true;
+	form = (Form_pg_constraint) GETSTRUCT(tuple);
+	if (!has_own_image(tuple))
+	{
+		if (OidIsValid(form->conrelid))
+			ObjectAddressSet(*owner, RelationRelationId, form->conrelid);
+		else
+			ObjectAddressSet(*owner, TypeRelationId, form->contypid);
+	}
+	ReleaseSysCache(tuple);
+	return true;
+}
+
 bool
 object_owner_address(const ObjectAddress *address, ObjectAddress *owner)
 {
@@ -288,6 +316,8 @@ object_owner_address(const ObjectAddress *address, ObjectAddress *owner)
 								Anum_pg_attrdef_adrelid);
 			ObjectAddressSet(*owner, catalog, oid);
 			return OidIsValid(oid);
+		case ConstraintRelationId:
+			return constraint_owner_address(address, owner);
 		case RewriteRelationId:
 			return rule_owner_address(address, owner);
 		case TriggerRelationId:

@@ -309,6 +309,26 @@ add_others(Command *command, AlterTableStmt *stmt, Oid relid,
 	}
 }
 
+/*
+ * DETACH PARTITION ... CONCURRENTLY waits for others between its transactions:
+ * it gets no locks but its own.
+ */
+static void
+add_detached_concurrently(Command *command, AlterTableStmt *stmt)
+{
+	ListCell   *lc;
+
+	add_relation(command, stmt->relation, NoLock, false);
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype == AT_DetachPartition)
+			add_relation(command, castNode(PartitionCmd, cmd->def)->name,
+						 NoLock, false);
+	}
+}
+
 static void
 targets_alter_table(Command *command, AlterTableStmt *stmt)
 {
@@ -320,7 +340,7 @@ targets_alter_table(Command *command, AlterTableStmt *stmt)
 		return;
 	if (command->concurrent)
 	{
-		add_root(command, RelationRelationId, relid);
+		add_detached_concurrently(command, stmt);
 		return;
 	}
 	if (get_rel_relkind(relid) == RELKIND_COMPOSITE_TYPE)

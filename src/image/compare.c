@@ -170,13 +170,17 @@ has_privileges(const Image *image)
 }
 
 static void
-set_owner(const Image *image, Steps *steps)
+set_owner(const Image *image, bool exists, Steps *steps)
 {
+	/* before what its rows are checked with, which runs as a table's owner */
+	int			rank = exists && image->rank == RANK_TABLE ? RANK_TABLE + 1 : RANK_COMMON;
+
+
 	/* a sequence that a column owns follows its table */
 	if (image_get(image, "", "owner") == NULL ||
 		(image->parent_identity && strcmp(image->type, "sequence") == 0))
 		return;
-	step_add(steps, RANK_COMMON, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
+	step_add(steps, rank, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
 			 "ALTER %s OWNER TO %s", image_reference(image),
 			 quote_identifier(image->owner));
 }
@@ -228,7 +232,7 @@ common_steps(const Image *have, const Image *want, Steps *steps)
 	ListCell   *lc;
 
 	if (have == NULL || facet_differs(have, want, "", "owner"))
-		set_owner(want, steps);
+		set_owner(want, have != NULL, steps);
 	if (have == NULL && want->owner != NULL && has_privileges(want) &&
 		image_get(want, "", "acl") == NULL &&
 		!(want->parent_identity && want->schema == NULL))

@@ -13,7 +13,7 @@
  *
  * Constraints that come with another object carry the hint '@child': those
  * inherited from a parent table, clones of a partitioned table's foreign key,
- * the row of a constraint trigger, NOT NULL (a facet of its column).
+ * the row of a constraint trigger.  NOT NULL is a facet of its column.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,9 +32,6 @@
 #include "compat.h"
 #include "table.h"
 
-/* contype of NOT NULL constraints, which have rows since 18 */
-#define CONTYPE_NOT_NULL 'n'
-
 static const char *
 type_name(char contype)
 {
@@ -52,8 +49,6 @@ type_name(char contype)
 			return "EXCLUDE";
 		case CONSTRAINT_TRIGGER:
 			return "TRIGGER";
-		case CONTYPE_NOT_NULL:
-			return "NOT NULL";
 		default:
 			elog(ERROR, "unexpected constraint type '%c'", contype);
 			return NULL;
@@ -110,7 +105,6 @@ comes_with_another(Form_pg_constraint form)
 		case CONSTRAINT_FOREIGN:
 			return OidIsValid(form->conparentid);
 		case CONSTRAINT_TRIGGER:
-		case CONTYPE_NOT_NULL:
 			return true;
 		default:
 			return false;
@@ -187,7 +181,7 @@ constraint_read(Image *image)
 	image_set_parent(image, RelationRelationId, form->conrelid);
 	image->rank = form->contype == CONSTRAINT_FOREIGN ? RANK_FOREIGN_KEY : RANK_CONSTRAINT;
 	image_add(image, "", "type", type_name(form->contype));
-	if (form->contype != CONSTRAINT_TRIGGER && form->contype != CONTYPE_NOT_NULL)
+	if (form->contype != CONSTRAINT_TRIGGER)
 		read_definition(image, form);
 	if (form->condeferrable)
 		image_add(image, "", "deferrable", "DEFERRABLE");

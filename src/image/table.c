@@ -327,7 +327,7 @@ is_set_later(const Image *want, const Facet *facet)
 		"storage", "compression", "statistics"
 	};
 	static const char *const later_in_partition[] = {
-		"default", "@default oid", "notnull", "identity"
+		"default", "@default oid", "identity"
 	};
 
 	for (size_t i = 0; i < lengthof(later); i++)
@@ -341,6 +341,8 @@ is_set_later(const Image *want, const Facet *facet)
 			 strcmp(facet->name, "bound") == 0);
 	if (strncmp(facet->name, "option ", 7) == 0)
 		return true;
+	if (strncmp(facet->name, "notnull", 7) == 0)
+		return notnull_is_set_later(want, facet);
 	for (size_t i = 0; i < lengthof(later_in_partition); i++)
 	{
 		if (image_get(want, "", "partition of") &&

@@ -84,6 +84,7 @@ extern void notnull_read(Image *image, Form_pg_attribute att,
 						 const char *table, List *rows);
 extern char *column_notnull_sql(const Column *column);
 extern bool column_notnull_gives(const Column *column, const char *facet);
+extern bool notnull_is_set_later(const Image *want, const Facet *facet);
 extern void notnull_alter(TableChange *change, const Column *have,
 						  const Column *want);
 

@@ -360,6 +360,7 @@ alter_default(TableChange *change, const Column *have, const Column *want,
 /*
  * A stored expression is put back as a catalog change: rows written before it
  * was taken away still hold its values, fill_column has computed the others.
+ * A virtual one has no values in the rows.
  */
 static void
 alter_generated(TableChange *change, const Column *have, const Column *want)
@@ -367,6 +368,7 @@ alter_generated(TableChange *change, const Column *have, const Column *want)
 	const char *name = quote_identifier(want->name);
 	const char *text = column_get(want, "generated");
 	const char *kept = column_get(want, "@kept");
+	bool		virtual = column_get(want, "generated kind") != NULL;
 	bool		saved;
 
 	if (same_expression(change, have, want, "generated"))
@@ -385,20 +387,21 @@ alter_generated(TableChange *change, const Column *have, const Column *want)
 	if (column_get(have, "generated"))
 	{
 		step_add(change->steps, RANK_DEFAULT, RUN_OWNER, ACCESS_EXCLUSIVE,
-				 "rewrite", "ALTER TABLE %s ALTER COLUMN %s SET EXPRESSION AS (%s)",
+				 virtual ? "catalog" : "rewrite",
+				 "ALTER TABLE %s ALTER COLUMN %s SET EXPRESSION AS (%s)",
 				 change->name, name, text);
 		return;
 	}
-	if (kept)
+	if (kept && !virtual)
 		fill_column(change, kept, text);
-	else
+	else if (!virtual)
 		step_add(change->steps, RANK_DEFAULT, RUN_OWNER, ACCESS_EXCLUSIVE,
 				 "scan", "UPDATE ONLY %s SET %s = (%s) WHERE %s IS DISTINCT FROM (%s)",
 				 change->name, name, text, name, text);
 	step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
-			 "catalog", "SELECT safemig.set_generated(%s, %s, %s)",
+			 "catalog", "SELECT safemig.set_generated(%s, %s, %s%s)",
 			 quote_literal_cstr(change->name), quote_literal_cstr(want->name),
-			 quote_literal_cstr(text));
+			 quote_literal_cstr(text), virtual ? ", virtual => true" : "");
 }
 
 /*

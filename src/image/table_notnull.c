@@ -237,6 +237,20 @@ column_notnull_gives(const Column *column, const char *facet)
 		strcmp(facet, "notnull comment") != 0;
 }
 
+/*
+ * Whether CREATE TABLE leaves this to what follows.  Partitions are made like
+ * their parent, NOT NULL constraints with it.
+ */
+bool
+notnull_is_set_later(const Image *want, const Facet *facet)
+{
+	if (image_get(want, "", "partition of"))
+		return !not_null_is_constraint() ||
+			strcmp(facet->name, "notnull comment") == 0;
+	return strcmp(facet->name, "notnull comment") == 0 ||
+		image_get(want, facet->part, "notnull valid") != NULL;
+}
+
 /* ---- changing it where it has no name ---- */
 
 /*
@@ -249,17 +263,18 @@ alter_nameless(TableChange *change, const Column *want, bool old, bool new)
 	const char *name = quote_identifier(want->name);
 	bool		partitioned = image_get(change->want, "", "partition key") != NULL;
 	bool		partition = image_get(change->want, "", "partition of") != NULL;
-	const char *only = partitioned || not_null_is_constraint() ? "" : "ONLY ";
+	bool		this_only = !partitioned && !not_null_is_constraint();
 
 	if (new && !old)
-		step_add(change->steps, RANK_DEFAULT, RUN_OWNER, ACCESS_EXCLUSIVE,
-				 "scan", "ALTER TABLE %s%s ALTER COLUMN %s SET NOT NULL",
-				 only, change->name, name);
+		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
+				 "scan", "SELECT safemig.set_not_null(%s, %s, %s)",
+				 quote_literal_cstr(change->name),
+				 quote_literal_cstr(want->name), this_only ? "true" : "false");
 	else if (old && !new)
 		step_add(change->steps, partition ? RANK_DEFAULT + 1 : RANK_DEFAULT,
 				 RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
 				 "ALTER TABLE %s%s ALTER COLUMN %s DROP NOT NULL",
-				 only, change->name, name);
+				 this_only ? "ONLY " : "", change->name, name);
 }
 
 /* ---- changing it where it is a constraint ---- */
@@ -319,12 +334,12 @@ rename_constraint(TableChange *change, const NotNull *old, const NotNull *new)
 static void
 change_validity(TableChange *change, const NotNull *new)
 {
-	const char *name = quote_identifier(new->name);
-
 	if (new->valid)
-		step_add(change->steps, RANK_DEFAULT, RUN_OWNER, SHARE_UPDATE_EXCLUSIVE,
-				 "scan", "ALTER TABLE %s VALIDATE CONSTRAINT %s",
-				 change->name, name);
+		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG,
+				 SHARE_UPDATE_EXCLUSIVE, "scan",
+				 "SELECT safemig.validate_constraint(%s, %s)",
+				 quote_literal_cstr(change->name),
+				 quote_literal_cstr(new->name));
 	else
 		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
 				 "catalog",

@@ -122,6 +122,9 @@ acl_from_text(const char *text)
 
 	getTypeInputInfo(ACLITEMARRAYOID, &input, &param);
 	acl = DatumGetAclPCopy(OidInputFunctionCall(input, pstrdup(text), param, -1));
+	/* "{}" has no dimensions, which the functions for lists refuse */
+	if (ARR_NDIM(acl) == 0)
+		return make_empty_acl();
 	if (ARR_NDIM(acl) > 1 || ARR_HASNULL(acl))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -93,14 +93,16 @@ mark_generated(Relation rel, AttrNumber attnum, char generated)
 }
 
 /*
- * safemig.set_generated(table_name text, column_name text, expression text):
- * GENERATED ALWAYS AS (expression) STORED, the values being there.
+ * safemig.set_generated(table_name text, column_name text, expression text,
+ * virtual boolean): GENERATED ALWAYS AS (expression) STORED, the values being
+ * there, or VIRTUAL, where none are needed.
  */
 Datum
 set_generated(PG_FUNCTION_ARGS)
 {
 	char	   *column = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	char	   *expression = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	char		generated = PG_GETARG_BOOL(3) ? ATTRIBUTE_GENERATED_VIRTUAL : ATTRIBUTE_GENERATED_STORED;
 	ObjectAddress *address = palloc(sizeof(ObjectAddress));
 	RangeVar   *name;
 	Relation	rel;
@@ -124,12 +126,11 @@ set_generated(PG_FUNCTION_ARGS)
 	capture_internal_begin("SET GENERATED", list_make1(address));
 	/* looking for what is not immutable may fold calls: the owner's code */
 	frame_become(&owner_frame, rel->rd_rel->relowner);
-	cooked = cook_column_expression(rel, attnum, expression,
-									ATTRIBUTE_GENERATED_STORED);
+	cooked = cook_column_expression(rel, attnum, expression, generated);
 	frame_unpin(&owner_frame);
 	RemoveAttrDefault(RelationGetRelid(rel), attnum, DROP_RESTRICT, false, true);
 	CommandCounterIncrement();
-	mark_generated(rel, attnum, ATTRIBUTE_GENERATED_STORED);
+	mark_generated(rel, attnum, generated);
 	(void) store_attribute_default(rel, attnum, cooked);
 	CommandCounterIncrement();
 	capture_internal_end();

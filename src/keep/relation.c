@@ -372,10 +372,18 @@ check_is_the_same(Relation rel, const Kept *kept)
 		return;
 	if (RelationGetRelid(rel) != kept_detail_oid(kept, "oid"))
 		report_not_the_same(kept, "It is another relation of the same name.");
-	if (rel->rd_rel->relfilenode != kept_detail_oid(kept, "filenode"))
-		report_not_the_same(kept, "It has been rewritten or truncated since it was kept.");
-	if (blocks && RelationGetNumberOfBlocks(rel) > (BlockNumber) strtoul(blocks, NULL, 10))
+	if (blocks == NULL || !RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
+		return;
+	if (RelationGetNumberOfBlocks(rel) > (BlockNumber) strtoul(blocks, NULL, 10))
 		report_not_the_same(kept, "It has grown since it was kept.");
+
+	/*
+	 * VACUUM FULL of a whole database writes it anew, row for row; TRUNCATE,
+	 * which only a superuser can have done, leaves nothing.
+	 */
+	if (rel->rd_rel->relfilenode != kept_detail_oid(kept, "filenode") &&
+		RelationGetNumberOfBlocks(rel) == 0 && strtoul(blocks, NULL, 10) > 0)
+		report_not_the_same(kept, "It has been emptied since it was kept.");
 }
 
 static void

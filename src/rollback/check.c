@@ -182,8 +182,11 @@ check_owns_parent(Oid user, const Image *image)
 {
 	Oid			relid;
 
+	/* an index that belongs to a constraint is looked at with that */
 	if (image->owner || image->parent_identity == NULL ||
-		strcmp(image->type, "domain constraint") == 0)
+		image->parent_type == NULL ||
+		strcmp(image->type, "domain constraint") == 0 ||
+		strcmp(image->parent_type, "table constraint") == 0)
 		return;
 	relid = RangeVarGetRelid(makeRangeVarFromNameList(qualified_name_list(image->parent_identity)),
 							 NoLock, true);

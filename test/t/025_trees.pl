@@ -267,6 +267,81 @@ round_trips(
 		migration => 'DROP SCHEMA s CASCADE',
 	},
 
+	# ---- more on trees ----
+	{
+		name => 'a tree that refers to itself, with disabled triggers',
+		setup => q(
+			CREATE TABLE pt (id int PRIMARY KEY, up int REFERENCES pt) PARTITION BY RANGE (id);
+			CREATE TABLE high PARTITION OF pt FOR VALUES FROM (100) TO (200); CREATE TABLE low PARTITION OF pt FOR VALUES FROM (1) TO (100);
+			INSERT INTO pt VALUES (1, NULL), (2, 1), (101, 2), (102, 101); ALTER TABLE pt DISABLE TRIGGER ALL),
+		migration => 'DROP TABLE pt',
+	},
+	{
+		name => 'DETACH from a tree that others refer to',
+		setup => q(
+			CREATE TABLE pt (id int PRIMARY KEY) PARTITION BY RANGE (id);
+			CREATE TABLE high PARTITION OF pt FOR VALUES FROM (100) TO (200); CREATE TABLE low PARTITION OF pt FOR VALUES FROM (1) TO (100);
+			CREATE TABLE r (a int REFERENCES pt); INSERT INTO pt VALUES (5), (105); INSERT INTO r VALUES (5)),
+		migration => 'ALTER TABLE pt DETACH PARTITION high',
+	},
+	{
+		name => 'DETACH CONCURRENTLY',
+		setup => q(
+			CREATE TABLE pt (id int PRIMARY KEY, v text DEFAULT 'x') PARTITION BY RANGE (id);
+			CREATE TABLE high PARTITION OF pt FOR VALUES FROM (100) TO (200); CREATE TABLE low PARTITION OF pt FOR VALUES FROM (1) TO (100);
+			CREATE INDEX pt_v ON pt (v); INSERT INTO pt VALUES (5), (105)),
+		migration => 'ALTER TABLE pt DETACH PARTITION high CONCURRENTLY',
+	},
+	{
+		name => 'triggers of a tree enabled and disabled, then DETACH',
+		setup => $tree . q(
+			CREATE FUNCTION tf() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+			CREATE TRIGGER all_levels AFTER INSERT ON pt FOR EACH ROW EXECUTE FUNCTION tf();
+			ALTER TABLE pt1 DISABLE TRIGGER all_levels),
+		migration => 'ALTER TABLE pt2 ENABLE ALWAYS TRIGGER all_levels; ALTER TABLE ONLY pt DISABLE TRIGGER all_levels; ALTER TABLE pt DETACH PARTITION pt1',
+	},
+	{
+		name => 'DETACH and DROP partitions of other owners',
+		setup => $tree . 'ALTER TABLE pt2a OWNER TO alice; ALTER TABLE pt1 OWNER TO bob; GRANT SELECT ON pt1 TO alice; SET ROLE bob; GRANT INSERT ON pt1 TO carol; RESET ROLE; ALTER TABLE pt OWNER TO alice;',
+		migration => 'ALTER TABLE pt DETACH PARTITION pt1; DROP TABLE pt2a',
+	},
+	{
+		name => 'a default partition attached; hash partitions dropped',
+		setup => q(
+			CREATE TABLE l (a int, b text) PARTITION BY LIST (a); CREATE TABLE l1 PARTITION OF l FOR VALUES IN (1, NULL); CREATE TABLE ld (b text, a int);
+			INSERT INTO ld VALUES ('x', 7); INSERT INTO l VALUES (1, 'y'), (NULL, 'z');
+			CREATE TABLE h (a int, b text) PARTITION BY HASH (a, b); CREATE TABLE h0 PARTITION OF h FOR VALUES WITH (MODULUS 2, REMAINDER 0); CREATE TABLE h1 PARTITION OF h FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+			INSERT INTO h SELECT i, i FROM generate_series(1, 20) i),
+		migration => 'ALTER TABLE l ATTACH PARTITION ld DEFAULT; DROP TABLE l1; DROP TABLE h1',
+	},
+	{
+		name => 'constraints of a tree renamed, made deferrable, validated',
+		setup => $tree . 'ALTER TABLE pt ADD CONSTRAINT later CHECK (id > 0) NOT VALID;',
+		migration => 'ALTER TABLE pt RENAME CONSTRAINT pt_n TO renamed; ALTER TABLE pt RENAME CONSTRAINT pt_pkey TO key; ALTER TABLE pt ALTER CONSTRAINT pt_kind_fkey DEFERRABLE INITIALLY DEFERRED; ALTER TABLE pt VALIDATE CONSTRAINT later',
+	},
+	{
+		name => 'ADD a key that a partition has already',
+		setup => q(
+			CREATE TABLE pt (id int NOT NULL, v text) PARTITION BY RANGE (id);
+			CREATE TABLE pt1 PARTITION OF pt FOR VALUES FROM (1) TO (100); CREATE TABLE pt2 PARTITION OF pt FOR VALUES FROM (100) TO (200);
+			ALTER TABLE pt1 ADD CONSTRAINT own_key PRIMARY KEY (id); INSERT INTO pt VALUES (1, 'a'), (101, 'b')),
+		migration => 'ALTER TABLE pt ADD CONSTRAINT whole_key PRIMARY KEY (id)',
+	},
+	{
+		name => 'a key attached piece by piece',
+		setup => q(
+			CREATE TABLE pt (id int NOT NULL, v text) PARTITION BY RANGE (id);
+			CREATE TABLE pt1 PARTITION OF pt FOR VALUES FROM (1) TO (100); CREATE TABLE pt2 PARTITION OF pt FOR VALUES FROM (100) TO (200);
+			ALTER TABLE pt1 ADD CONSTRAINT own1 UNIQUE (id); ALTER TABLE pt2 ADD CONSTRAINT own2 UNIQUE (id);
+			ALTER TABLE ONLY pt ADD CONSTRAINT whole UNIQUE (id); ALTER INDEX whole ATTACH PARTITION own1),
+		migration => 'ALTER INDEX whole ATTACH PARTITION own2',
+	},
+	{
+		name => 'replica identity, storage options and statistics of single partitions',
+		setup => $tree . 'ALTER TABLE pt1 REPLICA IDENTITY FULL; ALTER TABLE pt2a SET (fillfactor = 60); ALTER TABLE pt2d ALTER v SET STATISTICS 33; CREATE STATISTICS st ON kind, v FROM pt;',
+		migration => 'ALTER TABLE pt1 REPLICA IDENTITY DEFAULT; ALTER TABLE pt3 REPLICA IDENTITY USING INDEX pt3_pkey; ALTER TABLE pt2a RESET (fillfactor); DROP TABLE pt',
+	},
+
 	# ---- inheritance ----
 	{
 		name => 'the parent of a family, CASCADE',
@@ -317,6 +392,19 @@ round_trips(
 		name => 'NO INHERIT and INHERIT',
 		setup => $family . 'CREATE TABLE late (id int NOT NULL, a text, CONSTRAINT parent_id_check CHECK (id > 0)); INSERT INTO late VALUES (9, $$l$$);',
 		migration => 'ALTER TABLE child NO INHERIT parent; ALTER TABLE late INHERIT parent',
+	},
+	{
+		name => 'DROP CONSTRAINT of the parent only, DROP NOT NULL, a CHECK that is not passed on',
+		setup => $family . 'ALTER TABLE parent ADD CONSTRAINT here CHECK (a <> $$q$$) NO INHERIT, ALTER a SET NOT NULL;',
+		migration => 'ALTER TABLE ONLY parent DROP CONSTRAINT parent_id_check; ALTER TABLE parent ALTER a DROP NOT NULL; DROP TABLE parent CASCADE',
+	},
+	{
+		name => 'a family of three parents and a common child, two of them dropped',
+		setup => q(
+			CREATE TABLE p1 (a int, CONSTRAINT pos CHECK (a > 0)); CREATE TABLE p2 (a int, b int, CONSTRAINT pos CHECK (a > 0)); CREATE TABLE p3 (c int DEFAULT 3);
+			CREATE TABLE child (CONSTRAINT pos CHECK (a > 0)) INHERITS (p1, p2, p3); CREATE TABLE grand () INHERITS (child);
+			INSERT INTO grand VALUES (1, 2, 3); INSERT INTO child VALUES (4, 5, 6); INSERT INTO p3 VALUES (9)),
+		migration => 'ALTER TABLE p1 DROP CONSTRAINT pos; DROP TABLE p1, p3 CASCADE',
 	},
 	{
 		name => 'a CHECK of a family dropped, another added',
