@@ -72,11 +72,12 @@ typedef enum StepRank
 	RANK_TYPE = 20,
 	RANK_SEQUENCE = 30,
 	RANK_TABLE = 40,			/* restore, rename, schema, columns */
-	RANK_COLUMN_TYPE = 42,
-	RANK_COLUMN = 44,			/* revive and fill */
-	RANK_FUNCTION = 50,
-	RANK_CAST = 52,
-	RANK_DOMAIN_CONSTRAINT = 55,
+	RANK_FUNCTION = 45,
+	RANK_CAST = 47,
+	RANK_DOMAIN_CONSTRAINT = 48,	/* before columns: a column is revived onto
+									 * its type as it was, with its CHECKs */
+	RANK_COLUMN_TYPE = 52,
+	RANK_COLUMN = 54,			/* revive; fill is one later */
 	RANK_DEFAULT = 60,			/* defaults, generated, identity, NOT NULL */
 	RANK_INDEX = 68,
 	RANK_CONSTRAINT = 70,		/* keys, exclusion, CHECK */
@@ -392,6 +393,8 @@ extern int64 column_keep(Oid relid, AttrNumber attnum, const char *kind,
  * anything is pinned, where column_keep finds them */
 extern List *conversion_settings_now(void);
 extern void column_keep_finish(int64 kept);	/* after the command: stamp */
+/* of int64*: kept values, to be finished after the rewrite that is to come */
+extern List *column_keep_follow(Oid relid);
 
 extern bool type_change_is_lossless(Oid from, int32 from_typmod,
 									Oid to, int32 to_typmod);

@@ -299,6 +299,21 @@ on_end(EventTriggerData *data)
 	command_pop(command);
 }
 
+/* Values that an earlier command kept of this relation are still its own. */
+static void
+follow_rewrite(Command *command, Oid relid)
+{
+	MemoryContext old = MemoryContextSwitchTo(command->context);
+	Frame		frame;
+
+	frame_become_owner(&frame);
+	own_work_begin();
+	command->values = list_concat(command->values, column_keep_follow(relid));
+	own_work_end();
+	frame_unpin(&frame);
+	MemoryContextSwitchTo(old);
+}
+
 static void
 on_rewrite(void)
 {
@@ -309,6 +324,7 @@ on_rewrite(void)
 		return;
 	relid = DatumGetObjectId(OidFunctionCall0(F_PG_EVENT_TRIGGER_TABLE_REWRITE_OID));
 	command_note_rewrite(command, relid);
+	follow_rewrite(command, relid);
 }
 
 Datum

@@ -328,6 +328,15 @@ move_all(Command *command, Closure *closure, HTAB *moved, HTAB *named)
 	}
 }
 
+/* It goes, as a whole, with what it belongs to. */
+static bool
+goes_with_another(const ObjectAddress *address)
+{
+	return address->objectSubId == 0 &&
+		(object_depends_by(address, DEPENDENCY_INTERNAL) ||
+		 object_depends_by(address, DEPENDENCY_EXTENSION));
+}
+
 /* What hangs on the moved from outside: PostgreSQL no longer reaches it. */
 static void
 delete_dependants(Command *command, Closure *closure, Node *parsetree,
@@ -345,7 +354,7 @@ delete_dependants(Command *command, Closure *closure, Node *parsetree,
 			!address_is_temporary(address) &&
 			!is_part_of(command, address, moved) &&
 			!is_altered_itself(command, parsetree, address) &&
-			!object_depends_by(address, DEPENDENCY_INTERNAL))
+			!goes_with_another(address))
 			delete_object(address);
 	}
 }
@@ -469,9 +478,11 @@ keep_values_of(Command *command, Oid relid, TypeChange *change)
 		elog(ERROR, "cache lookup failed for attribute %d of relation %u",
 			 attnum, relid);
 	att = (Form_pg_attribute) GETSTRUCT(tuple);
-	lossless = !change->using_expression &&
-		type_change_is_lossless(att->atttypid, att->atttypmod,
-								change->type, change->typmod);
+	/* a generated column is computed again */
+	lossless = att->attgenerated ||
+		(!change->using_expression &&
+		 type_change_is_lossless(att->atttypid, att->atttypmod,
+								 change->type, change->typmod));
 	ReleaseSysCache(tuple);
 	if (!lossless)
 		keep_column(command, relid, attnum,

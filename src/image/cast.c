@@ -15,6 +15,7 @@
 #include "catalog/pg_cast.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 #include "image/classes.h"
@@ -79,6 +80,9 @@ cast_read(Image *image)
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	form = (Form_pg_cast) GETSTRUCT(tuple);
+	/* that of a range to its multirange comes and goes with the range */
+	if (get_range_multirange(form->castsource) == form->casttarget)
+		return false;
 	image_belongs_to(image,
 					 type_owner(IsPinnedObject(TypeRelationId, form->castsource) ?
 								form->casttarget : form->castsource));

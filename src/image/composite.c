@@ -13,6 +13,7 @@
 #include "access/table.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
@@ -60,6 +61,16 @@ attribute_definition(const Image *image, const char *part)
 					collation ? " COLLATE " : "", collation ? collation : "");
 }
 
+/*
+ * A type that the command did not delete may have lost attributes of types
+ * that it did delete: those come first.
+ */
+static int
+composite_rank(const Image *image)
+{
+	return image->seq == 0 ? RANK_TYPE + 1 : RANK_TYPE;
+}
+
 static void
 composite_create(const Image *image, Steps *steps)
 {
@@ -70,7 +81,7 @@ composite_create(const Image *image, Steps *steps)
 	foreach(lc, image_parts(image))
 		appendStringInfo(&attributes, "%s%s", attributes.len ? ", " : "",
 						 attribute_definition(image, lfirst(lc)));
-	step_add(steps, RANK_TYPE, RUN_CATALOG, NULL, "catalog",
+	step_add(steps, composite_rank(image), RUN_CATALOG, NULL, "catalog",
 			 "CREATE TYPE %s AS (%s)", image->identity, attributes.data);
 }
 
@@ -100,29 +111,54 @@ is_wanted(const Image *have, const Image *want, const char *part)
 	return false;
 }
 
-/* Is there anything that may hold values of the type? */
+/*
+ * What holds values of a type, at whatever remove: a column does, and so do
+ * the types that are made of it, whose OIDs are added to the list.
+ */
+static bool
+dependant_holds_values(Form_pg_depend depend, List **types)
+{
+	char		relkind;
+
+	if (depend->classid == TypeRelationId)
+		*types = list_append_unique_oid(*types, depend->objid);
+	if (depend->classid != RelationRelationId || depend->objsubid == 0)
+		return false;
+	relkind = get_rel_relkind(depend->objid);
+	/* a view's rows are rows of the type as well, but are not stored */
+	*types = list_append_unique_oid(*types, get_rel_type_id(depend->objid));
+	return RELKIND_HAS_STORAGE(relkind) || RELKIND_HAS_PARTITIONS(relkind);
+}
+
+static bool
+type_is_held(Relation rel, Oid type, List **types)
+{
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		held = false;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(TypeRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(type));
+	scan = systable_beginscan(rel, DependReferenceIndexId, true, NULL, 2, key);
+	while (!held && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		held = dependant_holds_values((Form_pg_depend) GETSTRUCT(tuple), types);
+	systable_endscan(scan);
+	return held;
+}
+
 static bool
 is_used(Oid type)
 {
 	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	Oid			types[2] = {type, get_array_type(type)};
+	List	   *types = list_make1_oid(type);
 	bool		used = false;
 
-	for (int i = 0; i < 2 && !used; i++)
-	{
-		ScanKeyData key[2];
-		SysScanDesc scan;
-		HeapTuple	tuple;
-
-		ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
-					F_OIDEQ, ObjectIdGetDatum(TypeRelationId));
-		ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
-					F_OIDEQ, ObjectIdGetDatum(types[i]));
-		scan = systable_beginscan(rel, DependReferenceIndexId, true, NULL, 2, key);
-		while (!used && HeapTupleIsValid(tuple = systable_getnext(scan)))
-			used = ((Form_pg_depend) GETSTRUCT(tuple))->deptype == DEPENDENCY_NORMAL;
-		systable_endscan(scan);
-	}
+	/* the list grows while it is walked */
+	for (int i = 0; i < list_length(types) && !used; i++)
+		used = type_is_held(rel, list_nth_oid(types, i), &types);
 	table_close(rel, AccessShareLock);
 	return used;
 }
@@ -158,9 +194,9 @@ add_attribute(const Image *have, const Image *want, const char *part,
 	else if (is_used(have->address.objectId))
 		steps_irreversible(steps, "the values of attribute \"%s\" of type %s are not kept",
 						   part, want->identity);
-	step_add(steps, RANK_TYPE, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
-			 "ALTER TYPE %s ADD ATTRIBUTE %s CASCADE", want->identity,
-			 attribute_definition(want, part));
+	step_add(steps, composite_rank(want), RUN_CATALOG, "ACCESS EXCLUSIVE",
+			 "catalog", "ALTER TYPE %s ADD ATTRIBUTE %s CASCADE",
+			 want->identity, attribute_definition(want, part));
 }
 
 static void
@@ -168,8 +204,8 @@ alter_attribute(const Image *want, const char *part, Steps *steps)
 {
 	const char *collation = image_get(want, part, "collation");
 
-	step_add(steps, RANK_TYPE, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
-			 "ALTER TYPE %s ALTER ATTRIBUTE %s TYPE %s%s%s CASCADE",
+	step_add(steps, composite_rank(want), RUN_CATALOG, "ACCESS EXCLUSIVE",
+			 "catalog", "ALTER TYPE %s ALTER ATTRIBUTE %s TYPE %s%s%s CASCADE",
 			 want->identity, quote_identifier(part),
 			 image_get(want, part, "type"),
 			 collation ? " COLLATE " : "", collation ? collation : "");

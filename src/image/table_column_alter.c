@@ -290,6 +290,35 @@ type_differs(const TableChange *change, const Column *have,
 }
 
 /*
+ * The values of a generated column are neither kept nor cast back, which might
+ * not give what its expression says: they are computed while the expression
+ * is not there.
+ */
+static void
+change_generated_type(TableChange *change, const Column *want)
+{
+	const char *name = quote_identifier(want->name);
+	const char *text = column_get(want, "generated");
+	bool		saved;
+
+	if (!column_is_inherited(want))
+	{
+		begin_dropping(change, &saved);
+		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
+				 "catalog", "ALTER TABLE %s ALTER COLUMN %s DROP EXPRESSION",
+				 change->name, name);
+		end_dropping(change, saved);
+		step_add(change->steps, RANK_COLUMN_TYPE, RUN_OWNER, ACCESS_EXCLUSIVE,
+				 "rewrite", "ALTER TABLE %s ALTER COLUMN %s TYPE %s USING (%s)",
+				 change->name, name, column_type_sql(want), text);
+	}
+	step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
+			 "catalog", "SELECT safemig.set_generated(%s, %s, %s)",
+			 quote_literal_cstr(change->name), quote_literal_cstr(want->name),
+			 quote_literal_cstr(text));
+}
+
+/*
  * A default hangs on the old type: it goes first and is set again later.  An
  * inherited column gets its type, and what was kept of it, with the parent's.
  */
@@ -298,9 +327,16 @@ change_type(TableChange *change, const Column *have, const Column *want)
 {
 	const char *kept = column_get(want, "@kept");
 	const char *name = quote_identifier(want->name);
-	bool		plain_cast = column_get(have, "generated") ||
-		value_is(image_get(change->want, "", "@relkind"), "f");
+	bool		foreign = value_is(image_get(change->want, "", "@relkind"), "f");
+	bool		plain_cast = column_get(have, "generated") || foreign;
 
+	if (!foreign && column_get(have, "generated") &&
+		same_expression(change, have, want, "generated") &&
+		column_get(want, "generated kind") == NULL)
+	{
+		change_generated_type(change, want);
+		return;
+	}
 	/* before the type of any relation of the tree: that casts defaults, too */
 	if (column_get(have, "default"))
 		step_add(change->steps, RANK_COLUMN_TYPE - 1, RUN_CATALOG,

@@ -23,6 +23,7 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
 #include "commands/comment.h"
 #include "commands/defrem.h"
 #include "utils/array.h"
@@ -56,10 +57,14 @@ read_row(HeapTuple tuple, TupleDesc desc)
 	NotNullRow *row = palloc(sizeof(NotNullRow));
 	bool		isnull;
 	Datum		key = heap_getattr(tuple, Anum_pg_constraint_conkey, desc, &isnull);
+	Datum	   *columns;
+	int			ncolumns;
 
 	if (isnull)
 		elog(ERROR, "constraint %u has no column", form->oid);
-	row->attnum = ((AttrNumber *) ARR_DATA_PTR(DatumGetArrayTypeP(key)))[0];
+	deconstruct_array(DatumGetArrayTypeP(key), INT2OID, sizeof(int16), true,
+					  TYPALIGN_SHORT, &columns, NULL, &ncolumns);
+	row->attnum = DatumGetInt16(columns[0]);
 	row->name = pstrdup(NameStr(form->conname));
 	row->comment = GetComment(form->oid, ConstraintRelationId, 0);
 	row->valid = form->convalidated;

@@ -347,7 +347,7 @@ kept_set_conversion_settings(const Kept *kept)
  * order of the copy's, so the place to join at is set to the first page; the
  * caller's lock keeps everybody else from moving it.
  */
-static void
+void
 reset_scan_start(Relation rel)
 {
 	while (ss_get_location(rel, RelationGetNumberOfBlocks(rel) + 1) != 0)

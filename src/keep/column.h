@@ -100,6 +100,7 @@ extern void plain_scan_end(TableScanDesc scan, Snapshot snapshot);
 
 /* ---- column.c ---- */
 extern void kept_set_conversion_settings(const Kept *kept);
+extern void reset_scan_start(Relation rel);
 
 /* ---- recall.c: a kept column as it is on record ---- */
 extern void check_own_call(const char *function);

@@ -45,5 +45,7 @@ struct RestoredValues
 
 /* ---- values.c ---- */
 extern void retyped_find_values(Retyped *column, Relation rel, const Kept *kept);
+extern bool retyped_rows_in_place(Relation rel, const Kept *kept,
+								  int64 *untouched);
 
 #endif							/* SAFEMIG_RETYPE_H */

@@ -243,16 +243,16 @@ find_values(Retyped *column, Relation rel, AttrNumber attnum, const Kept *kept,
  * Without a key a row is known by its ordinal, which holds while every row is
  * still as and where the conversion put it.
  */
-static void
-check_keyless(Relation rel, const Kept *kept)
+bool
+retyped_rows_in_place(Relation rel, const Kept *kept, int64 *untouched)
 {
 	Stamp		stamp = read_stamp(kept);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	Snapshot	snapshot;
 	TableScanDesc scan = plain_scan_begin(rel, &snapshot);
 	int64		rows = 0;
-	int64		untouched = 0;
 
+	*untouched = 0;
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		bool		isnull;
@@ -261,12 +261,20 @@ check_keyless(Relation rel, const Kept *kept)
 
 		CHECK_FOR_INTERRUPTS();
 		rows++;
-		untouched += is_untouched(&stamp, xmin, cmin);
+		*untouched += is_untouched(&stamp, xmin, cmin);
 	}
 	plain_scan_end(scan, snapshot);
 	ExecDropSingleTupleTableSlot(slot);
-	if (rows != kept->rows || untouched != rows ||
-		rel->rd_rel->relfilenode != (Oid) kept_number(kept, "stamp_relfilenode"))
+	return rows == kept->rows && *untouched == rows &&
+		rel->rd_rel->relfilenode == (Oid) kept_number(kept, "stamp_relfilenode");
+}
+
+static void
+check_keyless(Relation rel, const Kept *kept)
+{
+	int64		untouched;
+
+	if (!retyped_rows_in_place(rel, kept, &untouched))
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_CONFLICT),
 				 errmsg("the old values of column \"%s\" of %s %s cannot be put back into their rows",
