@@ -21,7 +21,8 @@ REGRESS = \
 REGRESS_OPTS = --inputdir=test --outputdir=. --encoding=UTF8
 
 # isolation, test/specs/iso_*.spec
-ISOLATION =
+ISOLATION = \
+	iso_rollback
 ISOLATION_OPTS = --inputdir=test --outputdir=. --encoding=UTF8
 
 # Perl; one of the files runs pgTAP on test/pgtap

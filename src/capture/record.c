@@ -313,7 +313,8 @@ comes_back_on(List *changes, List *tables, const Image *check)
 }
 
 /*
- * The CHECKs of a table that nobody could write are valid without a scan.
+ * The CHECKs of a table that nobody could write, or of a domain that was in
+ * the vault, are valid without a scan.
  * Those that it inherits from a table which is in the vault with it come back
  * together with that table's.
  */
@@ -328,7 +329,8 @@ mark_vaulted_parts(List *changes)
 		Change	   *part = lfirst(lc);
 
 		if (part->action != 'd' || part->covered || part->before->kept != 0 ||
-			strcmp(part->before->type, "table constraint") != 0)
+			(strcmp(part->before->type, "table constraint") != 0 &&
+			 strcmp(part->before->type, "domain constraint") != 0))
 			continue;
 		foreach(other, changes)
 		{
