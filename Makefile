@@ -17,7 +17,8 @@ REGRESS = \
 	house \
 	capture \
 	rollback \
-	vault
+	vault \
+	privilege
 REGRESS_OPTS = --inputdir=test --outputdir=. --encoding=UTF8
 
 # isolation, test/specs/iso_*.spec
@@ -31,9 +32,10 @@ PROVE_TESTS = test/t/*.pl
 
 PG_CONFIG ?= pg_config
 
-# "make check" and "make demo" bring their own PostgreSQL and need no PGXS
-# here: where nothing is installed yet, it is their first step to change that.
-OWN_GOALS = check demo
+# These bring their own PostgreSQL and need no PGXS here: where nothing is
+# installed yet, it is their first step to change that.  "make check-versions"
+# does so for several versions, VERSIONS="17 18" for some of them.
+OWN_GOALS = check check-versions demo
 
 ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
 
@@ -42,6 +44,9 @@ ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
 
 check:
 	@PG_CONFIG='$(PG_CONFIG)' script/throwaway check script/suites
+
+check-versions:
+	@script/versions $(VERSIONS)
 
 demo:
 	@PG_CONFIG='$(PG_CONFIG)' script/throwaway demo script/demo

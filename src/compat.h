@@ -13,6 +13,7 @@
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "commands/defrem.h"
 #include "pgstat.h"
 #include "utils/acl.h"
 #include "utils/regproc.h"
@@ -356,5 +357,16 @@ publication_generated_columns(Form_pg_publication form)
 #if PG_VERSION_NUM < 170000
 #define LockHeldByMe(tag, mode, orstronger) LockHeldByMe(tag, mode)
 #endif
+
+/* 27f5c712b2 (16): the number of partitions below */
+static inline ObjectAddress
+define_index_unbuilt(Oid relid, IndexStmt *stmt)
+{
+	return DefineIndex(relid, stmt, InvalidOid, InvalidOid, InvalidOid,
+#if PG_VERSION_NUM >= 160000
+					   -1,
+#endif
+					   false, true, true, true, true);
+}
 
 #endif							/* SAFEMIG_COMPAT_H */

@@ -317,11 +317,33 @@ typedef struct Frame
 	int			guc_level;
 } Frame;
 
+/* ---- runner.c: who runs a statement that may hold the user's expressions ---- */
+typedef struct Runner
+{
+	Oid			role;			/* InvalidOid: the extension's owner */
+	Oid			namespace;		/* on which he may need rights, or InvalidOid */
+} Runner;
+
+extern Runner step_runner(const Step *step);
+/* runs one statement as whoever it has to be; owner where that cannot be told */
+extern void run_statement(const char *sql, Oid owner);
+extern Oid	relation_owner(Oid relid);
+
 /* pinned settings under which every image and every step is made */
 extern void frame_pin(Frame *frame);
 extern void frame_unpin(Frame *frame);
 extern void frame_become_owner(Frame *frame);	/* pin + extension's owner */
 extern void frame_become(Frame *frame, Oid role);	/* pin + role, restricted */
+
+/* rights on a schema, lent for one statement within the transaction */
+typedef struct Loan
+{
+	Oid			namespace;		/* InvalidOid: nothing was lent */
+	struct varlena *acl;		/* as it was; NULL: the default */
+} Loan;
+
+extern void schema_lend(Loan *loan, Oid namespace, Oid role);
+extern void schema_take_back(Loan *loan);
 extern Oid	extension_owner(void);
 extern Oid	vault_role(void);
 extern bool is_administrator(Oid role);

@@ -50,6 +50,14 @@ REVOKE EXECUTE ON FUNCTION safemig.set_index_valid(text, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION safemig.set_index_valid(text, boolean) IS
 'Marks an index as one that queries may use, or not: an index that a failed CREATE INDEX CONCURRENTLY had left invalid comes back as such. index is a quoted, qualified name. Takes ACCESS EXCLUSIVE on the table and the index. Errors: 42P01, 42809.';
 
+CREATE FUNCTION safemig.create_unbuilt_index(definition text)
+RETURNS void STRICT LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'safemig_create_unbuilt_index';
+REVOKE EXECUTE ON FUNCTION safemig.create_unbuilt_index(text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.create_unbuilt_index(text) IS
+'Makes an index as a failed CREATE INDEX CONCURRENTLY leaves it: invalid, empty, and not written to. definition is a CREATE INDEX statement with qualified names. Takes SHARE on the table. Errors: 42P01, 42601.';
+
 CREATE FUNCTION safemig.detach_index(index text)
 RETURNS void STRICT LANGUAGE C
 SET search_path = pg_catalog, pg_temp

@@ -29,6 +29,7 @@ typedef struct Command
 								 * objects are described: what changes beside
 								 * the roots changes back with them */
 	bool		moves_sequence; /* may change the position of its root */
+	bool		unfinished;		/* recorded as far as it is committed */
 	bool		data_only;		/* recorded although no image changes */
 	int64		migration;		/* 0 until something is written */
 	int64		seq;
@@ -98,6 +99,7 @@ extern void unkept_record(int64 migration);
 
 /* ---- record.c: after images, comparison, writing ---- */
 extern void command_record(Command *command);
+extern void command_record_unfinished(void);
 extern bool command_holds_secrets(const char *tag);
 
 /* ---- expand.c: what lives in an object ---- */

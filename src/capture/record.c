@@ -601,6 +601,8 @@ write_down(Command *command, List *changes, Steps *steps)
 
 	INSTR_TIME_SET_CURRENT(now);
 	INSTR_TIME_SUBTRACT(now, command->start);
+	if (command->unfinished)
+		history_forget_command(command->seq);
 	command_identify(command);
 	record.seq = command->seq;
 	record.migration = command->migration;
@@ -652,4 +654,21 @@ command_record(Command *command)
 	MemoryContextSwitchTo(old);
 	if (steps.irreversible)
 		report_irreversible(command, steps.irreversible);
+}
+
+/*
+ * Called before a commit.  CREATE INDEX CONCURRENTLY commits the index before
+ * it builds it: the index is on record from there on, since a build that fails
+ * leaves it, invalid, and comes to no end event.
+ */
+void
+command_record_unfinished(void)
+{
+	Command    *command = command_top();
+
+	if (command == NULL || !command->concurrent || command->seq != 0 ||
+		command->created == NIL || !IsA(command->parsetree, IndexStmt))
+		return;
+	command_record(command);
+	command->unfinished = command->seq != 0;
 }

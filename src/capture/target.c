@@ -114,6 +114,16 @@ add_tree(Command *command, Oid relid, LOCKMODE lockmode, bool recurse)
 		add_root(command, RelationRelationId, lfirst_oid(lc));
 }
 
+/* A trigger of a partitioned table has copies on the partitions. */
+static void
+add_with_partitions(Command *command, RangeVar *relation, LOCKMODE lockmode)
+{
+	Oid			relid = resolve_relation(relation, lockmode, false);
+
+	add_tree(command, relid, lockmode,
+			 get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE);
+}
+
 /* Any object that SQL names in COMMENT ON, ALTER … OWNER TO and the like. */
 static void
 add_named(Command *command, ObjectType type, Node *object, LOCKMODE lockmode)
@@ -644,8 +654,8 @@ targets_in_table(Command *command, Node *parsetree)
 	switch (nodeTag(parsetree))
 	{
 		case T_CreateTrigStmt:
-			add_relation(command, ((CreateTrigStmt *) parsetree)->relation,
-						 ShareRowExclusiveLock, false);
+			add_with_partitions(command, ((CreateTrigStmt *) parsetree)->relation,
+								ShareRowExclusiveLock);
 			return true;
 		case T_RuleStmt:
 			add_relation(command, ((RuleStmt *) parsetree)->relation,

@@ -96,6 +96,26 @@ history_write_command(RecordedCommand *command, const char *query,
 	CommandCounterIncrement();
 }
 
+static void
+delete_rows(const char *query, int64 seq)
+{
+	Oid			type = INT8OID;
+	Datum		arg = Int64GetDatum(seq);
+
+	if (SPI_execute_with_args(query, 1, &type, &arg, NULL, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not remove command " INT64_FORMAT, seq);
+}
+
+/* Of a command that is about to be written again, with its final state. */
+void
+history_forget_command(int64 seq)
+{
+	SPI_connect();
+	delete_rows("DELETE FROM safemig.change_log WHERE command OPERATOR(pg_catalog.=) $1", seq);
+	delete_rows("DELETE FROM safemig.command_log WHERE seq OPERATOR(pg_catalog.=) $1", seq);
+	SPI_finish();
+}
+
 /* ---- reading ---- */
 
 static Image *

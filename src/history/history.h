@@ -78,6 +78,7 @@ extern int64 history_nextval(const char *sequence);
 extern void history_write_command(RecordedCommand *command, const char *query,
 								  const char *search_path, TimestampTz started,
 								  double ms, List *rewrote);
+extern void history_forget_command(int64 seq);
 extern List *history_commands(List *migrations);	/* of RecordedCommand*, newest first */
 
 #endif							/* SAFEMIG_HISTORY_H */

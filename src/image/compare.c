@@ -173,9 +173,13 @@ static void
 set_owner(const Image *image, bool exists, Steps *steps)
 {
 	/* before what its rows are checked with, which runs as a table's owner */
-	int			rank = exists && image->rank == RANK_TABLE ? RANK_TABLE + 1 : RANK_COMMON;
+	int			rank = RANK_COMMON;
 
-
+	/* at once: what has just been made must not run with our rights */
+	if (!exists)
+		rank = image->rank;
+	else if (image->rank == RANK_TABLE)
+		rank = RANK_TABLE + 1;
 	/* a sequence that a column owns follows its table */
 	if (image_get(image, "", "owner") == NULL ||
 		(image->parent_identity && strcmp(image->type, "sequence") == 0))

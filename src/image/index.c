@@ -126,6 +126,8 @@ read_marks(Image *image, HeapTuple tuple)
 
 	if (!form->indisvalid)
 		image_add(image, "", "valid", "false");
+	if (!form->indisready)
+		image_add(image, "", "@unbuilt", "true");
 	if (form->indisclustered)
 		image_add(image, "", "clustered", "true");
 	if (form->indisreplident)
@@ -305,6 +307,7 @@ make_settings(const Image *want, Steps *steps)
 	alter_marks(NULL, want, steps);
 	alter_attachment(NULL, want, steps);
 	if (image_get(want, "", "valid") &&
+		image_get(want, "", "@unbuilt") == NULL &&
 		image_get(want, "", "@partitioned") == NULL)
 		step_add(steps, settings_rank(want), RUN_CATALOG, ACCESS_EXCLUSIVE,
 				 "catalog", "SELECT safemig.set_index_valid(%s, false)",
@@ -326,6 +329,17 @@ alter_tablespace(const Image *want, Steps *steps)
 			 tablespace);
 }
 
+static char *
+create_sql(const Image *image)
+{
+	return psprintf("CREATE %sINDEX %s ON %s%s %s",
+					image_get(image, "", "unique") ? "UNIQUE " : "",
+					quote_identifier(image->name),
+					image_get(image, "", "@partitioned") ? "ONLY " : "",
+					image_get(image, "", "@table"),
+					image_get(image, "", "definition"));
+}
+
 static void
 index_create(const Image *image, Steps *steps)
 {
@@ -334,14 +348,13 @@ index_create(const Image *image, Steps *steps)
 		if (image_get(image, "", "tablespace"))
 			alter_tablespace(image, steps);
 	}
+	else if (image_get(image, "", "@unbuilt"))
+		step_add(steps, image->rank, RUN_INDEX, "SHARE", "catalog",
+				 "SELECT safemig.create_unbuilt_index(%s)",
+				 quote_literal_cstr(create_sql(image)));
 	else
-		step_add(steps, image->rank, RUN_INDEX, "SHARE", "index",
-				 "CREATE %sINDEX %s ON %s%s %s",
-				 image_get(image, "", "unique") ? "UNIQUE " : "",
-				 quote_identifier(image->name),
-				 image_get(image, "", "@partitioned") ? "ONLY " : "",
-				 image_get(image, "", "@table"),
-				 image_get(image, "", "definition"));
+		step_add(steps, image->rank, RUN_INDEX, "SHARE", "index", "%s",
+				 create_sql(image));
 	make_settings(image, steps);
 }
 

@@ -78,10 +78,12 @@ alter_placement(TableChange *change)
 	const char *tablespace = want_get(change, "tablespace");
 	bool		has_rows = !value_is(want_get(change, "@relkind"), "p");
 
-	if (method && differs(change, "access method"))
+	/* a partitioned table may have none, or since 17 one for new partitions */
+	if (differs(change, "access method"))
 		step_add(change->steps, RANK_TABLE, RUN_INDEX, ACCESS_EXCLUSIVE,
-				 "rewrite", "ALTER TABLE %s SET ACCESS METHOD %s",
-				 change->name, method);
+				 has_rows ? "rewrite" : "catalog",
+				 "ALTER TABLE %s SET ACCESS METHOD %s",
+				 change->name, method ? method : "DEFAULT");
 	if (!differs(change, "tablespace"))
 		return;
 	/* no tablespace of its own means the database's */

@@ -291,6 +291,14 @@ level_rank(const NotNull *notnull)
 	return notnull->level ? Min(atoi(notnull->level), 4) : 0;
 }
 
+static void
+validate(TableChange *change, const NotNull *new, int rank)
+{
+	step_add(change->steps, rank, RUN_CATALOG, SHARE_UPDATE_EXCLUSIVE, "scan",
+			 "SELECT safemig.validate_constraint(%s, %s)",
+			 quote_literal_cstr(change->name), quote_literal_cstr(new->name));
+}
+
 /*
  * One that merely comes with the parent's does so by itself.  Any other is
  * made before it, deepest first, and the parent's then joins it.
@@ -300,13 +308,14 @@ add_constraint(TableChange *change, const Column *want, const NotNull *new)
 {
 	if (new->inherited && new->level == NULL)
 		return;
-	step_add(change->steps, RANK_DEFAULT - level_rank(new),
-			 new->valid ? RUN_OWNER : RUN_CATALOG, ACCESS_EXCLUSIVE,
-			 new->valid ? "scan" : "catalog",
-			 "ALTER TABLE %s ADD CONSTRAINT %s NOT NULL %s%s%s", change->name,
-			 quote_identifier(new->name), quote_identifier(want->name),
-			 new->no_inherit ? " NO INHERIT" : "",
-			 new->valid ? "" : " NOT VALID");
+	step_add(change->steps, RANK_DEFAULT - level_rank(new), RUN_CATALOG,
+			 ACCESS_EXCLUSIVE, "catalog",
+			 "ALTER TABLE %s ADD CONSTRAINT %s NOT NULL %s%s NOT VALID",
+			 change->name, quote_identifier(new->name),
+			 quote_identifier(want->name),
+			 new->no_inherit ? " NO INHERIT" : "");
+	if (new->valid)
+		validate(change, new, RANK_DEFAULT - level_rank(new));
 }
 
 /* The parent's takes the children's along, unless they have it themselves. */
@@ -340,11 +349,7 @@ static void
 change_validity(TableChange *change, const NotNull *new)
 {
 	if (new->valid)
-		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG,
-				 SHARE_UPDATE_EXCLUSIVE, "scan",
-				 "SELECT safemig.validate_constraint(%s, %s)",
-				 quote_literal_cstr(change->name),
-				 quote_literal_cstr(new->name));
+		validate(change, new, RANK_DEFAULT);
 	else
 		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
 				 "catalog",

@@ -116,14 +116,20 @@ trigger_enable(const Image *image, Steps *steps)
 }
 
 static void
+trigger_define(const Image *image, Steps *steps, const char *create)
+{
+	step_add(steps, RANK_TRIGGER, RUN_CATALOG, "SHARE ROW EXCLUSIVE",
+			 "catalog", "%s %s %s %s ON %s %s", create,
+			 image_get(image, "", "kind"), quote_identifier(image->name),
+			 image_get(image, "", "events"), image_parent_name(image),
+			 image_get(image, "", "definition"));
+}
+
+static void
 trigger_create(const Image *image, Steps *steps)
 {
 	if (image_get(image, "", "inherited") == NULL)
-		step_add(steps, RANK_TRIGGER, RUN_CATALOG, "SHARE ROW EXCLUSIVE",
-				 "catalog", "CREATE %s %s %s ON %s %s",
-				 image_get(image, "", "kind"), quote_identifier(image->name),
-				 image_get(image, "", "events"), image_parent_name(image),
-				 image_get(image, "", "definition"));
+		trigger_define(image, steps, "CREATE");
 	if (image_get(image, "", "enabled"))
 		trigger_enable(image, steps);
 	extension_dependency_steps(NULL, image, steps, RANK_TRIGGER);
@@ -138,17 +144,29 @@ trigger_drop(const Image *image, Steps *steps)
 				 quote_identifier(image->name), image_parent_name(image));
 }
 
+/*
+ * Replacing a trigger enables it, and its copies on partitions with it.  A
+ * constraint trigger cannot be replaced.
+ */
 static bool
 trigger_alter(const Image *have, const Image *want, Steps *steps)
 {
 	static const char *const in_place[] = {"enabled", "depends on extension",
 	NULL};
+	bool		replaced;
 
-	/* a copy changes when its original is made anew */
-	if (image_differs_beyond(have, want, in_place) &&
-		image_get(want, "", "inherited") == NULL)
-		return false;
-	if (facet_differs(have, want, "", "enabled"))
+	/* a copy changes when its original does */
+	replaced = image_differs_beyond(have, want, in_place) &&
+		image_get(want, "", "inherited") == NULL;
+	if (replaced)
+	{
+		if (facet_differs(have, want, "", "kind") ||
+			strcmp(image_get(want, "", "kind"), "TRIGGER") != 0)
+			return false;
+		trigger_define(want, steps, "CREATE OR REPLACE");
+	}
+	if (facet_differs(have, want, "", "enabled") ||
+		(replaced && image_get(want, "", "enabled")))
 		trigger_enable(want, steps);
 	extension_dependency_steps(have, want, steps, RANK_TRIGGER);
 	return true;

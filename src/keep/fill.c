@@ -51,7 +51,9 @@ typedef struct RowWriter
 	EPQState	epq;			/* unused: no trigger asks for it */
 	TupleTableSlot *old;
 	TupleTableSlot *new;
-	ExprState  *expression;		/* for rows written since, or NULL */
+	const char *text;			/* expression for rows written since, or NULL */
+	char		generated;		/* pg_attribute.attgenerated */
+	ExprState  *expression;		/* made for the first such row */
 	MemoryContext context;		/* of one row */
 } RowWriter;
 
@@ -116,11 +118,28 @@ write_value(RowWriter *writer, Datum value, bool isnull)
 	ResetPerTupleExprContext(writer->estate);
 }
 
+/*
+ * Planning alone may raise an error: it parses the bodies of SQL functions,
+ * which may not be made for our search_path.
+ */
+static void
+prepare_expression(RowWriter *writer)
+{
+	MemoryContext old = MemoryContextSwitchTo(writer->estate->es_query_cxt);
+	Node	   *cooked = cook_column_expression(writer->rel, writer->attnum,
+												writer->text, writer->generated);
+
+	writer->expression = ExecPrepareExpr((Expr *) cooked, writer->estate);
+	MemoryContextSwitchTo(old);
+}
+
 static Datum
 evaluate(RowWriter *writer, bool *isnull)
 {
 	ExprContext *econtext = GetPerTupleExprContext(writer->estate);
 
+	if (writer->expression == NULL)
+		prepare_expression(writer);
 	econtext->ecxt_scantuple = writer->old;
 	return ExecEvalExpr(writer->expression, econtext, isnull);
 }
@@ -137,7 +156,7 @@ fill_row(RowWriter *writer, StoredColumn *stored, HeapTuple row, TupleDesc desc)
 																	&isnull));
 	Datum		value;
 
-	if (!kept && writer->expression == NULL)
+	if (!kept && writer->text == NULL)
 		return false;
 	fetch_old(writer, place);
 	if (kept)
@@ -168,12 +187,8 @@ fill_rows(Relation rel, const Kept *kept, CopyShape *shape,
 
 	frame_become(&frame, rel->rd_rel->relowner);
 	writer_begin(&writer, rel, shape->value.attnum);
-	if (expression)
-		writer.expression =
-			ExecPrepareExpr((Expr *) cook_column_expression(rel, shape->value.attnum,
-															expression,
-															generated ? generated[0] : '\0'),
-							writer.estate);
+	writer.text = expression;
+	writer.generated = generated ? generated[0] : '\0';
 	for (;;)
 	{
 		SPITupleTable *rows;

@@ -63,14 +63,18 @@ cook_column_expression(Relation rel, AttrNumber attnum, const char *expression,
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
 	ParseState *pstate = make_parsestate(NULL);
 	ParseNamespaceItem *nsitem;
+	Frame		frame;
 	Node	   *cooked;
 
 	pstate->p_sourcetext = expression;
 	nsitem = addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL,
 										   false, true);
 	addNSItemToQuery(pstate, nsitem, true, true, true);
+	/* parsing converts literals, which runs the CHECKs of domains in them */
+	frame_become(&frame, rel->rd_rel->relowner);
 	cooked = cookDefault(pstate, parse_expression(expression), att->atttypid,
 						 att->atttypmod, NameStr(att->attname), generated);
+	frame_unpin(&frame);
 	free_parsestate(pstate);
 	return cooked;
 }

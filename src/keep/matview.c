@@ -80,18 +80,22 @@ matview_to_table(Oid relid)
 
 /*
  * Everything the query names is there again by now; else the parser says what
- * is missing.  Parsing evaluates nothing.
+ * is missing.  As the owner, since parsing runs the CHECKs of domains inside
+ * literals.
  */
 void
 matview_from_table(Oid relid, const Kept *kept)
 {
 	const char *definition = kept_need_detail(kept, "definition");
 	List	   *parsed = raw_parser(definition, RAW_PARSE_DEFAULT);
+	Frame		frame;
 	Query	   *query;
 
 	set_relation_kind(relid, RELKIND_MATVIEW);
+	frame_become(&frame, relation_owner(relid));
 	query = parse_analyze_fixedparams(linitial_node(RawStmt, parsed), definition,
 									  NULL, 0, NULL);
+	frame_unpin(&frame);
 	StoreViewQuery(relid, query, false);
 	CommandCounterIncrement();
 	if (strcmp(kept_need_detail(kept, "populated"), "t") != 0)

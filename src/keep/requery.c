@@ -28,6 +28,7 @@
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_policy.h"
@@ -492,8 +493,12 @@ static void
 remake_view(const StaleQuery *stale)
 {
 	RawStmt    *raw = linitial_node(RawStmt, raw_parser(stale->sql, RAW_PARSE_DEFAULT));
-	Query	   *query = parse_analyze_fixedparams(raw, stale->sql, NULL, 0, NULL);
+	Frame		frame;
+	Query	   *query;
 
+	frame_become(&frame, relation_owner(stale->view));
+	query = parse_analyze_fixedparams(raw, stale->sql, NULL, 0, NULL);
+	frame_unpin(&frame);
 	StoreViewQuery(stale->view, query, true);
 }
 
@@ -502,9 +507,37 @@ remake_rule(const StaleQuery *stale)
 {
 	RawStmt    *raw = linitial_node(RawStmt, raw_parser(stale->sql, RAW_PARSE_DEFAULT));
 	RuleStmt   *rule = castNode(RuleStmt, raw->stmt);
+	Frame		frame;
 
 	rule->replace = true;
+	frame_become(&frame, relation_owner(RangeVarGetRelid(rule->relation, NoLock, false)));
 	(void) DefineRule(rule, stale->sql);
+	frame_unpin(&frame);
+}
+
+/* The owner of an object that has one; a policy runs as its table's. */
+static Oid
+owner_of(const ObjectAddress *address)
+{
+	AttrNumber	column = get_object_attnum_owner(address->classId);
+	Relation	catalog;
+	HeapTuple	tuple;
+	bool		isnull;
+	Oid			owner;
+
+	if (column == InvalidAttrNumber)
+		return vault_role();
+	catalog = table_open(address->classId, AccessShareLock);
+	tuple = get_catalog_object_by_oid(catalog,
+									  get_object_attnum_oid(address->classId),
+									  address->objectId);
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for object %u of catalog %u",
+			 address->objectId, address->classId);
+	owner = DatumGetObjectId(heap_getattr(tuple, column,
+										  RelationGetDescr(catalog), &isnull));
+	table_close(catalog, AccessShareLock);
+	return owner;
 }
 
 static bool
@@ -547,8 +580,8 @@ remake_query(StaleQuery *stale)
 		remake_view(stale);
 	else if (stale->address.classId == RewriteRelationId)
 		remake_rule(stale);
-	else if (SPI_execute(stale->sql, false, 0) != SPI_OK_UTILITY)
-		elog(ERROR, "could not run \"%s\"", stale->sql);
+	else
+		run_statement(stale->sql, owner_of(&stale->address));
 	error_context_stack = callback.previous;
 	CommandCounterIncrement();
 	if (!same_uses(stale->uses, find_uses(&stale->address)))

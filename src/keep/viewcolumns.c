@@ -357,19 +357,22 @@ set_column_count(Oid view, int count)
 	CommandCounterIncrement();
 }
 
-/* Parsing evaluates nothing; the query will run as the view's owner. */
+/* As the view's owner: parsing runs the CHECKs of domains inside literals. */
 static void
 store_query(Oid view, const char *text)
 {
 	List	   *parsed = raw_parser(text, RAW_PARSE_DEFAULT);
+	Frame		frame;
 	Query	   *query;
 
 	if (list_length(parsed) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
 				 errmsg("a view has one query")));
+	frame_become(&frame, relation_owner(view));
 	query = parse_analyze_fixedparams(linitial_node(RawStmt, parsed), text,
 									  NULL, 0, NULL);
+	frame_unpin(&frame);
 	if (query->commandType != CMD_SELECT || query->utilityStmt != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),

@@ -61,23 +61,12 @@ raise_step_error(const RecordedCommand *command, const Step *step)
 }
 
 static void
-enter_frame(Frame *frame, const Step *step)
+execute(const Step *step)
 {
-	Oid			role;
-
-	if (step->mode != RUN_OWNER || step->role == NULL)
-	{
-		frame_become_owner(frame);
-		return;
-	}
-	role = get_role_oid(step->role, true);
-	if (!OidIsValid(role))
-		ereport(ERROR,
-				(errcode(ERRCODE_SAFEMIG_CONFLICT),
-				 errmsg("role \"%s\" does not exist", step->role),
-				 errdetail("%s belonged to it.", step->object),
-				 errhint("CREATE ROLE %s;", quote_identifier(step->role))));
-	frame_become(frame, role);
+	SPI_connect();
+	if (SPI_execute(step->sql, false, 0) < 0)
+		elog(ERROR, "could not run \"%s\"", step->sql);
+	SPI_finish();
 }
 
 static void
@@ -86,13 +75,22 @@ run_step(const RecordedCommand *command, const Step *step)
 	MemoryContext context = CurrentMemoryContext;
 	Frame		frame;
 
-	enter_frame(&frame, step);
 	PG_TRY();
 	{
-		SPI_connect();
-		if (SPI_execute(step->sql, false, 0) < 0)
-			elog(ERROR, "could not run \"%s\"", step->sql);
-		SPI_finish();
+		Runner		runner = step_runner(step);
+		Loan		loan;
+
+		if (OidIsValid(runner.role))
+		{
+			schema_lend(&loan, runner.namespace, runner.role);
+			frame_become(&frame, runner.role);
+		}
+		else
+			frame_become_owner(&frame);
+		execute(step);
+		frame_unpin(&frame);
+		if (OidIsValid(runner.role))
+			schema_take_back(&loan);
 	}
 	PG_CATCH();
 	{
@@ -100,7 +98,6 @@ run_step(const RecordedCommand *command, const Step *step)
 		raise_step_error(command, step);
 	}
 	PG_END_TRY();
-	frame_unpin(&frame);
 	CommandCounterIncrement();
 }
 

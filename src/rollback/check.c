@@ -24,6 +24,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "rollback/rollback.h"
@@ -162,7 +163,7 @@ may_act_as(Oid user, const char *role)
 {
 	Oid			oid = get_role_oid(role, true);
 
-	return !OidIsValid(oid) || has_privs_of_role(user, oid);
+	return OidIsValid(oid) && has_privs_of_role(user, oid);
 }
 
 static void
@@ -176,6 +177,21 @@ check_owns(Oid user, const Image *image)
 				 errhint("GRANT EXECUTE ON FUNCTION safemig_administer() to the role, or let the owner do it.")));
 }
 
+static Oid
+named_type(const char *identity)
+{
+	List	   *names = qualified_name_list(identity);
+	Oid			namespace;
+
+	if (list_length(names) != 2)
+		return InvalidOid;
+	namespace = get_namespace_oid(strVal(linitial(names)), true);
+	return OidIsValid(namespace) ?
+		GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+						CStringGetDatum(strVal(lsecond(names))),
+						ObjectIdGetDatum(namespace)) : InvalidOid;
+}
+
 /* What has no owner of its own belongs to who owns what it lives in. */
 static void
 check_owns_parent(Oid user, const Image *image)
@@ -185,9 +201,18 @@ check_owns_parent(Oid user, const Image *image)
 	/* an index that belongs to a constraint is looked at with that */
 	if (image->owner || image->parent_identity == NULL ||
 		image->parent_type == NULL ||
-		strcmp(image->type, "domain constraint") == 0 ||
 		strcmp(image->parent_type, "table constraint") == 0)
 		return;
+	if (strcmp(image->type, "domain constraint") == 0)
+	{
+		Oid			domain = named_type(image->parent_identity);
+
+		if (OidIsValid(domain) && !object_ownercheck(TypeRelationId, domain, user))
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					 errmsg("must be owner of type %s", image->parent_identity)));
+		return;
+	}
 	relid = RangeVarGetRelid(makeRangeVarFromNameList(qualified_name_list(image->parent_identity)),
 							 NoLock, true);
 	if (OidIsValid(relid) && !object_ownercheck(RelationRelationId, relid, user))

@@ -248,7 +248,7 @@ WITH ns AS (
 	UNION ALL
 	SELECT DISTINCT regexp_replace(
 				format('depend %s %s -> %s %s %s', o.type, o.identity, r.type, r.identity, deptype),
-				'(RI_ConstraintTrigger_[ac])_\d+', '\1', 'g')
+				'(RI_ConstraintTrigger_[ac]|Unique_ConstraintTrigger)_\d+', '\1', 'g')
 	FROM pg_depend d,
 		 pg_identify_object(classid, objid, objsubid) o,
 		 pg_identify_object(refclassid, refobjid, refobjsubid) r

@@ -26,7 +26,8 @@ Each migration ends as one of
 
   exact     rolled back and redone, equal each time
   nothing   it changed nothing, so there is nothing to roll back
-  declared  safemig says that it is irreversible, and why
+  declared  safemig says that it is irreversible, and why; or that rows which
+            it inserted stay, and they are all that differs
   refused   the rollback was refused although nothing stood in its way
   silent    the rollback claims success, or the change was not recorded, and
             the state is not the old one
@@ -292,9 +293,20 @@ sub prove
 		return ('refused', "said too late: $error") if $recorded =~ /^t/;
 		return ('declared', $error);
 	}
-	return ('silent', differs($name, 'rollback', $before, $state))
-	  if $state ne $before;
-	return prove_redo($name, $path, $single, $output, $after);
+	my @redone = $state eq $before || rows_said_to_stay($err, $before, $state)
+	  ? prove_redo($name, $path, $single, $output, $after)
+	  : ('silent', differs($name, 'rollback', $before, $state));
+	return @redone if $state eq $before || $redone[0] ne 'exact';
+	return ('declared', $err =~ /WARNING: +(?:\w{5}: )?(.*)/);
+}
+
+# Inserted rows that safemig does not take back are no silence if it names them
+# and nothing else differs.
+sub rows_said_to_stay
+{
+	my ($err, $before, $state) = @_;
+	return $err =~ /WARNING:.* stay as they are/
+	  && without_rows($before) eq without_rows($state);
 }
 
 # psql's DETAIL, cut to what fits into a table.

@@ -282,6 +282,14 @@ round_trips(
 		same => q(UPDATE pt SET filler = 0 WHERE id < 20 OR id > 40),
 	},
 	{
+		name => 'drop a column whose default is a function made for another search_path',
+		setup => q(CREATE SEQUENCE numbers; CREATE FUNCTION fresh() RETURNS text LANGUAGE sql AS $$ SELECT 'n' || nextval('numbers') $$;
+				   CREATE TABLE t (id int PRIMARY KEY, name text DEFAULT fresh(), tail int); INSERT INTO t (id) SELECT i FROM generate_series(1, 9) i),
+		migration => 'ALTER TABLE t DROP COLUMN name',
+		after => 'UPDATE t SET tail = id',
+		same => 'UPDATE t SET tail = id',
+	},
+	{
 		name => 'composite values stored elsewhere outlive the column',
 		setup => $orders . q(
 			CREATE TABLE log (id int PRIMARY KEY, o orders);

@@ -88,6 +88,14 @@ round_trips(
 		migration => 'ALTER TABLE p ALTER id TYPE bigint; ALTER TABLE p ALTER f TYPE real; ALTER TABLE p ALTER g TYPE bigint',
 	},
 	{
+		name => 'type change of a generated column, lossy',
+		setup => q(CREATE TABLE t (id int PRIMARY KEY, a int, g numeric GENERATED ALWAYS AS (a / 3.0) STORED, tail text); CREATE INDEX ON t (g); CREATE TABLE kid (z int) INHERITS (t);
+				   INSERT INTO t (id, a) SELECT i, i FROM generate_series(1, 9) i; INSERT INTO kid (id, a) SELECT i, i FROM generate_series(11, 19) i),
+		migration => 'ALTER TABLE t ALTER g TYPE int',
+		after => 'UPDATE t SET a = 100 WHERE id = 1; INSERT INTO kid (id, a) VALUES (20, 20)',
+		same => 'UPDATE t SET a = 100 WHERE id = 1; INSERT INTO kid (id, a) VALUES (20, 20)',
+	},
+	{
 		name => 'type change in a partitioned table',
 		setup => q(CREATE TABLE pt (id int, k int, v numeric, PRIMARY KEY (id, k)) PARTITION BY LIST (k); CREATE TABLE pt1 PARTITION OF pt FOR VALUES IN (1); CREATE TABLE pt2 PARTITION OF pt DEFAULT;
 				   INSERT INTO pt SELECT i, i % 3, i / 3.0 FROM generate_series(1, 30) i),
@@ -143,6 +151,21 @@ round_trips(
 CREATE UNIQUE INDEX CONCURRENTLY broken ON orders (note);
 \set ON_ERROR_STOP on
 SELECT 1),
+	},
+	{
+		name => 'a concurrent index that failed, dropped and made otherwise',
+		setup => $orders . q(UPDATE orders SET note = 'same'),
+		migration => q(
+\set ON_ERROR_STOP off
+CREATE UNIQUE INDEX CONCURRENTLY broken ON orders (note);
+\set ON_ERROR_STOP on
+DROP INDEX broken; CREATE INDEX CONCURRENTLY broken ON orders (note)),
+	},
+	{
+		name => 'checked as an owner who has no right to the schema',
+		setup => q(CREATE SCHEMA own; CREATE TABLE own.t (id int PRIMARY KEY, a int NOT NULL CONSTRAINT positive CHECK (a > 0), b int);
+				   INSERT INTO own.t SELECT i, i, i FROM generate_series(1, 9) i; ALTER TABLE own.t OWNER TO alice),
+		migration => q(ALTER TABLE own.t DROP CONSTRAINT positive, ALTER a DROP NOT NULL; ALTER TABLE own.t ADD CHECK (b < 100) NOT VALID; ALTER TABLE own.t OWNER TO bob; DROP TABLE own.t),
 	},
 	{
 		name => 'storage options, persistence, flags',
