@@ -242,6 +242,12 @@ try_to(void (*work) (Command *command, Node *parsetree), Command *command,
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		/* to be cancelled is not a failure of ours */
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		{
+			CurrentResourceOwner = owner;
+			ReThrowError(error);
+		}
 		failed = error->message;
 	}
 	PG_END_TRY();

@@ -221,7 +221,11 @@ convert_batch(Conversion *conversion, ConvertedRow *rows, int nrows, bool compar
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		if (!is_about_value(error->sqlerrcode))
+		{
+			RollbackAndReleaseCurrentSubTransaction();
+			CurrentResourceOwner = owner;
 			PG_RE_THROW();
+		}
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		FreeErrorData(error);

@@ -33,6 +33,7 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "catalog/toasting.h"
 #include "commands/defrem.h"
 #include "commands/tablecmds.h"
 #include "executor/spi.h"
@@ -334,6 +335,7 @@ revive_slot(const Tree *tree, Member *member)
 {
 	const Kept *kept = member->kept;
 	AttrNumber	attnum = (AttrNumber) kept_number(kept, "attnum");
+	bool		has_storage;
 	Relation	rel = relation_open(member->relid, NoLock);
 	Relation	catalog = table_open(AttributeRelationId, RowExclusiveLock);
 	HeapTuple	tuple = SearchSysCacheCopy2(ATTNUM,
@@ -391,7 +393,13 @@ revive_slot(const Tree *tree, Member *member)
 	CacheInvalidateRelcache(rel);
 	member->live = attnum;
 	table_close(catalog, RowExclusiveLock);
+	has_storage = RELKIND_HAS_STORAGE(rel->rd_rel->relkind);
 	relation_close(rel, NoLock);
+
+	/* a rewrite without the column may have left the table without one */
+	CommandCounterIncrement();
+	if (has_storage)
+		AlterTableCreateToastTable(member->relid, (Datum) 0, AccessExclusiveLock);
 }
 
 /* A child's own column is the parent's again, too. */
