@@ -34,6 +34,12 @@ REVOKE EXECUTE ON FUNCTION safemig.set_generated(text, text, text, boolean) FROM
 COMMENT ON FUNCTION safemig.set_generated(text, text, text, boolean) IS
 	'makes a column GENERATED ALWAYS AS (expression) STORED, its values being there, or VIRTUAL (PostgreSQL 18)';
 
+CREATE FUNCTION safemig.unset_generated(table_name text, column_name text) RETURNS void
+	LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'unset_generated';
+REVOKE EXECUTE ON FUNCTION safemig.unset_generated(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.unset_generated(text, text) IS
+	'makes a generated column a plain one, virtual ones too, with the values that are in the rows';
+
 -- for everybody: runs as the caller, and needs no more than the caller has
 CREATE FUNCTION safemig.value_fits(value anyelement, type_name text) RETURNS boolean
 	LANGUAGE C STABLE STRICT AS 'MODULE_PATHNAME', 'value_fits';

@@ -157,8 +157,6 @@ read_inheritance(Image *image, Form_pg_attribute att, const NotNullRow *row)
 	int			level;
 
 	image_addf(image, part, "@notnull inhcount", "%d", row->parents);
-	if (row->local != att->attislocal)
-		image_add(image, part, "notnull islocal", row->local ? "true" : "false");
 	level = generations(att->attrelid, part, row->name, &namesake);
 	if (row->local || !namesake)
 		image_addf(image, part, "@notnull level", "%d", level);
@@ -182,6 +180,8 @@ notnull_read(Image *image, Form_pg_attribute att, const char *table, List *rows)
 		image_add(image, part, "notnull no inherit", "true");
 	if (row->comment)
 		image_add(image, part, "notnull comment", row->comment);
+	if (row->local != att->attislocal)
+		image_add(image, part, "notnull islocal", row->local ? "true" : "false");
 	if (row->parents > 0)
 		read_inheritance(image, att, row);
 }
@@ -211,11 +211,10 @@ notnull_of(const Column *column)
 		.valid = column_get(column, "notnull valid") == NULL,
 		.no_inherit = column_get(column, "notnull no inherit") != NULL,
 		.inherited = column_get(column, "@notnull inhcount") != NULL,
+		.local = local ? strcmp(local, "true") == 0 : column_get(column, "islocal") == NULL,
 		.level = column_get(column, "@notnull level"),
 	};
 
-	result.local = !result.inherited ||
-		(local ? strcmp(local, "true") == 0 : column_get(column, "islocal") == NULL);
 	return result;
 }
 

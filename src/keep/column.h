@@ -134,6 +134,7 @@ extern void stale_queries_remake(List *queries);
 extern List *find_dependents(Oid relid);
 
 /* ---- generated.c ---- */
+extern void generated_forget(Oid relid, AttrNumber attnum, Oid attrdef);
 extern Node *cook_column_expression(Relation rel, AttrNumber attnum,
 									const char *expression, char generated);
 

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * generated.c
- *	  Makes a plain column a generated one again, without a rewrite.
+ *	  Makes a plain column a generated one, or the reverse, without a rewrite.
  *
- * PostgreSQL can take a generation expression away but not put one on a
- * column that exists.  The values are there already: kept in place, or
- * computed by fill.c.
+ * PostgreSQL can take a generation expression away, if it is not a virtual
+ * one, but not put one on a column that exists.  The values are there already:
+ * kept in place, or computed by fill.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -15,6 +15,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/heap.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
@@ -36,6 +37,7 @@
 #include "keep/column.h"
 
 PG_FUNCTION_INFO_V1(set_generated);
+PG_FUNCTION_INFO_V1(unset_generated);
 
 static Node *
 parse_expression(const char *expression)
@@ -97,6 +99,62 @@ mark_generated(Relation rel, AttrNumber attnum, char generated)
 }
 
 /*
+ * A generation expression belongs to its column; what remains is a plain
+ * column with the values that were computed.  safemig.set_generated() makes
+ * it generated again.
+ */
+void
+generated_forget(Oid relid, AttrNumber attnum, Oid attrdef)
+{
+	Relation	catalog = table_open(AttributeRelationId, RowExclusiveLock);
+	HeapTuple	tuple = SearchSysCacheCopy2(ATTNUM, ObjectIdGetDatum(relid),
+											Int16GetDatum(attnum));
+	Form_pg_attribute form;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for attribute %d of relation %u",
+			 attnum, relid);
+	form = (Form_pg_attribute) GETSTRUCT(tuple);
+	if (form->attgenerated != '\0')
+	{
+		form->attgenerated = '\0';
+		CatalogTupleUpdate(catalog, &tuple->t_self, tuple);
+		/* else the deletion of the expression would ask for the column's */
+		(void) deleteDependencyRecordsFor(AttrDefaultRelationId, attrdef, false);
+		CommandCounterIncrement();
+	}
+	heap_freetuple(tuple);
+	table_close(catalog, RowExclusiveLock);
+}
+
+/* The table and the column that the first two arguments name. */
+static Relation
+open_table(FunctionCallInfo fcinfo, AttrNumber *attnum)
+{
+	char	   *column = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	RangeVar   *name = makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(0)));
+	Relation	rel = relation_openrv(name, AccessExclusiveLock);
+
+	CheckTableNotInUse(rel, "change a column of");
+	*attnum = get_attnum(RelationGetRelid(rel), column);
+	if (*attnum <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of relation \"%s\" does not exist",
+						column, RelationGetRelationName(rel))));
+	return rel;
+}
+
+static void
+begin_change(Relation rel, const char *tag)
+{
+	ObjectAddress *address = palloc(sizeof(ObjectAddress));
+
+	ObjectAddressSet(*address, RelationRelationId, RelationGetRelid(rel));
+	capture_internal_begin(tag, list_make1(address));
+}
+
+/*
  * safemig.set_generated(table_name text, column_name text, expression text,
  * virtual boolean): GENERATED ALWAYS AS (expression) STORED, the values being
  * there, or VIRTUAL, where none are needed.
@@ -104,11 +162,8 @@ mark_generated(Relation rel, AttrNumber attnum, char generated)
 Datum
 set_generated(PG_FUNCTION_ARGS)
 {
-	char	   *column = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	char	   *expression = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	char		generated = PG_GETARG_BOOL(3) ? ATTRIBUTE_GENERATED_VIRTUAL : ATTRIBUTE_GENERATED_STORED;
-	ObjectAddress *address = palloc(sizeof(ObjectAddress));
-	RangeVar   *name;
 	Relation	rel;
 	AttrNumber	attnum;
 	Node	   *cooked;
@@ -117,17 +172,8 @@ set_generated(PG_FUNCTION_ARGS)
 
 	check_own_call("set_generated");
 	frame_become_owner(&frame);
-	name = makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(0)));
-	rel = relation_openrv(name, AccessExclusiveLock);
-	CheckTableNotInUse(rel, "change a column of");
-	attnum = get_attnum(RelationGetRelid(rel), column);
-	if (attnum <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" of relation \"%s\" does not exist",
-						column, RelationGetRelationName(rel))));
-	ObjectAddressSet(*address, RelationRelationId, RelationGetRelid(rel));
-	capture_internal_begin("SET GENERATED", list_make1(address));
+	rel = open_table(fcinfo, &attnum);
+	begin_change(rel, "SET GENERATED");
 	/* looking for what is not immutable may fold calls: the owner's code */
 	frame_become(&owner_frame, rel->rd_rel->relowner);
 	cooked = cook_column_expression(rel, attnum, expression, generated);
@@ -137,6 +183,32 @@ set_generated(PG_FUNCTION_ARGS)
 	mark_generated(rel, attnum, generated);
 	(void) store_attribute_default(rel, attnum, cooked);
 	CommandCounterIncrement();
+	capture_internal_end();
+	relation_close(rel, NoLock);
+	frame_unpin(&frame);
+	PG_RETURN_VOID();
+}
+
+/* safemig.unset_generated(table_name text, column_name text): a plain column */
+Datum
+unset_generated(PG_FUNCTION_ARGS)
+{
+	Relation	rel;
+	AttrNumber	attnum;
+	Oid			attrdef;
+	Frame		frame;
+
+	check_own_call("unset_generated");
+	frame_become_owner(&frame);
+	rel = open_table(fcinfo, &attnum);
+	begin_change(rel, "UNSET GENERATED");
+	attrdef = GetAttrDefaultOid(RelationGetRelid(rel), attnum);
+	if (OidIsValid(attrdef))
+	{
+		generated_forget(RelationGetRelid(rel), attnum, attrdef);
+		RemoveAttrDefault(RelationGetRelid(rel), attnum, DROP_RESTRICT, false, true);
+		CommandCounterIncrement();
+	}
 	capture_internal_end();
 	relation_close(rel, NoLock);
 	frame_unpin(&frame);

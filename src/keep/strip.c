@@ -51,6 +51,7 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
+#include "keep/column.h"
 #include "keep/vault.h"
 
 /* ---- a single ALTER TABLE action, as PostgreSQL itself runs it ---- */
@@ -292,35 +293,6 @@ strip_indexes(Oid relid)
 
 /* ---- defaults and generation expressions ---- */
 
-/*
- * A generation expression belongs to its column; what remains is a plain
- * column with the values that were computed.  safemig.set_generated() makes
- * it generated again.
- */
-static void
-forget_generated(Oid relid, AttrNumber attnum, Oid attrdef)
-{
-	Relation	catalog = table_open(AttributeRelationId, RowExclusiveLock);
-	HeapTuple	tuple = SearchSysCacheCopy2(ATTNUM, ObjectIdGetDatum(relid),
-											Int16GetDatum(attnum));
-	Form_pg_attribute form;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for attribute %d of relation %u",
-			 attnum, relid);
-	form = (Form_pg_attribute) GETSTRUCT(tuple);
-	if (form->attgenerated != '\0')
-	{
-		form->attgenerated = '\0';
-		CatalogTupleUpdate(catalog, &tuple->t_self, tuple);
-		/* else the deletion of the expression would ask for the column's */
-		(void) deleteDependencyRecordsFor(AttrDefaultRelationId, attrdef, false);
-		CommandCounterIncrement();
-	}
-	heap_freetuple(tuple);
-	table_close(catalog, RowExclusiveLock);
-}
-
 static void
 strip_defaults(Oid relid)
 {
@@ -344,7 +316,7 @@ strip_defaults(Oid relid)
 		if (!OidIsValid(attrdef))
 			elog(ERROR, "could not find the default of attribute %d of relation %u",
 				 attnum, relid);
-		forget_generated(relid, attnum, attrdef);
+		generated_forget(relid, attnum, attrdef);
 		delete_object(AttrDefaultRelationId, attrdef);
 	}
 }

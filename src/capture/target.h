@@ -1,0 +1,42 @@
+/*-------------------------------------------------------------------------
+ *
+ * target.h
+ *	  What the files that find a command's targets share.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SAFEMIG_TARGET_H
+#define SAFEMIG_TARGET_H
+
+#include "capture/capture.h"
+
+/* ---- target_name.c: names, resolved and locked as the command will ---- */
+extern void target_add_root(Command *command, Oid class_id, Oid object_id);
+extern Oid target_resolve_relation(RangeVar *relation, LOCKMODE lockmode,
+				bool owned);
+extern void target_add_relation(Command *command, RangeVar *relation,
+				LOCKMODE lockmode, bool owned);
+extern void target_add_tree(Command *command, Oid relid, LOCKMODE lockmode,
+				bool recurse);
+extern void target_add_with_partitions(Command *command, RangeVar *relation,
+				LOCKMODE lockmode);
+extern void target_add_named(Command *command, ObjectType type, Node *object,
+				LOCKMODE lockmode);
+extern Oid target_add_type(Command *command, List *name);
+extern void target_add_referring(Command *command, Oid class_id,
+				Oid object_id);
+
+/* ---- target_table.c ---- */
+extern void target_alter_table(Command *command, AlterTableStmt *stmt);
+
+/* ---- target_rename.c ---- */
+extern void target_rename(Command *command, RenameStmt *stmt);
+extern void target_named(Command *command, RangeVar *relation,
+				ObjectType type, Node *object);
+
+/* ---- target_grant.c ---- */
+extern void target_grant(Command *command, GrantStmt *stmt);
+extern void target_default_privileges(Command *command);
+extern void target_add_granted_to(Command *command, Oid role);
+
+#endif							/* SAFEMIG_TARGET_H */

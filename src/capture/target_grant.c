@@ -1,0 +1,122 @@
+/*-------------------------------------------------------------------------
+ *
+ * target_grant.c
+ *	  What GRANT, ALTER DEFAULT PRIVILEGES and DROP OWNED concern.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_shdepend.h"
+#include "parser/parse_func.h"
+#include "utils/fmgroids.h"
+
+#include "capture/target.h"
+#include "compat.h"
+
+/* Every object of the wanted kind in a schema, as GRANT … ON ALL … means it. */
+static void
+add_all_in_schema(Command *command, ObjectType type, Oid namespace)
+{
+	bool		routines = type == OBJECT_FUNCTION || type == OBJECT_PROCEDURE ||
+	type == OBJECT_ROUTINE;
+	Oid			catalog = routines ? ProcedureRelationId : RelationRelationId;
+	AttrNumber	namespace_attnum = routines ? Anum_pg_proc_pronamespace :
+	Anum_pg_class_relnamespace;
+	Relation	rel = table_open(catalog, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, namespace_attnum, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(namespace));
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		if (routines)
+			target_add_root(command, catalog, ((Form_pg_proc) GETSTRUCT(tuple))->oid);
+		else
+		{
+			Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
+			bool		wanted = type == OBJECT_SEQUENCE ?
+			form->relkind == RELKIND_SEQUENCE :
+			strchr("rvmfp", form->relkind) != NULL;
+
+			if (wanted)
+				target_add_root(command, catalog, form->oid);
+		}
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+void
+target_grant(Command *command, GrantStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->objects)
+	{
+		Node	   *object = lfirst(lc);
+
+		if (stmt->targtype == ACL_TARGET_ALL_IN_SCHEMA)
+		{
+			Oid			namespace = get_namespace_oid(strVal(object), true);
+
+			if (OidIsValid(namespace))
+				add_all_in_schema(command, stmt->objtype, namespace);
+		}
+		else if (IsA(object, RangeVar))
+			target_add_relation(command, (RangeVar *) object, AccessShareLock, false);
+		else
+			target_add_named(command, stmt->objtype, object, AccessShareLock);
+	}
+}
+
+/* There are few of these: all of them are looked at. */
+void
+target_default_privileges(Command *command)
+{
+	Relation	rel = table_open(DefaultAclRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		target_add_root(command, DefaultAclRelationId,
+				 ((Form_pg_default_acl) GETSTRUCT(tuple))->oid);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+/*
+ * DROP OWNED takes the role out of privileges and policies; those objects
+ * stay, changed.  What it drops is found by the rehearsal.
+ */
+void
+target_add_granted_to(Command *command, Oid role)
+{
+	Relation	rel = table_open(SharedDependRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key[0], Anum_pg_shdepend_refclassid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(AuthIdRelationId));
+	ScanKeyInit(&key[1], Anum_pg_shdepend_refobjid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(role));
+	scan = systable_beginscan(rel, SharedDependReferenceIndexId, true,
+							  NULL, 2, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(tuple);
+
+		if (form->dbid == MyDatabaseId &&
+			(form->deptype == SHARED_DEPENDENCY_ACL ||
+			 form->deptype == SHARED_DEPENDENCY_POLICY))
+			target_add_root(command, form->classid, form->objid);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}

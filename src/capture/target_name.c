@@ -1,0 +1,158 @@
+/*-------------------------------------------------------------------------
+ *
+ * target_name.c
+ *	  Names in a parse tree, resolved and locked as the command itself will.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/relation.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_inherits.h"
+#include "nodes/makefuncs.h"
+#include "parser/parse_func.h"
+#include "utils/fmgroids.h"
+
+#include "capture/target.h"
+#include "compat.h"
+
+void
+target_add_root(Command *command, Oid class_id, Oid object_id)
+{
+	ObjectAddress address;
+
+	if (!OidIsValid(object_id))
+		return;
+	ObjectAddressSet(address, class_id, object_id);
+	if (!address_is_temporary(&address))
+		command_add_root(command, &address);
+}
+
+/* As core: nobody makes others wait for a table that is not theirs. */
+static void
+check_owns_before_locking(const RangeVar *relation, Oid relid, Oid oldrelid,
+						  void *arg)
+{
+	if (OidIsValid(relid) && relid != oldrelid &&
+		!object_ownercheck(RelationRelationId, relid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER,
+					   get_relkind_objtype(get_rel_relkind(relid)),
+					   relation->relname);
+}
+
+/* A relation that the command will lock in that mode; owned if asked. */
+Oid
+target_resolve_relation(RangeVar *relation, LOCKMODE lockmode, bool owned)
+{
+	return RangeVarGetRelidExtended(relation, lockmode, RVR_MISSING_OK,
+									owned ? check_owns_before_locking : NULL,
+									NULL);
+}
+
+void
+target_add_relation(Command *command, RangeVar *relation, LOCKMODE lockmode,
+			 bool owned)
+{
+	if (relation)
+		target_add_root(command, RelationRelationId,
+				 target_resolve_relation(relation, lockmode, owned));
+}
+
+/* The relation and everything that inherits from it, as ALTER TABLE recurses. */
+void
+target_add_tree(Command *command, Oid relid, LOCKMODE lockmode, bool recurse)
+{
+	ListCell   *lc;
+
+	if (!OidIsValid(relid))
+		return;
+	if (!recurse)
+	{
+		target_add_root(command, RelationRelationId, relid);
+		return;
+	}
+	foreach(lc, find_all_inheritors(relid, lockmode, NULL))
+		target_add_root(command, RelationRelationId, lfirst_oid(lc));
+}
+
+/* A trigger of a partitioned table has copies on the partitions. */
+void
+target_add_with_partitions(Command *command, RangeVar *relation, LOCKMODE lockmode)
+{
+	Oid			relid = target_resolve_relation(relation, lockmode, false);
+
+	target_add_tree(command, relid, lockmode,
+			 get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE);
+}
+
+/* Any object that SQL names in COMMENT ON, ALTER … OWNER TO and the like. */
+void
+target_add_named(Command *command, ObjectType type, Node *object, LOCKMODE lockmode)
+{
+	ObjectAddress address;
+	ObjectAddress owner;
+	Relation	relation = NULL;
+
+	/* the grammar has a type's name as a bare list in some commands */
+	if ((type == OBJECT_TYPE || type == OBJECT_DOMAIN) && IsA(object, List))
+		object = (Node *) makeTypeNameFromNameList((List *) object);
+	address = get_object_address(type, object, &relation, lockmode, true);
+	if (relation)
+		relation_close(relation, NoLock);
+	if (OidIsValid(address.objectId) && object_owner_address(&address, &owner))
+		target_add_root(command, owner.classId, owner.objectId);
+}
+
+/* A type by its name; InvalidOid if there is none. */
+Oid
+target_add_type(Command *command, List *name)
+{
+	Type		type = LookupTypeName(NULL, makeTypeNameFromNameList(name),
+									  NULL, true);
+	Oid			oid;
+
+	if (type == NULL)
+		return InvalidOid;
+	oid = typeTypeId(type);
+	target_add_root(command, TypeRelationId, oid);
+	ReleaseSysCache(type);
+	return oid;
+}
+
+/*
+ * What is described with the help of the object's name: views over a table,
+ * constraints that refer to it.  Their descriptions change with the name and
+ * change back with it; they are looked at so that nobody takes that for drift.
+ */
+void
+target_add_referring(Command *command, Oid class_id, Oid object_id)
+{
+	Relation	rel = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(class_id));
+	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(object_id));
+	scan = systable_beginscan(rel, DependReferenceIndexId, true, NULL, 2, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+		ObjectAddress address;
+		ObjectAddress owner;
+
+		ObjectAddressSet(address, form->classid, form->objid);
+		if (object_owner_address(&address, &owner) &&
+			!address_is_temporary(&owner))
+			command_add_referring(command, &owner);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	/* a type's array is called after it */
+	if (class_id == TypeRelationId && OidIsValid(get_array_type(object_id)))
+		target_add_referring(command, TypeRelationId, get_array_type(object_id));
+}

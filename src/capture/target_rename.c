@@ -1,0 +1,157 @@
+/*-------------------------------------------------------------------------
+ *
+ * target_rename.c
+ *	  What is renamed or moved, and what is described by its name.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/pg_policy.h"
+#include "catalog/pg_rewrite.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_trigger.h"
+#include "commands/policy.h"
+#include "commands/trigger.h"
+#include "parser/parse_func.h"
+#include "rewrite/rewriteSupport.h"
+
+#include "capture/target.h"
+#include "compat.h"
+
+/* What a RENAME names within a relation, if that has an image of its own. */
+static void
+add_renamed_part(Command *command, RenameStmt *stmt, Oid relid)
+{
+	switch (stmt->renameType)
+	{
+		case OBJECT_TABCONSTRAINT:
+			target_add_root(command, ConstraintRelationId,
+					 get_relation_constraint_oid(relid, stmt->subname, true));
+			break;
+		case OBJECT_TRIGGER:
+			target_add_root(command, TriggerRelationId,
+					 get_trigger_oid(relid, stmt->subname, true));
+			break;
+		case OBJECT_RULE:
+			target_add_root(command, RewriteRelationId,
+					 get_rewrite_oid(relid, stmt->subname, true));
+			break;
+		case OBJECT_POLICY:
+			target_add_root(command, PolicyRelationId,
+					 get_relation_policy_oid(relid, stmt->subname, true));
+			break;
+		case OBJECT_INDEX:
+			/* its constraint has the same name, and is the one renamed back */
+			target_add_root(command, ConstraintRelationId, get_index_constraint(relid));
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+rename_relation(Command *command, RenameStmt *stmt)
+{
+	LOCKMODE	lockmode = stmt->renameType == OBJECT_INDEX ?
+	ShareUpdateExclusiveLock : AccessExclusiveLock;
+	Oid			relid = target_resolve_relation(stmt->relation, lockmode, true);
+
+	if (!OidIsValid(relid))
+		return;
+	if (get_rel_relkind(relid) == RELKIND_COMPOSITE_TYPE)
+	{
+		target_add_root(command, TypeRelationId, get_rel_type_id(relid));
+		return;
+	}
+	target_add_tree(command, relid, lockmode,
+			 stmt->renameType == OBJECT_COLUMN ||
+			 stmt->renameType == OBJECT_TABCONSTRAINT);
+	add_renamed_part(command, stmt, relid);
+	target_add_referring(command, RelationRelationId, relid);
+	target_add_referring(command, TypeRelationId, get_rel_type_id(relid));
+}
+
+/* Everything in the schema, and everything that refers to something in it. */
+static void
+rename_schema(Command *command, Oid namespace)
+{
+	int			had = list_length(command->referring);
+	int			inside;
+
+	if (!OidIsValid(namespace))
+		return;
+	target_add_root(command, NamespaceRelationId, namespace);
+	target_add_referring(command, NamespaceRelationId, namespace);
+	inside = list_length(command->referring);
+	for (int i = had; i < inside; i++)
+	{
+		ObjectAddress *address = list_nth(command->referring, i);
+
+		target_add_referring(command, address->classId, address->objectId);
+		if (address->classId == RelationRelationId)
+			target_add_referring(command, TypeRelationId,
+						  get_rel_type_id(address->objectId));
+	}
+}
+
+void
+target_rename(Command *command, RenameStmt *stmt)
+{
+	int			had = list_length(command->roots);
+	ListCell   *lc;
+
+	command->restates = true;
+	if (stmt->relation)
+		rename_relation(command, stmt);
+	else if (stmt->renameType == OBJECT_SCHEMA)
+		rename_schema(command, get_namespace_oid(stmt->subname, true));
+	else if (stmt->renameType == OBJECT_DOMCONSTRAINT)
+	{
+		Oid			domain = target_add_type(command, (List *) stmt->object);
+
+		if (OidIsValid(domain))
+			target_add_root(command, ConstraintRelationId,
+					 get_domain_constraint_oid(domain, stmt->subname, true));
+	}
+	else if (stmt->object)
+	{
+		target_add_named(command, stmt->renameType, stmt->object, AccessExclusiveLock);
+		for_each_from(lc, command->roots, had)
+		{
+			ObjectAddress *root = lfirst(lc);
+
+			target_add_referring(command, root->classId, root->objectId);
+		}
+	}
+}
+
+/* ALTER … OWNER TO, SET SCHEMA, DEPENDS ON EXTENSION */
+void
+target_named(Command *command, RangeVar *relation, ObjectType type,
+			  Node *object)
+{
+	if (relation)
+	{
+		Oid			relid = target_resolve_relation(relation, AccessExclusiveLock, true);
+
+		target_add_tree(command, relid, AccessExclusiveLock, false);
+		if (OidIsValid(relid) && command->restates)
+			target_add_referring(command, RelationRelationId, relid);
+	}
+	else if (object)
+	{
+		int			had = list_length(command->roots);
+		ListCell   *lc;
+
+		target_add_named(command, type, object, AccessExclusiveLock);
+		if (!command->restates)
+			return;
+		for_each_from(lc, command->roots, had)
+		{
+			ObjectAddress *root = lfirst(lc);
+
+			target_add_referring(command, root->classId, root->objectId);
+		}
+	}
+}

@@ -1,0 +1,186 @@
+/*-------------------------------------------------------------------------
+ *
+ * target_table.c
+ *	  What ALTER TABLE and its like concern.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "catalog/partition.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_trigger.h"
+#include "commands/tablecmds.h"
+#include "utils/fmgroids.h"
+
+#include "capture/target.h"
+#include "compat.h"
+
+/* The new type means what it means under the user's search_path. */
+static void
+add_type_change(Command *command, AlterTableCmd *cmd)
+{
+	ColumnDef  *def = castNode(ColumnDef, cmd->def);
+	MemoryContext old = MemoryContextSwitchTo(command->context);
+	TypeChange *change = palloc(sizeof(TypeChange));
+
+	change->column = pstrdup(cmd->name);
+	typenameTypeIdAndMod(NULL, def->typeName, &change->type, &change->typmod);
+	change->using_expression = def->raw_default != NULL;
+	command->type_changes = lappend(command->type_changes, change);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * ENABLE and DISABLE TRIGGER reach the triggers of constraints, also of those
+ * that other tables have and that refer to this one.
+ */
+static void
+add_constraints_by_trigger(Command *command, Oid relid)
+{
+	Relation	rel = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		if (form->tgisinternal)
+			target_add_root(command, ConstraintRelationId, form->tgconstraint);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+/* Children lose a parent's column or CHECK, even if ONLY the parent drops it. */
+static void
+add_children(Command *command, Oid relid, LOCKMODE lockmode)
+{
+	ListCell   *lc;
+
+	foreach(lc, find_inheritance_children(relid, lockmode))
+		target_add_root(command, RelationRelationId, lfirst_oid(lc));
+}
+
+/* A partitioned index gets valid with the last of its partitions. */
+static void
+add_ancestors_of_index(Command *command, Oid relid)
+{
+	ListCell   *lc;
+
+	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_INDEX ||
+		!get_rel_relispartition(relid))
+		return;
+	foreach(lc, get_partition_ancestors(relid))
+		target_add_root(command, RelationRelationId, lfirst_oid(lc));
+}
+
+/*
+ * What subcommands concern beside the tree that is altered, which the roots
+ * from first on are.
+ */
+static void
+add_others(Command *command, AlterTableStmt *stmt, Oid relid,
+		   LOCKMODE lockmode, int first)
+{
+	int			last = list_length(command->roots);
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		switch (cmd->subtype)
+		{
+			case AT_AttachPartition:
+			case AT_DetachPartition:
+			case AT_DetachPartitionFinalize:
+				{
+					PartitionCmd *partition = castNode(PartitionCmd, cmd->def);
+					Oid			other = target_resolve_relation(partition->name,
+														 AccessExclusiveLock, true);
+
+					target_add_tree(command, other, AccessExclusiveLock, true);
+					add_ancestors_of_index(command, relid);
+					break;
+				}
+			case AT_DropColumn:
+			case AT_DropConstraint:
+				if (!stmt->relation->inh)
+					add_children(command, relid, lockmode);
+				break;
+			case AT_EnableTrig:
+			case AT_EnableAlwaysTrig:
+			case AT_EnableReplicaTrig:
+			case AT_DisableTrig:
+			case AT_EnableTrigAll:
+			case AT_DisableTrigAll:
+				for (int i = first; i < last; i++)
+					add_constraints_by_trigger(command,
+											   ((ObjectAddress *) list_nth(command->roots, i))->objectId);
+				break;
+			case AT_AlterColumnType:
+				add_type_change(command, cmd);
+				command->restates = true;
+				break;
+			case AT_SetAccessMethod:
+			case AT_ChangeOwner:
+				/* changes, or rebuilds under new OIDs, what lives in the table */
+				command->restates = true;
+				break;
+			default:
+				break;
+		}
+	}
+}
+
+/*
+ * DETACH PARTITION ... CONCURRENTLY waits for others between its transactions:
+ * it gets no locks but its own.
+ */
+static void
+add_detached_concurrently(Command *command, AlterTableStmt *stmt)
+{
+	ListCell   *lc;
+
+	target_add_relation(command, stmt->relation, NoLock, false);
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype == AT_DetachPartition)
+			target_add_relation(command, castNode(PartitionCmd, cmd->def)->name,
+						 NoLock, false);
+	}
+}
+
+void
+target_alter_table(Command *command, AlterTableStmt *stmt)
+{
+	LOCKMODE	lockmode = AlterTableGetLockLevel(stmt->cmds);
+	Oid			relid = AlterTableLookupRelation(stmt, lockmode);
+	int			first = list_length(command->roots);
+
+	if (!OidIsValid(relid))
+		return;
+	if (command->concurrent)
+	{
+		add_detached_concurrently(command, stmt);
+		return;
+	}
+	if (get_rel_relkind(relid) == RELKIND_COMPOSITE_TYPE)
+		target_add_root(command, TypeRelationId, get_rel_type_id(relid));
+	else
+		target_add_tree(command, relid, lockmode, stmt->relation->inh);
+	add_others(command, stmt, relid, lockmode, first);
+	/* the foreign keys of other tables are rebuilt with the key they refer to */
+	if (command->type_changes != NIL)
+		target_add_referring(command, RelationRelationId, relid);
+}
