@@ -16,6 +16,7 @@
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "parser/parse_func.h"
+#include "utils/lsyscache.h"
 
 #include "capture/target.h"
 #include "compat.h"

@@ -14,6 +14,7 @@
 #include "nodes/makefuncs.h"
 #include "parser/parse_func.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 
 #include "capture/target.h"
 #include "compat.h"

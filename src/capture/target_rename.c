@@ -15,6 +15,7 @@
 #include "commands/trigger.h"
 #include "parser/parse_func.h"
 #include "rewrite/rewriteSupport.h"
+#include "utils/lsyscache.h"
 
 #include "capture/target.h"
 #include "compat.h"

@@ -14,6 +14,7 @@
 #include "catalog/pg_trigger.h"
 #include "commands/tablecmds.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 
 #include "capture/target.h"
 #include "compat.h"
