@@ -12,7 +12,6 @@
 
 #include "access/parallel.h"
 #include "access/xact.h"
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "commands/event_trigger.h"

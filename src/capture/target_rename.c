@@ -10,7 +10,6 @@
 #include "catalog/pg_policy.h"
 #include "catalog/pg_rewrite.h"
 #include "catalog/pg_trigger.h"
-#include "catalog/pg_trigger.h"
 #include "commands/policy.h"
 #include "commands/trigger.h"
 #include "parser/parse_func.h"

@@ -11,7 +11,6 @@
 #include "catalog/partition.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
-#include "catalog/pg_trigger.h"
 #include "commands/tablecmds.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"

@@ -345,7 +345,7 @@ change_type(TableChange *change, const Column *have, const Column *want)
 				 change->name, name);
 	if (column_is_inherited(want))
 		return;
-	if (kept)
+	if (kept && column_get(have, "generated kind") == NULL)
 		step_add(change->steps, RANK_COLUMN_TYPE, RUN_CATALOG,
 				 ACCESS_EXCLUSIVE, "rewrite",
 				 "SELECT safemig.restore_column_type(%s)", kept);
@@ -414,9 +414,15 @@ alter_generated(TableChange *change, const Column *have, const Column *want)
 		if (column_is_inherited(have))
 			return;
 		begin_dropping(change, &saved);
-		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
-				 "catalog", "ALTER TABLE %s ALTER COLUMN %s DROP EXPRESSION",
-				 change->name, name);
+		if (column_get(have, "generated kind"))
+			step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
+					 "catalog", "SELECT safemig.unset_generated(%s, %s)",
+					 quote_literal_cstr(change->name),
+					 quote_literal_cstr(want->name));
+		else
+			step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
+					 "catalog", "ALTER TABLE %s ALTER COLUMN %s DROP EXPRESSION",
+					 change->name, name);
 		end_dropping(change, saved);
 		return;
 	}
