@@ -282,9 +282,10 @@ keep_values(Kept *kept, Relation rel, AttrNumber attnum)
 	/*
 	 * A column without values needs no copy; but if it has a default, rows
 	 * that are written later would get that, and the rows of now must be
-	 * told from them.
+	 * told from them.  And USING may make something of nothing.
 	 */
-	if (column_has_no_value(rel, attnum, &rows) && (!att->atthasdef || rows == 0))
+	if (strcmp(kept->kind, "values") != 0 &&
+		column_has_no_value(rel, attnum, &rows) && (!att->atthasdef || rows == 0))
 	{
 		set_detailf(kept, "rows", INT64_FORMAT, rows);
 		return;
