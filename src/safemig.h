@@ -291,6 +291,8 @@ typedef struct State
 	int64		labelled_id;	/* the last one under safemig.label ... */
 	char	   *labelled;		/* ... and the label */
 	int64		last_id;		/* the last migration of this session */
+	int			loan_depth;		/* while rights are lent: commands on the stack when
+								 * they were, plus one; else 0 */
 	int64		record_id;		/* record of the rollback that runs, or 0 */
 	int64		tables_restored;	/* moved back out of the vault */
 	int64		rows_restored;	/* counted by the rollback's data steps */
@@ -342,6 +344,8 @@ typedef struct Loan
 	struct varlena *acl;		/* as it was; NULL: the default */
 } Loan;
 
+/* how many commands are being captured now, one within the other */
+extern int	command_depth(void);
 extern void schema_lend(Loan *loan, Oid namespace, Oid role);
 extern void schema_take_back(Loan *loan);
 extern Oid	extension_owner(void);
@@ -425,6 +429,7 @@ extern bool type_change_is_lossless(Oid from, int32 from_typmod,
 extern void rollback_count(int64 restored, int64 later);
 
 /* ---- keep/sequence.c ---- */
+extern void sequence_note_after(int64 kept, Oid seqid);
 extern int64 sequence_keep_position(Oid seqid, int64 migration, int64 command);
 
 #endif							/* SAFEMIG_H */

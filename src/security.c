@@ -153,7 +153,11 @@ schema_owner(Oid namespace)
 	return owner;
 }
 
-/* Nobody else sees it: it is taken back before the transaction ends. */
+/*
+ * Nobody else sees it: it is taken back before the transaction ends.  And the
+ * user's code that the statement may run cannot use it: while it is out, no
+ * command is let through but the one that it is lent for.
+ */
 void
 schema_lend(Loan *loan, Oid namespace, Oid role)
 {
@@ -177,13 +181,17 @@ schema_lend(Loan *loan, Oid namespace, Oid role)
 	acl = aclupdate(acl, &item, ACL_MODECHG_ADD, item.ai_grantor, DROP_CASCADE);
 	loan->acl = exchange_schema_acl(namespace, (struct varlena *) acl);
 	loan->namespace = namespace;
+	state_save();
+	safemig_state.loan_depth = command_depth() + 1;
 }
 
 void
 schema_take_back(Loan *loan)
 {
-	if (OidIsValid(loan->namespace))
-		(void) exchange_schema_acl(loan->namespace, loan->acl);
+	if (!OidIsValid(loan->namespace))
+		return;
+	safemig_state.loan_depth = 0;
+	(void) exchange_schema_acl(loan->namespace, loan->acl);
 }
 
 Oid

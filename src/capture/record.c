@@ -616,6 +616,21 @@ write_down(Command *command, List *changes, Steps *steps)
 						  INSTR_TIME_GET_MILLISEC(now), command->rewrote);
 }
 
+static void
+note_positions_after(Command *command)
+{
+	ListCell   *lc;
+
+	foreach(lc, command->roots)
+	{
+		Image	   *image = command_find_before(command, lfirst(lc));
+
+		if (image && image->kept && strcmp(image->type, "sequence") == 0 &&
+			OidIsValid(get_rel_namespace(image->address.objectId)))
+			sequence_note_after(image->kept, image->address.objectId);
+	}
+}
+
 void
 command_record(Command *command)
 {
@@ -631,6 +646,8 @@ command_record(Command *command)
 	steps.around_replacement = replace_dependants;
 	foreach(lc, command->values)
 		column_keep_finish(*(int64 *) lfirst(lc));
+	if (command->moves_sequence)
+		note_positions_after(command);
 	if (command->failed == NULL)
 	{
 		check_nothing_lost(command, &steps);

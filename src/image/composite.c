@@ -32,6 +32,8 @@ composite_read(Image *image, HeapTuple row)
 	TupleDesc	desc = RelationGetDescr(rel);
 	int			position = 0;
 
+	/* its attributes may be of the others, which come first */
+	image->rank = RANK_TYPE + 1;
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
@@ -61,16 +63,6 @@ attribute_definition(const Image *image, const char *part)
 					collation ? " COLLATE " : "", collation ? collation : "");
 }
 
-/*
- * A type that the command did not delete may have lost attributes of types
- * that it did delete: those come first.
- */
-static int
-composite_rank(const Image *image)
-{
-	return image->seq == 0 ? RANK_TYPE + 1 : RANK_TYPE;
-}
-
 static void
 composite_create(const Image *image, Steps *steps)
 {
@@ -81,7 +73,7 @@ composite_create(const Image *image, Steps *steps)
 	foreach(lc, image_parts(image))
 		appendStringInfo(&attributes, "%s%s", attributes.len ? ", " : "",
 						 attribute_definition(image, lfirst(lc)));
-	step_add(steps, composite_rank(image), RUN_CATALOG, NULL, "catalog",
+	step_add(steps, image->rank, RUN_CATALOG, NULL, "catalog",
 			 "CREATE TYPE %s AS (%s)", image->identity, attributes.data);
 }
 
@@ -194,7 +186,7 @@ add_attribute(const Image *have, const Image *want, const char *part,
 	else if (is_used(have->address.objectId))
 		steps_irreversible(steps, "the values of attribute \"%s\" of type %s are not kept",
 						   part, want->identity);
-	step_add(steps, composite_rank(want), RUN_CATALOG, "ACCESS EXCLUSIVE",
+	step_add(steps, want->rank, RUN_CATALOG, "ACCESS EXCLUSIVE",
 			 "catalog", "ALTER TYPE %s ADD ATTRIBUTE %s CASCADE",
 			 want->identity, attribute_definition(want, part));
 }
@@ -204,7 +196,7 @@ alter_attribute(const Image *want, const char *part, Steps *steps)
 {
 	const char *collation = image_get(want, part, "collation");
 
-	step_add(steps, composite_rank(want), RUN_CATALOG, "ACCESS EXCLUSIVE",
+	step_add(steps, want->rank, RUN_CATALOG, "ACCESS EXCLUSIVE",
 			 "catalog", "ALTER TYPE %s ALTER ATTRIBUTE %s TYPE %s%s%s CASCADE",
 			 want->identity, quote_identifier(part),
 			 image_get(want, part, "type"),

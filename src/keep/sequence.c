@@ -11,10 +11,12 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_sequence.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -22,11 +24,43 @@
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "keep/vault.h"
 
 PG_FUNCTION_INFO_V1(safemig_restore_position);
+
+static int64
+read_position(Oid seqid, bool *called)
+{
+	int64		last;
+	bool		isnull;
+
+	SPI_connect();
+	if (SPI_execute(psprintf("SELECT last_value, is_called FROM %s",
+							 quote_qualified_identifier(get_namespace_name(get_rel_namespace(seqid)),
+														get_rel_name(seqid))),
+					false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not read sequence %u", seqid);
+	last = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	*called = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	SPI_finish();
+	return last;
+}
+
+static int64
+read_increment(Oid seqid)
+{
+	HeapTuple	tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(seqid));
+	int64		increment;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for sequence %u", seqid);
+	increment = ((Form_pg_sequence) GETSTRUCT(tuple))->seqincrement;
+	ReleaseSysCache(tuple);
+	return increment;
+}
 
 int64
 sequence_keep_position(Oid seqid, int64 migration, int64 command)
@@ -66,6 +100,41 @@ sequence_keep_position(Oid seqid, int64 migration, int64 command)
 	return kept->id;
 }
 
+/* Where the command that moved it left it: from there on it was used. */
+void
+sequence_note_after(int64 id, Oid seqid)
+{
+	Kept	   *kept = history_get_kept(id);
+	bool		called;
+	int64		last = read_position(seqid, &called);
+
+	kept_add_detail(kept, "after", psprintf(INT64_FORMAT " %c", last, called ? 't' : 'f'));
+	history_update_kept(kept);
+}
+
+/*
+ * A sequence that was used since the command is never put back below, or with
+ * a negative increment above, a value that has been given out.
+ */
+static void
+not_below_use(const Kept *kept, Oid relid, int64 *last_value, bool *called)
+{
+	const char *after = kept_detail(kept, "after");
+	bool		now_called;
+	int64		now = read_position(relid, &now_called);
+	int64		increment;
+
+	if (after == NULL ||
+		strcmp(after, psprintf(INT64_FORMAT " %c", now, now_called ? 't' : 'f')) == 0)
+		return;
+	increment = read_increment(relid);
+	if (increment > 0 ? now > *last_value : now < *last_value)
+	{
+		*last_value = now;
+		*called = true;
+	}
+}
+
 static Oid
 find_sequence(const Kept *kept)
 {
@@ -85,7 +154,7 @@ Datum
 safemig_restore_position(PG_FUNCTION_ARGS)
 {
 	ObjectAddress address;
-	const char *called;
+	bool		called;
 	int64		last_value;
 	Frame		frame;
 	Kept	   *kept;
@@ -95,7 +164,7 @@ safemig_restore_position(PG_FUNCTION_ARGS)
 	kept = kept_to_restore(PG_GETARG_INT64(0), "position");
 	last_value = DatumGetInt64(DirectFunctionCall1(int8in,
 												   CStringGetDatum(kept_need_detail(kept, "last_value"))));
-	called = kept_need_detail(kept, "is_called");
+	called = strcmp(kept_need_detail(kept, "is_called"), "t") == 0;
 
 	own_work_begin();
 	frame_become_owner(&frame);
@@ -103,11 +172,12 @@ safemig_restore_position(PG_FUNCTION_ARGS)
 	ObjectAddressSet(address, RelationRelationId, relid);
 	capture_internal_begin("RESTORE POSITION", list_make1(&address));
 	capture_internal_moves_sequence();
+	not_below_use(kept, relid, &last_value, &called);
 	ResetSequence(relid);
 	CommandCounterIncrement();
 	(void) DirectFunctionCall3(setval3_oid, ObjectIdGetDatum(relid),
 							   Int64GetDatum(last_value),
-							   BoolGetDatum(strcmp(called, "t") == 0));
+							   BoolGetDatum(called));
 	history_set_kept_state(kept->id, "restored");
 	capture_internal_end();
 	frame_unpin(&frame);
