@@ -64,7 +64,6 @@ subcommand_has_expression(const AlterTableCmd *cmd)
 		case AT_AddColumn:
 		case AT_AlterColumnType:
 		case AT_ValidateConstraint:
-		case AT_AttachPartition:
 			return true;
 		default:
 			return false;
@@ -78,6 +77,10 @@ alter_table_has_expression(const AlterTableStmt *stmt)
 
 	foreach(lc, stmt->cmds)
 	{
+		/* the bound of a partition, an index has none */
+		if (lfirst_node(AlterTableCmd, lc)->subtype == AT_AttachPartition &&
+			stmt->objtype == OBJECT_TABLE)
+			return true;
 		if (subcommand_has_expression(lfirst(lc)))
 			return true;
 	}
@@ -162,6 +165,8 @@ find_runner(Node *stmt, Runner *runner)
 			return true;
 		case T_CreateStatsStmt:
 			runner_of_relation(runner, linitial(((CreateStatsStmt *) stmt)->relations));
+			/* they may stand in another schema than the table */
+			runner->namespace = get_namespace_oid(strVal(linitial(((CreateStatsStmt *) stmt)->defnames)), true);
 			return true;
 		case T_IndexStmt:
 			if (!index_has_expression((IndexStmt *) stmt))

@@ -170,14 +170,13 @@ has_privileges(const Image *image)
 }
 
 static void
-set_owner(const Image *image, bool exists, Steps *steps)
+set_owner(const Image *image, int made_at, Steps *steps)
 {
-	/* before what its rows are checked with, which runs as a table's owner */
 	int			rank = RANK_COMMON;
 
 	/* at once: what has just been made must not run with our rights */
-	if (!exists)
-		rank = image->rank;
+	if (made_at)
+		rank = made_at;
 	else if (image->rank == RANK_TABLE)
 		rank = RANK_TABLE + 1;
 	/* a sequence that a column owns follows its table */
@@ -231,12 +230,12 @@ set_extension(const Image *image, const char *action, const char *extension,
  * default privileges it may have got some.
  */
 static void
-common_steps(const Image *have, const Image *want, Steps *steps)
+common_steps(const Image *have, const Image *want, int made_at, Steps *steps)
 {
 	ListCell   *lc;
 
 	if (have == NULL || facet_differs(have, want, "", "owner"))
-		set_owner(want, have != NULL, steps);
+		set_owner(want, made_at, steps);
 	if (have == NULL && want->owner != NULL && has_privileges(want) &&
 		image_get(want, "", "acl") == NULL &&
 		!(want->parent_identity && want->schema == NULL))
@@ -330,6 +329,9 @@ drop_steps(const Image *have, Steps *steps)
 static void
 create_steps(const Image *want, Steps *steps)
 {
+	int			made_at = want->rank;
+	int			from;
+
 	steps->image = want;
 	if (want->class->create == NULL)
 	{
@@ -337,8 +339,11 @@ create_steps(const Image *want, Steps *steps)
 						   want->type, want->identity);
 		return;
 	}
+	from = list_length(steps->list);
 	want->class->create(want, steps);
-	common_steps(NULL, want, steps);
+	if (list_length(steps->list) > from)
+		made_at = ((Step *) list_nth(steps->list, from))->order;
+	common_steps(NULL, want, made_at, steps);
 }
 
 /* Owner, privileges and comments only. */
@@ -346,7 +351,7 @@ void
 compare_common_to_steps(const Image *have, const Image *want, Steps *steps)
 {
 	steps->image = want;
-	common_steps(have, want, steps);
+	common_steps(have, want, 0, steps);
 }
 
 void
@@ -385,5 +390,5 @@ compare_to_steps(const Image *have, const Image *want, Steps *steps)
 		return;
 	}
 	steps->image = want;
-	common_steps(have, want, steps);
+	common_steps(have, want, 0, steps);
 }
