@@ -69,5 +69,27 @@ SELECT safemig_redo(safemig_last()) IS NOT NULL AS redone;
 SELECT * FROM orders ORDER BY id;
 SELECT safemig_rollback('harm') IS NOT NULL AS rolled_back;
 SELECT * FROM orders ORDER BY id;
+
+-- values that USING takes away for all rows, and their absence on redo
+CREATE TABLE gone (id int PRIMARY KEY, v text);
+INSERT INTO gone VALUES (1, 'x'), (2, NULL);
+SET safemig.label = 'using';
+ALTER TABLE gone ALTER v TYPE text USING NULL;
+RESET safemig.label;
+SELECT safemig_rollback('using') IS NOT NULL AS rolled_back;
+SELECT * FROM gone ORDER BY id;
+SELECT safemig_redo(safemig_last()) IS NOT NULL AS redone;
+SELECT * FROM gone ORDER BY id;
+
+-- a sequence that was used since is not put back below what it gave out
+CREATE TABLE numbered (id serial PRIMARY KEY, v int);
+INSERT INTO numbered (v) VALUES (1), (2);
+SET safemig.label = 'wider';
+ALTER TABLE numbered ALTER id TYPE bigint;
+ALTER SEQUENCE numbered_id_seq AS bigint;
+RESET safemig.label;
+INSERT INTO numbered (v) VALUES (3);
+SELECT safemig_rollback('wider') IS NOT NULL AS rolled_back;
+INSERT INTO numbered (v) VALUES (4) RETURNING id;
 SET client_min_messages = warning;
 DROP SCHEMA shop CASCADE;
