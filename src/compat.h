@@ -9,22 +9,42 @@
 #ifndef SAFEMIG_COMPAT_H
 #define SAFEMIG_COMPAT_H
 
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_attrdef.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_default_acl.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_publication.h"
+#include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_type.h"
+#include "commands/alter.h"
 #include "commands/defrem.h"
+#include "executor/executor.h"
+#include "nodes/parsenodes.h"
+#include "parser/parse_relation.h"
+#include "parser/parse_type.h"
 #include "pgstat.h"
 #include "utils/acl.h"
+#include "utils/lsyscache.h"
 #include "utils/regproc.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+#include "utils/syscache.h"
+#if PG_VERSION_NUM >= 160000
+#include "nodes/miscnodes.h"
+#endif
 
-#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 200000
-#error "safemig supports PostgreSQL 15 to 19"
+#if PG_VERSION_NUM < 150000 || PG_VERSION_NUM >= 190000
+#error "safemig supports PostgreSQL 15 to 18"
 #endif
 
 #if PG_VERSION_NUM < 160000
-#include "catalog/objectaddress.h"
-#include "utils/lsyscache.h"
 
 /* afbfc02983 (16): one function for all catalogs */
 static inline AclResult
@@ -64,9 +84,6 @@ object_ownercheck(Oid classid, Oid objectid, Oid roleid)
 }
 #endif
 
-#include "access/htup_details.h"
-#include "catalog/pg_attribute.h"
-
 /* 4f622503d6 (17): pg_attribute.attstattarget is null for the default */
 static inline int
 attribute_statistics_target(HeapTuple tuple, TupleDesc desc)
@@ -100,12 +117,6 @@ partitions_inherit_identity(void)
 	return PG_VERSION_NUM >= 170000;
 }
 
-#include "access/table.h"
-#include "catalog/pg_constraint.h"
-#include "commands/alter.h"
-#include "nodes/parsenodes.h"
-#include "utils/regproc.h"
-
 #ifndef CONSTRAINT_NOTNULL		/* e5da0fe3c2 (17) */
 #define CONSTRAINT_NOTNULL 'n'
 #endif
@@ -138,17 +149,6 @@ change_object_owner(Oid classid, Oid objectid, Oid owner)
 #endif
 }
 
-/* 858e776c84 (16): errors may be saved */
-static inline List *
-name_list_from_text(const char *text)
-{
-#if PG_VERSION_NUM >= 160000
-	return stringToQualifiedNameList(text, NULL);
-#else
-	return stringToQualifiedNameList(text);
-#endif
-}
-
 /* ca87c415e2 (18): a made-up constraint has to say that it is enforced */
 static inline void
 constraint_set_enforced(Constraint *constraint)
@@ -168,15 +168,6 @@ qualified_name_list(const char *name)
 	return stringToQualifiedNameList(name);
 #endif
 }
-
-#include "catalog/pg_attrdef.h"
-#include "executor/executor.h"
-#if PG_VERSION_NUM >= 160000
-#include "nodes/miscnodes.h"
-#endif
-#include "parser/parse_relation.h"
-#include "parser/parse_type.h"
-#include "utils/rel.h"
 
 /* 858e776c84 (16): soft errors.  False if there is no such type. */
 static inline bool
@@ -261,8 +252,6 @@ small_attribute_datum(int value)
 #endif
 }
 
-#include "utils/relcache.h"
-
 /* b0a55e4329 (16): a file node is a file number */
 static inline void
 relation_set_new_storage(Relation relation)
@@ -273,9 +262,6 @@ relation_set_new_storage(Relation relation)
 	RelationSetNewRelfilenode(relation, relation->rd_rel->relpersistence);
 #endif
 }
-
-#include "catalog/pg_statistic_ext.h"
-#include "utils/syscache.h"
 
 /* 012460ee93 (17): pg_statistic_ext.stxstattarget is null for the default */
 static inline int
@@ -303,10 +289,6 @@ table_status_oid(const PgStat_TableStatus *status)
 	return status->t_id;
 #endif
 }
-
-#include "catalog/pg_collation.h"
-#include "catalog/pg_default_acl.h"
-#include "catalog/pg_publication.h"
 
 #ifndef COLLPROVIDER_BUILTIN	/* 2d819a08a1 (17) */
 #define COLLPROVIDER_BUILTIN 'b'

@@ -138,7 +138,7 @@ not_below_use(const Kept *kept, Oid relid, int64 *last_value, bool *called)
 static Oid
 find_sequence(const Kept *kept)
 {
-	RangeVar   *name = makeRangeVarFromNameList(name_list_from_text(kept->identity));
+	RangeVar   *name = makeRangeVarFromNameList(qualified_name_list(kept->identity));
 	Oid			relid = RangeVarGetRelid(name, ShareRowExclusiveLock, true);
 
 	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_SEQUENCE)

@@ -470,7 +470,7 @@ strip_undo(Oid relid, const Kept *kept)
 
 	if (of_type)
 		relation_alter(relid, AT_AddOf, NULL,
-					   (Node *) makeTypeNameFromNameList(name_list_from_text(of_type)));
+					   (Node *) makeTypeNameFromNameList(qualified_name_list(of_type)));
 	if (acl)
 	{
 		ObjectAddress address;
