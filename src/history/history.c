@@ -78,6 +78,22 @@ history_incarnation(void)
 	return marker;
 }
 
+/*
+ * Do OIDs of relations, types and enum labels, and places of attributes and
+ * rows, that were written down in that life hold now?  pg_upgrade and CREATE
+ * DATABASE ... TEMPLATE take them along, and the row with the marker; a restore
+ * makes a marker of its own.
+ */
+bool
+history_oids_hold(const char *incarnation)
+{
+	char	   *now = history_incarnation();
+	size_t		marker = strcspn(now, "/");
+
+	return strcspn(incarnation, "/") == marker &&
+		strncmp(incarnation, now, marker) == 0;
+}
+
 /* ---- new migrations ---- */
 
 static const char *

@@ -111,6 +111,7 @@ extern AttrNumber kept_live_column(const Kept *kept, Relation rel);
 extern void kept_shape(const Kept *kept, Relation rel, AttrNumber attnum,
 					   CopyShape *shape);
 extern char *kept_type(const Kept *kept, Oid *typid);
+extern Oid	kept_collation(const Kept *kept, Oid typid);
 extern List *kept_family(const Kept *kept);
 extern List *relation_parents(Oid relid);
 extern char *collation_name(Oid collation);

@@ -336,7 +336,7 @@ static const char kept_query[] =
 " FROM safemig.kept_log k"
 " JOIN safemig.migration_log m ON m.id OPERATOR(pg_catalog.=) k.migration"
 " JOIN safemig.incarnation i ON i.marker OPERATOR(pg_catalog.=)"
-" k.details[pg_catalog.array_position(k.details, 'incarnation') + 1]"
+" pg_catalog.split_part(k.details[pg_catalog.array_position(k.details, 'incarnation') + 1], '/', 1)"
 " WHERE k.state OPERATOR(pg_catalog.=) 'kept'"
 " AND k.kind IN ('column', 'values')"
 " AND m.kind OPERATOR(pg_catalog.<>) 'rollback'";

@@ -3,8 +3,8 @@
  * recall.c
  *	  A kept column as it is on record, found again in the database of now.
  *
- * OIDs on record hold only in the incarnation of the database in which they
- * were written; elsewhere everything is found by name.
+ * OIDs on record hold in the database in which they were written, and where
+ * pg_upgrade takes it; elsewhere everything is found by name.
  *
  *-------------------------------------------------------------------------
  */
@@ -57,7 +57,7 @@ same_incarnation(const Kept *kept)
 {
 	const char *marker = kept_detail(kept, "incarnation");
 
-	return marker && strcmp(marker, history_incarnation()) == 0;
+	return marker && history_oids_hold(marker);
 }
 
 /* The relation by name, locked. */
@@ -154,6 +154,26 @@ kept_type(const Kept *kept, Oid *typid)
 			return NULL;
 	}
 	return format_type_with_typemod(*typid, typmod);
+}
+
+/*
+ * The column's collation; InvalidOid also if there is no such one now.
+ * pg_upgrade gives collations new OIDs.
+ */
+Oid
+kept_collation(const Kept *kept, Oid typid)
+{
+	Oid			collation = (Oid) kept_number(kept, "collation");
+	const char *name = kept_detail(kept, "collation_name");
+
+	if (!OidIsValid(collation))
+		return InvalidOid;
+	if (name == NULL)
+		return get_typcollation(typid);
+	if (strcmp(kept_detail(kept, "incarnation"), history_incarnation()) == 0 &&
+		SearchSysCacheExists1(COLLOID, ObjectIdGetDatum(collation)))
+		return collation;
+	return get_collation_oid(textToQualifiedNameList(cstring_to_text(name)), true);
 }
 
 static void

@@ -188,6 +188,9 @@ why_not_in_slot(const Member *member)
 		strcmp(type_fingerprint(typid), kept_detail(kept, "type_image")) != 0)
 		return psprintf("type %s is not what it was",
 						kept_detail(kept, "type_name"));
+	if (kept_number(kept, "collation") != 0 && !OidIsValid(kept_collation(kept, typid)))
+		return psprintf("collation %s does not exist",
+						kept_detail(kept, "collation_name"));
 	get_typlenbyvalalign(typid, &typlen, &typbyval, &typalign);
 	if (typlen != att.attlen || typalign != att.attalign)
 		return "its place has another layout";
@@ -342,7 +345,7 @@ revive_slot(const Tree *tree, Member *member)
 											ObjectIdGetDatum(member->relid),
 											Int16GetDatum(attnum));
 	Oid			typid = (Oid) kept_number(kept, "type");
-	Oid			collation = (Oid) kept_number(kept, "collation");
+	Oid			collation = kept_collation(kept, typid);
 	int			parents = count_parents(tree, member->relid);
 	const char *compression = kept_detail(kept, "compression");
 	char		storage = kept_detail(kept, "storage")[0];

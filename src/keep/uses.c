@@ -141,7 +141,8 @@ dropped_column_uses_type(Oid typid)
 		elog(ERROR, "SPI_connect failed");
 	if (SPI_execute_with_args("SELECT 1 FROM safemig.kept_log k, safemig.incarnation i"
 							  " WHERE k.kind IN ('column', 'values') AND k.state = 'kept'"
-							  " AND k.details[pg_catalog.array_position(k.details, 'incarnation') + 1] = i.marker"
+							  " AND pg_catalog.split_part(k.details[pg_catalog.array_position(k.details, 'incarnation') + 1], '/', 1)"
+							  " OPERATOR(pg_catalog.=) i.marker"
 							  " AND k.details[pg_catalog.array_position(k.details, 'type') + 1]"
 							  " = ANY ($1::pg_catalog.text[])",
 							  1, &argtype, &arg, NULL, true, 1) != SPI_OK_SELECT)

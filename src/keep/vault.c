@@ -172,7 +172,7 @@ check_is_extension_owner(void)
 bool
 kept_same_incarnation(const Kept *kept)
 {
-	return strcmp(kept_need_detail(kept, "incarnation"), history_incarnation()) == 0;
+	return history_oids_hold(kept_need_detail(kept, "incarnation"));
 }
 
 Kept *

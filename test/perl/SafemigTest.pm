@@ -76,6 +76,9 @@ sub bare { return $ENV{SAFEMIG_BARE} }
 
 sub server { return $node }
 
+# From here on everything happens in another server.
+sub use_server { $node = shift; return $node }
+
 # One server for a test file, with a template that has the extension, and the
 # roles that most cases use.  %options: conf, extra lines of postgresql.conf.
 sub start_server

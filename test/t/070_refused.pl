@@ -106,6 +106,13 @@ round_trips(
 		refused => qr/SM004.*irreversible/s,
 	},
 	{
+		name => 'a label that kept values of a dropped column have',
+		setup => q(CREATE TYPE m AS ENUM ('a'); CREATE TABLE t (id int PRIMARY KEY, c m)),
+		migration => q(ALTER TYPE m ADD VALUE 'x'),
+		after => q(INSERT INTO t VALUES (1, 'x'), (2, 'a'); SET safemig.label = 'later'; ALTER TABLE t DROP COLUMN c),
+		refused => qr/SM003.*"x".*column c/s,
+	},
+	{
 		name => 'nothing to roll back',
 		setup => $table,
 		migration => 'SELECT 1',
