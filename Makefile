@@ -18,6 +18,7 @@ REGRESS = \
 	capture \
 	rollback \
 	vault \
+	records \
 	privilege
 REGRESS_OPTS = --inputdir=test --outputdir=. --encoding=UTF8
 

@@ -10,8 +10,9 @@ SELECT m.id, m.kind, m.label, m.framework, m.version,
 							  WHERE d.datname = pg_catalog.current_database())
 			AND l.classid::bigint = 1397116231 AND l.objid::bigint = m.id)
 		THEN 'abandoned' ELSE m.state END AS state,
-	m.kind = 'migration' AND m.state <> 'rolled_back' AND i.why IS NULL AS restorable,
-	CASE WHEN m.state = 'rolled_back' THEN 'rolled back' ELSE i.why END AS why_not,
+	m.kind IN ('migration', 'snapshot') AND m.state <> 'rolled_back' AND i.why IS NULL AS restorable,
+	CASE WHEN m.state = 'rolled_back' THEN 'rolled back'
+		WHEN m.kind = 'baseline' THEN 'a baseline changes nothing' ELSE i.why END AS why_not,
 	m.session_role AS role, m.client, m.application, m.reason,
 	LEAST(m.started_at, c.started_at) AS started_at,
 	COALESCE(m.finished_at, c.finished_at) AS finished_at,
@@ -33,7 +34,7 @@ LEFT JOIN LATERAL (
 	SELECT pg_catalog.sum(x.bytes)::bigint AS kept_bytes
 	FROM safemig.kept_log x WHERE x.migration = m.id AND x.state = 'kept') k ON true;
 COMMENT ON VIEW safemig.migrations IS
-'One row per migration, rollback and redo. kept_bytes is in bytes; times are those of the first and the last command.';
+'One row per migration, snapshot, baseline, rollback and redo. kept_bytes is in bytes; times are those of the first and the last command.';
 
 CREATE VIEW safemig.commands AS
 SELECT c.seq, c.migration, c.tag, c.role, c.irreversible, c.unkept, c.rewrote,
@@ -46,12 +47,12 @@ COMMENT ON VIEW safemig.commands IS
 CREATE VIEW safemig.changes AS
 SELECT c.migration, c.command, c.ord,
 	CASE c.action WHEN 'c' THEN 'created' WHEN 'd' THEN 'dropped'
-		WHEN 'a' THEN 'altered' ELSE 'restated' END AS action,
+		WHEN 'a' THEN 'altered' WHEN 'n' THEN 'noted' ELSE 'restated' END AS action,
 	c.type, COALESCE(c.identity_before, c.identity_after) AS object,
 	c.identity_before, c.identity_after, c.parent, c.kept
 FROM safemig.change_log c;
 COMMENT ON VIEW safemig.changes IS
-'One row per object that a command created, dropped, altered or restated (what changes its description only because another object changed its name or type, and changes back with it).';
+'One row per object that a command created, dropped, altered restated (what changes its description only because another object changed its name or type, and changes back with it) or, for a baseline, noted.';
 
 CREATE VIEW safemig.kept AS
 SELECT k.id, k.migration, k.command, k.kind, k.object_type, k.identity,

@@ -146,21 +146,9 @@ insert_migration(const char *kind, const char *label, const char *state,
 	values[18] = CStringGetTextDatum(history_incarnation());
 	history_insert("migration_log", values, nulls, lengthof(values));
 	CommandCounterIncrement();
+	if (safemig_notes && safemig_notes[0])
+		history_write_note(id, "notes", safemig_notes);
 	return id;
-}
-
-static void
-insert_note(int64 migration, const char *key, const char *value)
-{
-	Datum		values[5];
-	bool		nulls[5] = {false};
-
-	values[0] = Int64GetDatum(migration);
-	values[1] = CStringGetTextDatum(key);
-	values[2] = CStringGetTextDatum(value);
-	values[3] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[4] = CStringGetTextDatum(GetUserNameFromId(GetOuterUserId(), false));
-	history_insert("note_log", values, nulls, lengthof(values));
 }
 
 int64
@@ -170,8 +158,6 @@ history_new_migration(const char *kind, const char *label, const char *state,
 	int64		id = insert_migration(kind, label, state, NIL,
 									  reason ? reason : safemig_reason);
 
-	if (safemig_notes && safemig_notes[0])
-		insert_note(id, "notes", safemig_notes);
 	state_save();
 	safemig_state.last_id = id;
 	return id;

@@ -30,7 +30,8 @@ typedef struct Migration
 typedef struct Change
 {
 	char		action;			/* c created, d dropped, a altered, r restated:
-								 * changes and changes back with another */
+								 * changes and changes back with another; n
+								 * noted: not changed at all */
 	Image	   *before;
 	Image	   *after;
 	/* while it is being recorded */
@@ -62,6 +63,12 @@ extern char *history_incarnation(void);
 extern bool history_oids_hold(const char *incarnation);
 extern void history_set_state(int64 id, const char *state);
 extern void history_refuse_drop_while_kept(void);
+
+/* ---- baseline.c ---- */
+extern List *baseline_images(void); /* of all objects, as they are now */
+
+/* ---- note.c ---- */
+extern void history_write_note(int64 migration, const char *key, const char *value);
 
 /* ---- open.c ---- */
 extern void open_lock_take(int64 id);

@@ -86,6 +86,13 @@ check_can_be_rolled_back(const Migration *migration)
 						migration->id, migration->kind),
 				 errhint("SELECT safemig_redo(" INT64_FORMAT "); applies again what it took back.",
 						 migration->id)));
+	if (is_kind(migration, "baseline"))
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
+				 errmsg("migration " INT64_FORMAT " is a baseline", migration->id),
+				 errdetail("It changed nothing that could be taken back."),
+				 errhint("SELECT * FROM safemig_verify(" INT64_FORMAT "); lists what differs from it now. SELECT safemig_rollback_to(" INT64_FORMAT "); takes back what came after it.",
+						 migration->id, migration->id)));
 	if (strcmp(migration->state, "rolled_back") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),

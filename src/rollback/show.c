@@ -124,6 +124,12 @@ find_state(List *states, const char *key)
 	return NULL;
 }
 
+static bool
+is_baseline(const RollbackPlan *plan)
+{
+	return strcmp(((Migration *) linitial(plan->migrations))->kind, "baseline") == 0;
+}
+
 Datum
 safemig_diff(PG_FUNCTION_ARGS)
 {
@@ -133,6 +139,9 @@ safemig_diff(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 
 	InitMaterializedSRF(fcinfo, 0);
+	/* it changed nothing */
+	if (is_baseline(plan))
+		return (Datum) 0;
 	foreach(lc, states_before(plan->commands))
 	{
 		ObjectState *before = lfirst(lc);
@@ -145,6 +154,35 @@ safemig_diff(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+typedef struct StateKey
+{
+	char		key[sizeof(((ObjectState *) 0)->key)];
+} StateKey;
+
+/* What is there now and was not when the baseline was recorded. */
+static void
+put_newcomers(ReturnSetInfo *result, List *states)
+{
+	HASHCTL		ctl = {.keysize = sizeof(StateKey),.entrysize = sizeof(StateKey),
+	.hcxt = CurrentMemoryContext};
+	HTAB	   *known = hash_create("safemig baseline", 1024, &ctl,
+									HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	ListCell   *lc;
+
+	foreach(lc, states)
+		(void) hash_search(known, ((ObjectState *) lfirst(lc))->key, HASH_ENTER, NULL);
+	foreach(lc, baseline_images())
+	{
+		char	   *key = image_address_key(lfirst(lc));
+		Rows		rows = {result, key};
+		StateKey	cut;
+
+		strlcpy(cut.key, key, sizeof(cut.key));
+		if (hash_search(known, cut.key, HASH_FIND, NULL) == NULL)
+			put_difference(&rows, NULL, lfirst(lc));
+	}
+}
+
 Datum
 safemig_verify(PG_FUNCTION_ARGS)
 {
@@ -152,6 +190,7 @@ safemig_verify(PG_FUNCTION_ARGS)
 	RollbackPlan *plan = plan_of_argument(fcinfo);
 	Migration  *migration = linitial(plan->migrations);
 	bool		undone = strcmp(migration->state, "rolled_back") == 0;
+	List	   *states;
 	Frame		frame;
 	ListCell   *lc;
 
@@ -163,7 +202,8 @@ safemig_verify(PG_FUNCTION_ARGS)
 		put_row(&rows, "", "recorded state", "none", NULL);
 	}
 	frame_become_owner(&frame);
-	foreach(lc, undone ? states_before(plan->commands) : states_after(plan->commands))
+	states = undone ? states_before(plan->commands) : states_after(plan->commands);
+	foreach(lc, states)
 	{
 		ObjectState *state = lfirst(lc);
 		Rows		rows = {result, image_address_key(state->image)};
@@ -171,6 +211,8 @@ safemig_verify(PG_FUNCTION_ARGS)
 		put_difference(&rows, state->present ? state->image : NULL,
 					   image_now(state->image));
 	}
+	if (is_baseline(plan))
+		put_newcomers(result, states);
 	frame_unpin(&frame);
 	return (Datum) 0;
 }

@@ -1,7 +1,7 @@
 -- The calls and views that others write into their tools.  A test that fails
 -- here means that somebody's script breaks.
 BEGIN;
-SELECT plan(45);
+SELECT plan(49);
 
 -- The calls: name, arguments with names and types, result.  An argument in
 -- brackets has a default.
@@ -41,6 +41,11 @@ SELECT pg_temp.is_call('safemig_current', '', 'bigint');
 SELECT pg_temp.is_call('safemig_last', '', 'bigint');
 SELECT pg_temp.is_call('safemig_mark', '', 'bigint');
 
+SELECT pg_temp.is_call('safemig_note', 'id bigint, key text, value text', 'void');
+SELECT pg_temp.is_call('safemig_baseline', 'label text', 'bigint');
+
+SELECT pg_temp.is_call('safemig_history', 'object regclass',
+    'TABLE(migration bigint, tag text, object_name text, what text, role text, label text, kind text, state text, seq bigint, started_at timestamp with time zone)');
 SELECT pg_temp.is_call('safemig_plan', 'id bigint',
     'TABLE(step integer, object text, lock_mode text, cost text, rows bigint, note text, statement text, ms_estimate double precision)');
 SELECT pg_temp.is_call('safemig_diff', 'id bigint',
@@ -81,7 +86,7 @@ SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p
 -- The views, and the columns that are promised
 SELECT has_schema('safemig');
 SELECT has_view('safemig', v, 'view safemig.' || v)
-FROM unnest(ARRAY['migrations', 'commands', 'changes', 'kept', 'failures']) AS v;
+FROM unnest(ARRAY['migrations', 'commands', 'changes', 'kept', 'failures', 'notes']) AS v;
 
 SELECT has_column('safemig', 'migrations', c, 'migrations.' || c)
 FROM unnest(ARRAY['id', 'kind', 'label', 'framework', 'version', 'state', 'restorable',
