@@ -297,6 +297,8 @@ typedef struct State
 	int64		tables_restored;	/* moved back out of the vault */
 	int64		rows_restored;	/* counted by the rollback's data steps */
 	int64		rows_later;
+	List	   *later;			/* of LaterWrites*, summed up in rows_later */
+	List	   *astray;			/* of struct Astray*, of the rollback that runs */
 	List	   *conversion_settings;	/* of char*, by conversion_settings_now()
 										 * for the command that is about to run, or NIL */
 	struct RestoredValues *restored_values; /* what safemig.restored_value()
@@ -426,7 +428,11 @@ extern bool type_change_is_lossless(Oid from, int32 from_typmod,
 									Oid to, int32 to_typmod);
 
 /* ---- rollback/apply.c: what the data steps of a rollback did ---- */
-extern void rollback_count(int64 restored, int64 later);
+extern void rollback_count(Oid relid, int64 restored, int64 later);
+
+/* ---- keep/astray.c: what a rollback by keys cannot tell ---- */
+extern void astray_report(void);
+extern char *astray_forecast(int64 kept_id);
 
 /* ---- keep/sequence.c ---- */
 extern void sequence_note_after(int64 kept, Oid seqid);

@@ -108,6 +108,7 @@ extern int64 kept_number(const Kept *kept, const char *name);
 extern Oid	kept_relation(const Kept *kept, LOCKMODE lockmode);
 extern bool kept_is_same_relation(const Kept *kept, Oid relid);
 extern AttrNumber kept_live_column(const Kept *kept, Relation rel);
+extern bool kept_keys(const Kept *kept, Relation rel, CopyShape *shape);
 extern void kept_shape(const Kept *kept, Relation rel, AttrNumber attnum,
 					   CopyShape *shape);
 extern char *kept_type(const Kept *kept, Oid *typid);
@@ -121,11 +122,16 @@ typedef struct Present
 {
 	Portal		portal;
 	struct Tuplestorestate *store;
+	int64		valued;			/* rows whose value is not NULL, if only_null */
 } Present;
 
 extern Present present_open(Relation rel, AttrNumber attnum, const Kept *kept,
 							CopyShape *shape, bool only_null);
 extern void present_close(Present *present);
+
+/* ---- astray.c: kept values without a row, rows without a kept value ---- */
+extern void astray_note(const Kept *kept, Relation rel, const CopyShape *shape,
+						int64 values, int64 rows);
 
 /* ---- requery.c: stored queries that a revival would break ---- */
 extern List *stale_queries_take(Oid relid, AttrNumber attnum);

@@ -177,7 +177,7 @@ fill_row(RowWriter *writer, StoredColumn *stored, HeapTuple row, TupleDesc desc)
  */
 static int64
 fill_rows(Relation rel, const Kept *kept, CopyShape *shape,
-		  const char *expression, int64 *later)
+		  const char *expression, int64 *later, int64 *valued)
 {
 	const char *generated = kept_detail(kept, "generated");
 	Present		present = present_open(rel, shape->value.attnum, kept, shape, true);
@@ -213,6 +213,7 @@ fill_rows(Relation rel, const Kept *kept, CopyShape *shape,
 	}
 	writer_end(&writer);
 	frame_unpin(&frame);
+	*valued = present.valued;
 	present_close(&present);
 	return filled;
 }
@@ -293,6 +294,7 @@ fill_relation(Relation rel, const Kept *kept, const char *expression)
 	AttrNumber	attnum = kept_live_column(kept, rel);
 	CopyShape	shape;
 	int64		later = 0;
+	int64		valued;
 	int64		filled;
 
 	if (attnum == InvalidAttrNumber)
@@ -310,11 +312,13 @@ fill_relation(Relation rel, const Kept *kept, const char *expression)
 		expression = NULL;
 	if (kept->vault_name == NULL && expression == NULL)
 		return 0;
-	filled = fill_rows(rel, kept, &shape, expression, &later);
-	state_save();
-	safemig_state.rows_restored += filled;
-	if (kept_detail(kept, "generated") == NULL)
-		safemig_state.rows_later += later;
+	filled = fill_rows(rel, kept, &shape, expression, &later, &valued);
+	rollback_count(RelationGetRelid(rel), filled,
+				   kept_detail(kept, "generated") == NULL ? later : 0);
+	/* what has a value was not written since, so the copy has it */
+	if (shape.nkeys > 0)
+		astray_note(kept, rel, &shape,
+					kept_number(kept, "values") - valued - filled, later);
 	return filled;
 }
 

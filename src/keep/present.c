@@ -83,7 +83,7 @@ put_row(Tuplestorestate *store, TupleDesc desc, TupleTableSlot *slot,
 /* Reads the rows, or those whose value is NULL; as the table's owner. */
 static int64
 read_rows(Relation rel, CopyShape *shape, AttrNumber attnum, bool only_null,
-		  TupleDesc desc, Tuplestorestate *store)
+		  TupleDesc desc, Present *present)
 {
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
@@ -101,9 +101,12 @@ read_rows(Relation rel, CopyShape *shape, AttrNumber attnum, bool only_null,
 		CHECK_FOR_INTERRUPTS();
 		ordinal++;
 		if (only_null && !slot_attisnull(slot, attnum))
+		{
+			present->valued++;
 			continue;
+		}
 		old = MemoryContextSwitchTo(context);
-		put_row(store, desc, slot, shape, attnum, ordinal);
+		put_row(present->store, desc, slot, shape, attnum, ordinal);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
 		rows++;
@@ -182,9 +185,10 @@ present_open(Relation rel, AttrNumber attnum, const Kept *kept,
 	Frame		frame;
 
 	present.store = tuplestore_begin_heap(true, false, work_mem);
+	present.valued = 0;
 	frame_become(&frame, rel->rd_rel->relowner);
 	named->md.enrtuples = read_rows(rel, shape, attnum, only_null, desc,
-									present.store);
+									&present);
 	frame_unpin(&frame);
 	named->md.name = PRESENT;
 	named->md.reliddesc = InvalidOid;

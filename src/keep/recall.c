@@ -192,35 +192,48 @@ recall_stored(const Kept *kept, const char *prefix, StoredColumn *column,
 }
 
 /*
- * The shape of the copy, tied to the columns of now: attnum is the column
- * that holds, or is to hold, the values.
+ * The keys of the copy, tied to the columns of now.  False if one of them,
+ * then the last of shape, does not exist any more.
  */
-void
-kept_shape(const Kept *kept, Relation rel, AttrNumber attnum, CopyShape *shape)
+bool
+kept_keys(const Kept *kept, Relation rel, CopyShape *shape)
 {
 	bool		same = kept_is_same_relation(kept, RelationGetRelid(rel));
+	int			nkeys = (int) kept_number(kept, "keys");
 
 	memset(shape, 0, sizeof(CopyShape));
-	shape->nkeys = (int) kept_number(kept, "keys");
-	for (int i = 0; i < shape->nkeys; i++)
+	for (int i = 0; i < nkeys; i++)
 	{
 		char	   *prefix = psprintf("key%d", i + 1);
 		StoredColumn *key = &shape->keys[i];
 
+		shape->nkeys = i + 1;
 		key->name = pstrdup(kept_detail(kept, prefix));
 		key->attnum = same ?
 			(AttrNumber) kept_number(kept, psprintf("%s.attnum", prefix)) :
 			get_attnum(RelationGetRelid(rel), key->name);
 		if (key->attnum <= 0 ||
 			TupleDescAttr(RelationGetDescr(rel), key->attnum - 1)->attisdropped)
-			ereport(ERROR,
-					(errcode(ERRCODE_SAFEMIG_CONFLICT),
-					 errmsg("the kept values of column \"%s\" of %s %s cannot be put back",
-							kept->part, kept->object_type, kept->identity),
-					 errdetail("The rows were known by column \"%s\", which does not exist any more.",
-							   key->name)));
+			return false;
 		recall_stored(kept, prefix, key, rel);
 	}
+	return true;
+}
+
+/*
+ * The shape of the copy, tied to the columns of now: attnum is the column
+ * that holds, or is to hold, the values.
+ */
+void
+kept_shape(const Kept *kept, Relation rel, AttrNumber attnum, CopyShape *shape)
+{
+	if (!kept_keys(kept, rel, shape))
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_CONFLICT),
+				 errmsg("the kept values of column \"%s\" of %s %s cannot be put back",
+						kept->part, kept->object_type, kept->identity),
+				 errdetail("The rows were known by column \"%s\", which does not exist any more.",
+						   shape->keys[shape->nkeys - 1].name)));
 	shape->value.name = kept->part;
 	shape->value.attnum = attnum;
 	recall_stored(kept, "value", &shape->value, rel);

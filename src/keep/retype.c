@@ -197,11 +197,10 @@ finish_column(Retyped *column)
 	{
 		RestoredRows *rows = lfirst(lc);
 
+		rollback_count(rows->relid, rows->restored, rows->later);
 		ExecDropSingleTupleTableSlot(rows->slot);
 		tuplestore_end(rows->store);
 	}
-	safemig_state.rows_restored += column->restored;
-	safemig_state.rows_later += column->later;
 	/* so that the calls for the others of the command know */
 	foreach(lc, column->kept)
 	{
@@ -232,7 +231,6 @@ retype(Oid root, List *columns)
 	foreach(lc, columns)
 		report_misfits(root, lfirst(lc));
 	run_alter(root, columns);
-	state_save();
 	foreach(lc, columns)
 		finish_column(lfirst(lc));
 }

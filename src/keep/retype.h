@@ -20,6 +20,10 @@ typedef struct RestoredRows
 	Tuplestorestate *store;
 	TupleDesc	desc;			/* place, value */
 	TupleTableSlot *slot;
+	int64		restored;		/* rows that get their kept value */
+	int64		later;			/* rows whose own value is cast */
+	int64		unkept;			/* ... of which none was kept */
+	int64		found;			/* kept values, not NULL, of these rows */
 } RestoredRows;
 
 typedef struct Retyped
@@ -31,8 +35,6 @@ typedef struct Retyped
 	const char *collation;		/* ... or NULL for the type's own */
 	List	   *kept;			/* of Kept*, by relation; NIL: nothing was kept */
 	List	   *relations;		/* of RestoredRows* */
-	int64		restored;		/* rows that get their kept value */
-	int64		later;			/* rows whose own value is cast */
 	int64		misfits;
 	char	   *misfit_query;
 } Retyped;

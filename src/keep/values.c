@@ -155,7 +155,7 @@ convert_under_settings(Conversion *conversion, ConvertedRow *rows, int nrows,
 
 /* One batch, from the query to the store. */
 static int64
-find_batch(Retyped *column, RestoredRows *rows, Conversion *conversion,
+find_batch(RestoredRows *rows, Conversion *conversion,
 		   const Stamp *stamp, CopyShape *shape, const Kept *kept)
 {
 	SPITupleTable *fetched = SPI_tuptable;
@@ -173,9 +173,11 @@ find_batch(Retyped *column, RestoredRows *rows, Conversion *conversion,
 
 		tuplestore_putvalues(rows->store, rows->desc, values, nulls);
 		if (batch[i].is_kept)
-			column->restored++;
+			rows->restored++;
 		else
-			column->later++;
+			rows->later++;
+		rows->unkept += !batch[i].has_kept;
+		rows->found += batch[i].has_kept && !batch[i].kept_isnull;
 	}
 	return misfits;
 }
@@ -226,7 +228,7 @@ find_values(Retyped *column, Relation rel, AttrNumber attnum, const Kept *kept,
 		if (SPI_processed == 0)
 			break;
 		old = MemoryContextSwitchTo(context);
-		misfits += find_batch(column, rows, conversion, &stamp, shape, kept);
+		misfits += find_batch(rows, conversion, &stamp, shape, kept);
 		MemoryContextSwitchTo(old);
 		SPI_freetuptable(SPI_tuptable);
 		MemoryContextReset(context);
@@ -237,6 +239,9 @@ find_values(Retyped *column, Relation rel, AttrNumber attnum, const Kept *kept,
 	if (misfits > 0 && column->misfits == 0)
 		column->misfit_query = misfit_query(rel, attnum, column, &stamp);
 	column->misfits += misfits;
+	if (shape->nkeys > 0)
+		astray_note(kept, rel, shape,
+					kept_number(kept, "values") - rows->found, rows->unkept);
 }
 
 /*

@@ -23,12 +23,54 @@
 #include "capture/capture.h"
 #include "rollback/rollback.h"
 
-void
-rollback_count(int64 restored, int64 later)
+/* Rows of one table that were written since. */
+typedef struct LaterWrites
 {
+	Oid			relid;
+	int64		rows;
+} LaterWrites;
+
+static LaterWrites *
+later_writes(Oid relid)
+{
+	MemoryContext old;
+	LaterWrites *writes;
+	ListCell   *lc;
+
+	foreach(lc, safemig_state.later)
+	{
+		writes = lfirst(lc);
+		if (writes->relid == relid)
+			return writes;
+	}
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	writes = palloc0(sizeof(LaterWrites));
+	writes->relid = relid;
+	safemig_state.later = lappend(safemig_state.later, writes);
+	MemoryContextSwitchTo(old);
+	return writes;
+}
+
+/*
+ * Counts what a step did to the rows of a table.  A row that was written since
+ * is met once for each column that comes back, and counts once: by the column
+ * that meets the most of them.
+ */
+void
+rollback_count(Oid relid, int64 restored, int64 later)
+{
+	LaterWrites *writes;
+
 	state_save();
 	safemig_state.rows_restored += restored;
-	safemig_state.rows_later += later;
+	if (later == 0)
+		return;
+	writes = later_writes(relid);
+	if (later > writes->rows)
+	{
+		safemig_state.rows_later += later - writes->rows;
+		writes->rows = later;
+	}
 }
 
 /*

@@ -389,6 +389,7 @@ take_back(List *migrations, Options *options, const char *kind)
 	state_save();
 	safemig_state.tables_restored = 0;
 	safemig_state.rows_restored = safemig_state.rows_later = 0;
+	safemig_state.later = safemig_state.astray = NIL;
 	own_work_begin();
 	contents = plan_contents(plan);
 	record = history_open_record(kind, first->label, ids_of(migrations),
@@ -401,6 +402,7 @@ take_back(List *migrations, Options *options, const char *kind)
 	history_set_state(record, "applied");
 	own_work_end();
 	safemig_state.record_id = 0;
+	astray_report();
 	frame_unpin(&frame);
 	report_done(plan, record, objects);
 	return record;

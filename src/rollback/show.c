@@ -41,6 +41,28 @@ text_datum(const char *value, bool *isnull)
 
 /* ---- safemig_plan ---- */
 
+/* The step's own remark, or what is to be said of the rows it is about. */
+static char *
+note_of(const RecordedCommand *command, const Step *step)
+{
+	static const char *const calls[] = {
+		"SELECT safemig.fill_column(", "SELECT safemig.restore_column_type("
+	};
+	char	   *note = NULL;
+	Frame		frame;
+
+	if (command->irreversible)
+		return command->irreversible;
+	frame_become_owner(&frame);
+	for (size_t i = 0; i < lengthof(calls) && note == NULL; i++)
+	{
+		if (strncmp(step->sql, calls[i], strlen(calls[i])) == 0)
+			note = astray_forecast(strtoll(step->sql + strlen(calls[i]), NULL, 10));
+	}
+	frame_unpin(&frame);
+	return note ? note : step->note;
+}
+
 Datum
 safemig_plan(PG_FUNCTION_ARGS)
 {
@@ -66,8 +88,7 @@ safemig_plan(PG_FUNCTION_ARGS)
 			values[2] = text_datum(step->lock_mode, &nulls[2]);
 			values[3] = text_datum(step->cost, &nulls[3]);
 			nulls[4] = true;
-			values[5] = text_datum(command->irreversible ? command->irreversible : step->note,
-								   &nulls[5]);
+			values[5] = text_datum(note_of(command, step), &nulls[5]);
 			values[6] = text_datum(step->sql, &nulls[6]);
 			nulls[7] = true;
 			tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);

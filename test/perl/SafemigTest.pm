@@ -39,6 +39,8 @@ A case is a hash:
               for a list safemig_rollback_to what was before it
   refused     pattern that the error of the rollback must match: then nothing
               may have changed
+  says        pattern that the messages of the rollback must match
+  silent      pattern that they must not match
   probe       a query whose result the rollback must leave as it was just before;
               the state is then not compared, only the dump restored
   quiet       the migration changes nothing that can be seen
@@ -349,6 +351,9 @@ sub _roll_back
 		diag(_recorded($database));
 		return;
 	};
+	like($err, $case->{says}, 'the rollback says it') if $case->{says};
+	unlike($err, $case->{silent}, 'the rollback is silent about it')
+	  if $case->{silent};
 	return ($out =~ /(\d+)\s*$/) ? $1 : undef;
 }
 
