@@ -254,3 +254,13 @@ step_runner(const Step *step)
 		runner.role = named_role(step);
 	return runner;
 }
+
+/* Does it hold what only its owner may run?  Asked before it can be told who. */
+bool
+step_needs_runner(const Step *step)
+{
+	Runner		runner = {InvalidOid, InvalidOid};
+
+	return step->mode == RUN_OWNER ||
+		(step->mode != RUN_SUPERUSER && find_runner(parse_one(step->sql), &runner));
+}

@@ -294,6 +294,7 @@ typedef struct State
 	int			loan_depth;		/* while rights are lent: commands on the stack when
 								 * they were, plus one; else 0 */
 	int64		record_id;		/* record of the rollback that runs, or 0 */
+	struct Script *script;		/* the rollback by script that is under way, or NULL */
 	int64		tables_restored;	/* moved back out of the vault */
 	int64		rows_restored;	/* counted by the rollback's data steps */
 	int64		rows_later;
@@ -329,6 +330,7 @@ typedef struct Runner
 } Runner;
 
 extern Runner step_runner(const Step *step);
+extern bool step_needs_runner(const Step *step);
 /* runs one statement as whoever it has to be; owner where that cannot be told */
 extern void run_statement(const char *sql, Oid owner);
 extern Oid	relation_owner(Oid relid);
@@ -336,6 +338,7 @@ extern Oid	relation_owner(Oid relid);
 /* pinned settings under which every image and every step is made */
 extern void frame_pin(Frame *frame);
 extern void frame_unpin(Frame *frame);
+extern void pin_until_commit(void);
 extern void frame_become_owner(Frame *frame);	/* pin + extension's owner */
 extern void frame_become(Frame *frame, Oid role);	/* pin + role, restricted */
 
@@ -433,6 +436,9 @@ extern void rollback_count(Oid relid, int64 restored, int64 later);
 /* ---- keep/astray.c: what a rollback by keys cannot tell ---- */
 extern void astray_report(void);
 extern char *astray_forecast(int64 kept_id);
+
+/* ---- rollback/scriptrun.c: a commit in the middle of a script ---- */
+extern void script_refuse_commit(void);
 
 /* ---- keep/sequence.c ---- */
 extern void sequence_note_after(int64 kept, Oid seqid);

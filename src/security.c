@@ -83,6 +83,16 @@ frame_pin(Frame *frame)
 	}
 }
 
+/* For statements that the session sends itself: a script. */
+void
+pin_until_commit(void)
+{
+	for (size_t i = 0; i < lengthof(pinned); i++)
+		(void) set_config_option(pinned[i].name, pinned[i].value,
+								 PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
+}
+
 void
 frame_become_owner(Frame *frame)
 {

@@ -106,6 +106,7 @@ on_xact(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
+			script_refuse_commit();
 			command_record_unfinished();
 			if (safemig_state.written_id)
 				unkept_record(safemig_state.written_id);

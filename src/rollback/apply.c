@@ -111,8 +111,8 @@ execute(const Step *step)
 	SPI_finish();
 }
 
-static void
-run_step(const RecordedCommand *command, const Step *step)
+void
+plan_run_step(const RecordedCommand *command, const Step *step)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Frame		frame;
@@ -151,7 +151,7 @@ run_steps(const RecordedCommand *command, List *steps)
 	foreach(lc, steps)
 	{
 		CHECK_FOR_INTERRUPTS();
-		run_step(command, lfirst(lc));
+		plan_run_step(command, lfirst(lc));
 	}
 }
 
@@ -171,8 +171,8 @@ settle_change(Change *change, Steps *steps)
 		compare_to_steps(now, change->before, steps);
 }
 
-static void
-settle(RecordedCommand *command)
+void
+plan_settle(RecordedCommand *command)
 {
 	Steps		steps;
 	Frame		frame;
@@ -189,6 +189,15 @@ settle(RecordedCommand *command)
 }
 
 void
+plan_warn_unkept(const RecordedCommand *command)
+{
+	if (command->unkept)
+		ereport(WARNING,
+				(errmsg("rows that migration " INT64_FORMAT " wrote stay as they are: %s",
+						command->migration, command->unkept)));
+}
+
+void
 plan_apply(RollbackPlan *plan)
 {
 	ListCell   *lc;
@@ -198,12 +207,9 @@ plan_apply(RollbackPlan *plan)
 	{
 		RecordedCommand *command = lfirst(lc);
 
-		if (command->unkept)
-			ereport(WARNING,
-					(errmsg("rows that migration " INT64_FORMAT " wrote stay as they are: %s",
-							command->migration, command->unkept)));
+		plan_warn_unkept(command);
 		run_steps(command, command->steps);
-		settle(command);
+		plan_settle(command);
 	}
 	unkept_own_end();
 }

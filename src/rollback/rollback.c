@@ -371,57 +371,87 @@ stamp_values(int64 record)
 		column_keep_finish(*(int64 *) lfirst(lc));
 }
 
-/* Takes back a list of migrations, newest first; returns the record's id. */
-static int64
-take_back(List *migrations, Options *options, const char *kind)
+/*
+ * Everything but the steps themselves, which take_back runs at once and a
+ * script one by one: from here on what is done is recorded as the rollback.
+ */
+static RollbackRun *
+open_run(List *migrations, Options *options, const char *kind)
 {
+	RollbackRun *run = palloc0(sizeof(RollbackRun));
 	Migration  *first = linitial(migrations);
-	RollbackPlan *plan;
 	Frame		frame;
-	HTAB	   *contents;
-	int64		record;
-	int			objects;
 
-	plan = prepare(migrations, options);
-	announce(plan);
-
+	if (safemig_state.record_id)
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
+				 errmsg("a rollback is under way in this transaction already")));
+	run->plan = prepare(migrations, options);
+	announce(run->plan);
 	frame_become_owner(&frame);
 	state_save();
 	safemig_state.tables_restored = 0;
 	safemig_state.rows_restored = safemig_state.rows_later = 0;
 	safemig_state.later = safemig_state.astray = NIL;
 	own_work_begin();
-	contents = plan_contents(plan);
-	record = history_open_record(kind, first->label, ids_of(migrations),
-								 options->reason);
+	run->contents = plan_contents(run->plan);
+	run->record = history_open_record(kind, first->label, ids_of(migrations),
+									  options->reason);
 	own_work_end();
-	plan_apply(plan);
+	frame_unpin(&frame);
+	return run;
+}
+
+/* The proof; returns the record's id. */
+static int64
+close_run(RollbackRun *run)
+{
+	Frame		frame;
+	int			objects;
+
+	frame_become_owner(&frame);
 	own_work_begin();
-	objects = plan_verify(plan, contents);
-	stamp_values(record);
-	history_set_state(record, "applied");
+	objects = plan_verify(run->plan, run->contents);
+	stamp_values(run->record);
+	history_set_state(run->record, "applied");
 	own_work_end();
 	safemig_state.record_id = 0;
 	astray_report();
 	frame_unpin(&frame);
-	report_done(plan, record, objects);
-	return record;
+	report_done(run->plan, run->record, objects);
+	return run->record;
 }
 
+/* Takes back a list of migrations, newest first; returns the record's id. */
 static int64
-rollback_migrations(List *migrations, Options *options)
+take_back(List *migrations, Options *options, const char *kind)
+{
+	RollbackRun *run = open_run(migrations, options, kind);
+	Frame		frame;
+
+	frame_become_owner(&frame);
+	plan_apply(run->plan);
+	frame_unpin(&frame);
+	return close_run(run);
+}
+
+static void
+check_can_all_be_rolled_back(List *migrations)
 {
 	Frame		frame;
 	ListCell   *lc;
-	int64		record;
 
 	frame_become_owner(&frame);
 	foreach(lc, migrations)
 		check_can_be_rolled_back(lfirst(lc));
 	check_shares_record(migrations);
 	frame_unpin(&frame);
+}
 
-	record = take_back(migrations, options, "rollback");
+static void
+mark_rolled_back(List *migrations, int64 record)
+{
+	Frame		frame;
 
 	frame_become_owner(&frame);
 	own_work_begin();
@@ -429,6 +459,58 @@ rollback_migrations(List *migrations, Options *options)
 				 " WHERE id OPERATOR(pg_catalog.=) ANY ($1)", ids_of(migrations), record);
 	own_work_end();
 	frame_unpin(&frame);
+}
+
+static int64
+rollback_migrations(List *migrations, Options *options)
+{
+	int64		record;
+
+	check_can_all_be_rolled_back(migrations);
+	record = take_back(migrations, options, "rollback");
+	mark_rolled_back(migrations, record);
+	return record;
+}
+
+/* ---- for a script: its plan, its beginning and its end ---- */
+
+RollbackPlan *
+rollback_plan_for_script(int64 id)
+{
+	List	   *migrations = list_make1(resolve_id(id));
+	RollbackPlan *plan;
+	List	   *conflicts;
+	Frame		frame;
+
+	check_can_all_be_rolled_back(migrations);
+	frame_become_owner(&frame);
+	plan = plan_build(migrations);
+	frame_unpin(&frame);
+	plan_check_rights(plan);
+	frame_become_owner(&frame);
+	conflicts = plan_check(plan);
+	frame_unpin(&frame);
+	if (conflicts != NIL)
+		conflicts_raise(plan, conflicts);
+	return plan;
+}
+
+RollbackRun *
+rollback_begin_script(int64 id, char *plan_hash)
+{
+	Options		options = {false, plan_hash, NULL};
+	List	   *migrations = list_make1(resolve_id(id));
+
+	check_can_all_be_rolled_back(migrations);
+	return open_run(migrations, &options, "rollback");
+}
+
+int64
+rollback_end_script(RollbackRun *run)
+{
+	int64		record = close_run(run);
+
+	mark_rolled_back(run->plan->migrations, record);
 	return record;
 }
 

@@ -24,6 +24,14 @@ typedef struct RollbackPlan
 	const char *strongest_object;
 } RollbackPlan;
 
+/* A rollback that has begun: what is done from now on is recorded as its. */
+typedef struct RollbackRun
+{
+	RollbackPlan *plan;
+	HTAB	   *contents;		/* of the plan's tables, when it began */
+	int64		record;
+} RollbackRun;
+
 /* The state that the history says an object is in. */
 typedef struct ObjectState
 {
@@ -60,8 +68,19 @@ extern void conflicts_raise(RollbackPlan *plan, List *conflicts);
 /* ---- rollback.c ---- */
 extern int64 rollback_one(int64 id, char *reason);
 
+extern RollbackPlan *rollback_plan_for_script(int64 id);
+extern RollbackRun *rollback_begin_script(int64 id, char *plan_hash);
+extern int64 rollback_end_script(RollbackRun *run);	/* proves; the record's id */
+
 /* ---- apply.c ---- */
 extern void plan_apply(RollbackPlan *plan);
+extern void plan_run_step(const RecordedCommand *command, const Step *step);
+/* what still differs from the state before the command, once its steps are run */
+extern void plan_settle(RecordedCommand *command);
+extern void plan_warn_unkept(const RecordedCommand *command);
+
+/* ---- scriptrun.c ---- */
+extern bool step_stands_alone(const Step *step);
 
 /* ---- verify.c ---- */
 /* what lives in the tables of the plan now */

@@ -1,7 +1,7 @@
 -- The calls and views that others write into their tools.  A test that fails
 -- here means that somebody's script breaks.
 BEGIN;
-SELECT plan(49);
+SELECT plan(50);
 
 -- The calls: name, arguments with names and types, result.  An argument in
 -- brackets has a default.
@@ -48,6 +48,7 @@ SELECT pg_temp.is_call('safemig_history', 'object regclass',
     'TABLE(migration bigint, tag text, object_name text, what text, role text, label text, kind text, state text, seq bigint, started_at timestamp with time zone)');
 SELECT pg_temp.is_call('safemig_plan', 'id bigint',
     'TABLE(step integer, object text, lock_mode text, cost text, rows bigint, note text, statement text, ms_estimate double precision)');
+SELECT pg_temp.is_call('safemig_script', 'id bigint', 'text');
 SELECT pg_temp.is_call('safemig_diff', 'id bigint',
     'TABLE(object text, facet text, before text, after text)');
 SELECT pg_temp.is_call('safemig_verify', 'id bigint',
