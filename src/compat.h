@@ -110,6 +110,16 @@ generated_can_change(void)
 	return PG_VERSION_NUM >= 170000;
 }
 
+static inline bool
+alters_expression(AlterTableType subtype)
+{
+#if PG_VERSION_NUM >= 170000
+	return subtype == AT_SetExpression;
+#else
+	return false;
+#endif
+}
+
 /* 699586315704 (17): partitions take identity from the partitioned table */
 static inline bool
 partitions_inherit_identity(void)

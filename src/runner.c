@@ -13,8 +13,7 @@
  *
  * The owner may lack rights on the schema that he needs for it: somebody else
  * made the table there and gave it to him.  Whether the rollback may happen
- * was decided before; so the right is lent, within the transaction, for the
- * one statement.
+ * was decided before; so the right is lent (loan.c) for the one statement.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,6 +27,7 @@
 #include "parser/parser.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -207,8 +207,8 @@ named_role(const Step *step)
 	return role;
 }
 
-static Node *
-parse_one(const char *sql)
+Node *
+parse_statement(const char *sql)
 {
 	List	   *parsed = raw_parser(sql, RAW_PARSE_DEFAULT);
 
@@ -217,24 +217,44 @@ parse_one(const char *sql)
 	return linitial_node(RawStmt, parsed)->stmt;
 }
 
+/* Commands fire event triggers, other statements do not. */
+static int
+commands_in(Node *parsed)
+{
+	return parsed && (IsA(parsed, UpdateStmt) || IsA(parsed, SelectStmt)) ? 0 : 1;
+}
+
+void
+frame_become_runner(Frame *frame, const Runner *runner)
+{
+	if (OidIsValid(runner->role))
+		frame_become_for(frame, runner->role, runner->parsed, runner->namespace,
+						 commands_in(runner->parsed));
+	else
+		frame_become_owner(frame);
+	/* what the view's owner may see, as when he says so himself */
+	if (runner->refreshes)
+		(void) set_config_option("row_security", "on", PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
 void
 run_statement(const char *sql, Oid owner)
 {
-	Runner		runner = {InvalidOid, InvalidOid};
+	Runner		runner = {0};
+	Node	   *parsed = parse_statement(sql);
 	Frame		frame;
-	Loan		loan;
 
-	(void) find_runner(parse_one(sql), &runner);
+	if (find_runner(parsed, &runner))
+		runner.parsed = parsed;
 	if (!OidIsValid(runner.role))
 		runner.role = owner;
-	schema_lend(&loan, runner.namespace, runner.role);
-	frame_become(&frame, runner.role);
+	frame_become_runner(&frame, &runner);
 	SPI_connect();
 	if (SPI_execute(sql, false, 0) < 0)
 		elog(ERROR, "could not run \"%s\"", sql);
 	SPI_finish();
 	frame_unpin(&frame);
-	schema_take_back(&loan);
 }
 
 /*
@@ -244,12 +264,17 @@ run_statement(const char *sql, Oid owner)
 Runner
 step_runner(const Step *step)
 {
-	Runner		runner = {InvalidOid, InvalidOid};
+	Runner		runner = {0};
+	Node	   *parsed;
 	bool		found;
 
 	if (step->mode == RUN_SUPERUSER)
 		return runner;
-	found = find_runner(parse_one(step->sql), &runner);
+	parsed = parse_statement(step->sql);
+	found = find_runner(parsed, &runner);
+	if (found || IsA(parsed, AlterTableStmt))
+		runner.parsed = parsed;
+	runner.refreshes = IsA(parsed, RefreshMatViewStmt);
 	if ((found || step->mode == RUN_OWNER) && !OidIsValid(runner.role))
 		runner.role = named_role(step);
 	return runner;
@@ -259,8 +284,8 @@ step_runner(const Step *step)
 bool
 step_needs_runner(const Step *step)
 {
-	Runner		runner = {InvalidOid, InvalidOid};
+	Runner		runner = {0};
 
 	return step->mode == RUN_OWNER ||
-		(step->mode != RUN_SUPERUSER && find_runner(parse_one(step->sql), &runner));
+		(step->mode != RUN_SUPERUSER && find_runner(parse_statement(step->sql), &runner));
 }

@@ -291,8 +291,8 @@ typedef struct State
 	int64		labelled_id;	/* the last one under safemig.label ... */
 	char	   *labelled;		/* ... and the label */
 	int64		last_id;		/* the last migration of this session */
-	int			loan_depth;		/* while rights are lent: commands on the stack when
-								 * they were, plus one; else 0 */
+	bool		lent;			/* rights are lent, for a statement that runs ... */
+	int			lent_commands;	/* ... and so many commands may still start */
 	int64		record_id;		/* record of the rollback that runs, or 0 */
 	struct Script *script;		/* the rollback by script that is under way, or NULL */
 	int64		tables_restored;	/* moved back out of the vault */
@@ -320,20 +320,10 @@ typedef struct Frame
 	Oid			userid;
 	int			sec_context;
 	int			guc_level;
+	List	   *loans;			/* of Loan*, taken back when it is left */
+	bool		lent;			/* as safemig_state had it */
+	int			lent_commands;
 } Frame;
-
-/* ---- runner.c: who runs a statement that may hold the user's expressions ---- */
-typedef struct Runner
-{
-	Oid			role;			/* InvalidOid: the extension's owner */
-	Oid			namespace;		/* on which he may need rights, or InvalidOid */
-} Runner;
-
-extern Runner step_runner(const Step *step);
-extern bool step_needs_runner(const Step *step);
-/* runs one statement as whoever it has to be; owner where that cannot be told */
-extern void run_statement(const char *sql, Oid owner);
-extern Oid	relation_owner(Oid relid);
 
 /* pinned settings under which every image and every step is made */
 extern void frame_pin(Frame *frame);
@@ -342,20 +332,46 @@ extern void pin_until_commit(void);
 extern void frame_become_owner(Frame *frame);	/* pin + extension's owner */
 extern void frame_become(Frame *frame, Oid role);	/* pin + role, restricted */
 
-/* rights on a schema, lent for one statement within the transaction */
-typedef struct Loan
-{
-	Oid			namespace;		/* InvalidOid: nothing was lent */
-	struct varlena *acl;		/* as it was; NULL: the default */
-} Loan;
-
-/* how many commands are being captured now, one within the other */
-extern int	command_depth(void);
-extern void schema_lend(Loan *loan, Oid namespace, Oid role);
-extern void schema_take_back(Loan *loan);
 extern Oid	extension_owner(void);
 extern Oid	vault_role(void);
 extern bool is_administrator(Oid role);
+
+/* ---- loan.c: rights on schemas, lent to an owner for one statement ---- */
+/*
+ * frame_become(), for reading or running what was parsed: USAGE of the schemas
+ * that it names, and CREATE in one of them (or InvalidOid).  While that is out
+ * so many commands may start and no more: one, where parsed is a command.
+ */
+extern void frame_become_for(Frame *frame, Oid role, Node *parsed,
+							 Oid create_in, int commands);
+/* USAGE for one more role, who needs it for the same statement */
+extern void frame_lend_usage(Frame *frame, Oid role, Oid namespace);
+extern void loans_take_back(Frame *frame);
+extern void check_no_loan_is_used(void);
+
+/* ---- named.c: the schemas that a parse tree names, as OIDs ---- */
+extern List *schemas_named(Node *parsed);
+
+/* ---- runner.c: who runs a statement that may hold the user's expressions ---- */
+typedef struct Runner
+{
+	Oid			role;			/* InvalidOid: the extension's owner */
+	Oid			namespace;		/* in which he may need to create, or InvalidOid */
+	Node	   *parsed;			/* the statement, or NULL if it names nothing that
+								 * is looked up as him */
+	bool		refreshes;		/* a materialized view */
+} Runner;
+
+/* for what the step's statement needs; to be left by frame_unpin() */
+extern void frame_become_runner(Frame *frame, const Runner *runner);
+
+/* exactly one statement */
+extern Node *parse_statement(const char *sql);
+extern Runner step_runner(const Step *step);
+extern bool step_needs_runner(const Step *step);
+/* runs one statement as whoever it has to be; owner where that cannot be told */
+extern void run_statement(const char *sql, Oid owner);
+extern Oid	relation_owner(Oid relid);
 
 /* ---- capture/capture.c: a command, or one of our own acts, as a frame ---- */
 /* own acts (revive, restore ...) that are recorded like a command */

@@ -16,9 +16,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_extension.h"
-#include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
@@ -63,6 +61,7 @@ frame_pin(Frame *frame)
 {
 	GetUserIdAndSecContext(&frame->userid, &frame->sec_context);
 	frame->guc_level = NewGUCNestLevel();
+	frame->loans = NIL;
 
 	/*
 	 * Much of what describes an object (pg_get_viewdef) reads the catalogs
@@ -101,14 +100,18 @@ frame_become_owner(Frame *frame)
 						   frame->sec_context | SECURITY_LOCAL_USERID_CHANGE);
 }
 
-/* For code that belongs to role: nothing that outlives the statement. */
+/*
+ * For code that belongs to role: nothing that outlives the statement.  What
+ * role owns it sees whole, although FORCE ROW LEVEL SECURITY would hide rows:
+ * a step is about every row.
+ */
 void
 frame_become(Frame *frame, Oid role)
 {
 	frame_pin(frame);
 	SetUserIdAndSecContext(role,
 						   frame->sec_context | SECURITY_LOCAL_USERID_CHANGE |
-						   SECURITY_RESTRICTED_OPERATION);
+						   SECURITY_RESTRICTED_OPERATION | SECURITY_NOFORCE_RLS);
 }
 
 void
@@ -117,91 +120,8 @@ frame_unpin(Frame *frame)
 	PopActiveSnapshot();
 	AtEOXact_GUC(false, frame->guc_level);
 	SetUserIdAndSecContext(frame->userid, frame->sec_context);
-}
-
-/* ---- lending ---- */
-
-/* Writes a schema's ACL; what it was comes back as a copy, or NULL. */
-static struct varlena *
-exchange_schema_acl(Oid namespace, struct varlena *acl)
-{
-	Relation	rel = table_open(NamespaceRelationId, RowExclusiveLock);
-	HeapTuple	tuple = SearchSysCacheCopy1(NAMESPACEOID, ObjectIdGetDatum(namespace));
-	Datum		values[Natts_pg_namespace] = {0};
-	bool		nulls[Natts_pg_namespace] = {false};
-	bool		replaces[Natts_pg_namespace] = {false};
-	struct varlena *before = NULL;
-	HeapTuple	changed;
-	Datum		old;
-	bool		isnull;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for schema %u", namespace);
-	old = heap_getattr(tuple, Anum_pg_namespace_nspacl, RelationGetDescr(rel), &isnull);
-	if (!isnull)
-		before = (struct varlena *) DatumGetAclPCopy(old);
-	values[Anum_pg_namespace_nspacl - 1] = PointerGetDatum(acl);
-	nulls[Anum_pg_namespace_nspacl - 1] = acl == NULL;
-	replaces[Anum_pg_namespace_nspacl - 1] = true;
-	changed = heap_modify_tuple(tuple, RelationGetDescr(rel), values, nulls, replaces);
-	CatalogTupleUpdate(rel, &changed->t_self, changed);
-	table_close(rel, RowExclusiveLock);
-	CommandCounterIncrement();
-	return before;
-}
-
-static Oid
-schema_owner(Oid namespace)
-{
-	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(namespace));
-	Oid			owner;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for schema %u", namespace);
-	owner = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
-	ReleaseSysCache(tuple);
-	return owner;
-}
-
-/*
- * Nobody else sees it: it is taken back before the transaction ends.  And the
- * user's code that the statement may run cannot use it: while it is out, no
- * command is let through but the one that it is lent for.
- */
-void
-schema_lend(Loan *loan, Oid namespace, Oid role)
-{
-	AclItem		item = {.ai_grantee = role};
-	HeapTuple	tuple;
-	Datum		old;
-	Acl		   *acl;
-	bool		isnull;
-
-	loan->namespace = InvalidOid;
-	if (!OidIsValid(namespace) ||
-		(object_aclcheck(NamespaceRelationId, namespace, role, ACL_CREATE) == ACLCHECK_OK &&
-		 object_aclcheck(NamespaceRelationId, namespace, role, ACL_USAGE) == ACLCHECK_OK))
-		return;
-	item.ai_grantor = schema_owner(namespace);
-	ACLITEM_SET_PRIVS_GOPTIONS(item, ACL_CREATE | ACL_USAGE, ACL_NO_RIGHTS);
-	tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(namespace));
-	old = SysCacheGetAttr(NAMESPACEOID, tuple, Anum_pg_namespace_nspacl, &isnull);
-	acl = isnull ? acldefault(OBJECT_SCHEMA, item.ai_grantor) : DatumGetAclPCopy(old);
-	ReleaseSysCache(tuple);
-	acl = aclupdate(acl, &item, ACL_MODECHG_ADD, item.ai_grantor, DROP_CASCADE);
-	loan->acl = exchange_schema_acl(namespace, (struct varlena *) acl);
-	loan->namespace = namespace;
-	state_save();
-	safemig_state.loan_depth = command_depth() + 1;
-}
-
-void
-schema_take_back(Loan *loan)
-{
-	if (!OidIsValid(loan->namespace))
-		return;
-	safemig_state.loan_depth = 0;
-	(void) exchange_schema_acl(loan->namespace, loan->acl);
+	if (frame->loans != NIL)
+		loans_take_back(frame);
 }
 
 Oid

@@ -123,7 +123,7 @@ on_xact(XactEvent event, void *arg)
 			safemig_state.own_depth = 0;
 			safemig_state.xact_id = 0;
 			safemig_state.written_id = 0;
-			safemig_state.loan_depth = 0;
+			safemig_state.lent = false;
 			safemig_state.record_id = 0;
 			unkept_forget();
 			break;

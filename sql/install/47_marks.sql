@@ -74,6 +74,14 @@ REVOKE EXECUTE ON FUNCTION safemig.validate_constraint(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION safemig.validate_constraint(text, text) IS
 'Validates a constraint as the table''s owner, who needs no right to the schema for it. relation is a quoted, qualified name, constraint_name a plain one. Takes SHARE UPDATE EXCLUSIVE on the table. Errors: 42P01, 42704, 23503, 23514.';
 
+CREATE FUNCTION safemig.add_partitioned_foreign_key(statement text)
+RETURNS void STRICT LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'safemig_add_partitioned_foreign_key';
+REVOKE EXECUTE ON FUNCTION safemig.add_partitioned_foreign_key(text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.add_partitioned_foreign_key(text) IS
+'Adds a foreign key to a partitioned table and validates it, partition by partition, as each table''s owner. statement is an ALTER TABLE with qualified names that adds one. Takes SHARE ROW EXCLUSIVE on the tables. Errors: 42P01, 42601, 23503.';
+
 CREATE FUNCTION safemig.set_not_null(relation text, column_name text, this_only boolean)
 RETURNS void STRICT LANGUAGE C
 SET search_path = pg_catalog, pg_temp

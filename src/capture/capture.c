@@ -124,16 +124,6 @@ command_top(void)
 	return stack;
 }
 
-int
-command_depth(void)
-{
-	int			depth = 0;
-
-	for (Command *command = stack; command; command = command->outer)
-		depth++;
-	return depth;
-}
-
 Command *
 command_push(Node *parsetree, const char *tag)
 {

@@ -266,17 +266,6 @@ failures_are_tolerated(const Command *command)
 		!command->concurrent;
 }
 
-/* Code that runs inside the statement which rights are lent for has none. */
-static void
-check_no_loan_is_used(void)
-{
-	if (safemig_state.loan_depth > 0 &&
-		command_depth() >= safemig_state.loan_depth)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("code that a step of a rollback runs cannot run commands of its own")));
-}
-
 static void
 on_start(EventTriggerData *data)
 {

@@ -334,6 +334,7 @@ goes_with_another(const ObjectAddress *address)
 {
 	return address->objectSubId == 0 &&
 		(object_depends_by(address, DEPENDENCY_INTERNAL) ||
+		 object_depends_by(address, DEPENDENCY_PARTITION_PRI) ||
 		 object_depends_by(address, DEPENDENCY_EXTENSION));
 }
 

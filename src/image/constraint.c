@@ -203,13 +203,6 @@ constraint_read(Image *image)
 
 /* ---- making ---- */
 
-static Step *
-as_table_owner(Step *step, const Image *image)
-{
-	step->role = pstrdup(image_get(image, "", "@owner"));
-	return step;
-}
-
 static void
 validate(const Image *image, Steps *steps)
 {
@@ -281,11 +274,11 @@ create_foreign_key(const Image *image, Steps *steps)
 				 constraint_sql(image));
 	else if (image_get(image, "", "@partitioned") &&
 			 image_get(image, "", "valid") == NULL)
-		as_table_owner(step_add(steps, RANK_FOREIGN_KEY, RUN_OWNER,
-								SHARE_ROW_EXCLUSIVE, "scan", "ALTER TABLE %s %s",
-								image_parent_name(image),
-								constraint_sql(image)),
-					   image);
+		step_add(steps, RANK_FOREIGN_KEY, RUN_CATALOG, SHARE_ROW_EXCLUSIVE,
+				 "scan", "SELECT safemig.add_partitioned_foreign_key(%s)",
+				 quote_literal_cstr(psprintf("ALTER TABLE %s %s",
+											 image_parent_name(image),
+											 constraint_sql(image))));
 	else
 	{
 		step_add(steps, RANK_FOREIGN_KEY, RUN_CATALOG, SHARE_ROW_EXCLUSIVE,

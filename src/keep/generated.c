@@ -65,6 +65,7 @@ cook_column_expression(Relation rel, AttrNumber attnum, const char *expression,
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
 	ParseState *pstate = make_parsestate(NULL);
 	ParseNamespaceItem *nsitem;
+	Node	   *parsed = parse_expression(expression);
 	Frame		frame;
 	Node	   *cooked;
 
@@ -73,8 +74,8 @@ cook_column_expression(Relation rel, AttrNumber attnum, const char *expression,
 										   false, true);
 	addNSItemToQuery(pstate, nsitem, true, true, true);
 	/* parsing converts literals, which runs the CHECKs of domains in them */
-	frame_become(&frame, rel->rd_rel->relowner);
-	cooked = cookDefault(pstate, parse_expression(expression), att->atttypid,
+	frame_become_for(&frame, rel->rd_rel->relowner, parsed, InvalidOid, 0);
+	cooked = cookDefault(pstate, parsed, att->atttypid,
 						 att->atttypmod, NameStr(att->attname), generated);
 	frame_unpin(&frame);
 	free_parsestate(pstate);

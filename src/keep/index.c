@@ -80,7 +80,7 @@ safemig_create_unbuilt_index(PG_FUNCTION_ARGS)
 	relid = RangeVarGetRelid(stmt->relation, ShareLock, false);
 	ObjectAddressSet(table, RelationRelationId, relid);
 	capture_internal_begin("CREATE INDEX", list_make1(&table));
-	frame_become(&frame, relation_owner(relid));
+	frame_become_for(&frame, relation_owner(relid), (Node *) stmt, InvalidOid, 0);
 	stmt = transformIndexStmt(relid, stmt, sql);
 	frame_unpin(&frame);
 	index = define_index_unbuilt(relid, stmt);

@@ -92,7 +92,7 @@ matview_from_table(Oid relid, const Kept *kept)
 	Query	   *query;
 
 	set_relation_kind(relid, RELKIND_MATVIEW);
-	frame_become(&frame, relation_owner(relid));
+	frame_become_for(&frame, relation_owner(relid), linitial(parsed), InvalidOid, 0);
 	query = parse_analyze_fixedparams(linitial_node(RawStmt, parsed), definition,
 									  NULL, 0, NULL);
 	frame_unpin(&frame);

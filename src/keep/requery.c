@@ -496,7 +496,7 @@ remake_view(const StaleQuery *stale)
 	Frame		frame;
 	Query	   *query;
 
-	frame_become(&frame, relation_owner(stale->view));
+	frame_become_for(&frame, relation_owner(stale->view), (Node *) raw, InvalidOid, 0);
 	query = parse_analyze_fixedparams(raw, stale->sql, NULL, 0, NULL);
 	frame_unpin(&frame);
 	StoreViewQuery(stale->view, query, true);
@@ -510,7 +510,8 @@ remake_rule(const StaleQuery *stale)
 	Frame		frame;
 
 	rule->replace = true;
-	frame_become(&frame, relation_owner(RangeVarGetRelid(rule->relation, NoLock, false)));
+	frame_become_for(&frame, relation_owner(RangeVarGetRelid(rule->relation, NoLock, false)),
+					 (Node *) rule, InvalidOid, 0);
 	(void) DefineRule(rule, stale->sql);
 	frame_unpin(&frame);
 }

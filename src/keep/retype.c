@@ -175,10 +175,11 @@ run_alter(Oid root, List *columns)
 {
 	Relation	rel = relation_open(root, NoLock);
 	char	   *sql = alter_statement(rel, columns);
+	List	   *named = lcons(parse_statement(sql), rebuilt_with_type(root));
 	struct RestoredValues values = {columns};
 	Frame		frame;
 
-	frame_become(&frame, rel->rd_rel->relowner);
+	frame_become_for(&frame, rel->rd_rel->relowner, (Node *) named, InvalidOid, 1);
 	relation_close(rel, NoLock);
 	state_save();
 	safemig_state.restored_values = &values;

@@ -50,4 +50,8 @@ extern void retyped_find_values(Retyped *column, Relation rel, const Kept *kept)
 extern bool retyped_rows_in_place(Relation rel, const Kept *kept,
 								  int64 *untouched);
 
+/* ---- rebuilt.c ---- */
+/* parsed: what ALTER TABLE states anew when the type of a column changes */
+extern List *rebuilt_with_type(Oid root);
+
 #endif							/* SAFEMIG_RETYPE_H */

@@ -482,7 +482,8 @@ add_at_end(Tree *tree, const Kept *kept, const char *reason)
 
 		/* a domain's checks are evaluated for NULL: anybody's code */
 		if (DomainHasConstraints(typid))
-			frame_become(&frame, rel->rd_rel->relowner);
+			frame_become_for(&frame, rel->rd_rel->relowner, parse_statement(sql),
+							 InvalidOid, 1);
 		else
 			frame_become_owner(&frame);
 		table_close(rel, NoLock);

@@ -369,7 +369,7 @@ store_query(Oid view, const char *text)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
 				 errmsg("a view has one query")));
-	frame_become(&frame, relation_owner(view));
+	frame_become_for(&frame, relation_owner(view), linitial(parsed), InvalidOid, 0);
 	query = parse_analyze_fixedparams(linitial_node(RawStmt, parsed), text,
 									  NULL, 0, NULL);
 	frame_unpin(&frame);

@@ -120,19 +120,10 @@ plan_run_step(const RecordedCommand *command, const Step *step)
 	PG_TRY();
 	{
 		Runner		runner = step_runner(step);
-		Loan		loan;
 
-		if (OidIsValid(runner.role))
-		{
-			schema_lend(&loan, runner.namespace, runner.role);
-			frame_become(&frame, runner.role);
-		}
-		else
-			frame_become_owner(&frame);
+		frame_become_runner(&frame, &runner);
 		execute(step);
 		frame_unpin(&frame);
-		if (OidIsValid(runner.role))
-			schema_take_back(&loan);
 	}
 	PG_CATCH();
 	{

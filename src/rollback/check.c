@@ -242,14 +242,18 @@ void
 plan_check_rights(RollbackPlan *plan)
 {
 	Oid			user = GetUserId();
+	Frame		frame;
 	ListCell   *lc;
 	ListCell   *inner;
 
 	if (is_administrator(user))
 		return;
+	/* who owns a table need not see its schema */
+	frame_become_owner(&frame);
 	/* what it was in between, under a rollback say, gives nobody a right */
 	check_owns_all(user, states_before(plan->commands));
 	check_owns_all(user, states_after(plan->commands));
+	frame_unpin(&frame);
 	foreach(lc, plan->commands)
 	{
 		RecordedCommand *command = lfirst(lc);

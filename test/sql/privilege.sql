@@ -81,8 +81,143 @@ SELECT safemig_rollback('closed') IS NOT NULL AS rolled_back;
 SELECT nspacl IS NULL AS untouched FROM pg_namespace WHERE nspname = 'closed';
 SELECT relname, relowner::regrole FROM pg_class WHERE relnamespace = 'closed'::regnamespace ORDER BY 1;
 
-DROP SCHEMA app, closed CASCADE;
+-- what comes of a rollback, without the numbers
+CREATE FUNCTION public.attempt(label text) RETURNS text LANGUAGE plpgsql AS
+$$ BEGIN PERFORM safemig_rollback(label); RETURN 'rolled back'; EXCEPTION WHEN OTHERS THEN RETURN regexp_replace(SQLERRM, '\d+', 'N'); END $$;
+
+-- nor does he need to see the schemas that his things name
+CREATE SCHEMA beside;
+CREATE FUNCTION beside.seven() RETURNS int LANGUAGE sql AS 'SELECT 7';
+CREATE FUNCTION beside.positive(int) RETURNS boolean IMMUTABLE LANGUAGE sql AS 'SELECT $1 > 0';
+CREATE SEQUENCE beside.ids;
+CREATE DOMAIN closed.d AS int NOT NULL CONSTRAINT positive CHECK (beside.positive(VALUE));
+CREATE TABLE closed.filled (id int PRIMARY KEY, a int DEFAULT beside.seven(), g boolean GENERATED ALWAYS AS (beside.positive(id)) STORED);
+CREATE TABLE closed.typed (id int PRIMARY KEY, kept numeric, cast_back int, d closed.d, CHECK (beside.positive(id) AND cast_back > 0));
+CREATE TABLE closed.whole (id int PRIMARY KEY, a int) PARTITION BY RANGE (id);
+CREATE TABLE beside.part PARTITION OF closed.whole FOR VALUES FROM (1) TO (10);
+CREATE TABLE closed.other (id int PRIMARY KEY);
+CREATE TABLE beside.mine (id int PRIMARY KEY);
+CREATE TABLE closed.refers (id int CONSTRAINT k REFERENCES closed.other, m int CONSTRAINT m REFERENCES beside.mine) PARTITION BY RANGE (id);
+CREATE TABLE closed.refers_1 PARTITION OF closed.refers FOR VALUES FROM (1) TO (10);
+CREATE VIEW closed.seen AS SELECT m.id, beside.positive(m.id) AS p, nextval('beside.ids'::regclass) AS n FROM beside.mine m;
+INSERT INTO closed.filled VALUES (1), (2);
+INSERT INTO closed.typed VALUES (1, 1.5, 1, 1), (2, 2.5, 2, 2);
+INSERT INTO closed.whole VALUES (1, 1), (2, 2);
+INSERT INTO closed.other VALUES (1);
+INSERT INTO beside.mine VALUES (1);
+INSERT INTO closed.refers VALUES (1, 1);
+DO $$ DECLARE r regclass; BEGIN
+	FOREACH r IN ARRAY '{closed.filled, closed.typed, closed.whole, beside.part, beside.mine, closed.refers, closed.refers_1, closed.seen}'::regclass[]
+	LOOP EXECUTE format('ALTER TABLE %s OWNER TO regress_bob', r); END LOOP;
+END $$;
+ALTER DOMAIN closed.d OWNER TO regress_bob;
+SET safemig.label = 'beside';
+ALTER TABLE closed.filled DROP COLUMN a, DROP COLUMN g;
+ALTER TABLE closed.typed ALTER kept TYPE int, ALTER cast_back TYPE bigint;
+ALTER TABLE closed.whole DETACH PARTITION beside.part;
+ALTER TABLE closed.refers DROP CONSTRAINT k, DROP CONSTRAINT m;
+ALTER DOMAIN closed.d DROP NOT NULL;
+ALTER DOMAIN closed.d DROP CONSTRAINT positive;
+DROP VIEW closed.seen;
+RESET safemig.label;
+INSERT INTO closed.filled VALUES (3);
+SELECT safemig_rollback('beside') IS NOT NULL AS rolled_back;
+SELECT * FROM closed.filled ORDER BY id;
+SELECT * FROM closed.typed ORDER BY id;
+SELECT tableoid::regclass, * FROM closed.whole ORDER BY id;
+SELECT conrelid::regclass, conname, convalidated FROM pg_constraint
+	WHERE contype = 'f' AND conrelid IN ('closed.refers'::regclass, 'closed.refers_1'::regclass) ORDER BY 1, 2;
+SELECT nspname, nspacl IS NULL AS untouched FROM pg_namespace WHERE nspname IN ('beside', 'closed') ORDER BY 1;
+-- rows that break the key of a partitioned table are found, partition by partition
+SET safemig.label = 'broken key';
+ALTER TABLE closed.refers DROP CONSTRAINT k;
+RESET safemig.label;
+INSERT INTO closed.refers VALUES (9, NULL);
+SELECT attempt('broken key');
+DELETE FROM closed.refers WHERE id = 9;
+SELECT attempt('broken key');
+
+-- what is lent for a statement is of no use to code that runs inside it
+CREATE FUNCTION closed.grab() RETURNS void LANGUAGE plpgsql AS
+$$ BEGIN
+	IF current_user = 'regress_bob' AND has_schema_privilege('closed', 'USAGE') THEN
+		EXECUTE current_setting('regress.grab');
+	END IF;
+END $$;
+CREATE FUNCTION closed.grabs(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
+$$ BEGIN PERFORM closed.grab(); RETURN $1; END $$;
+CREATE DOMAIN closed.grabbing AS int CHECK (closed.grabs(VALUE) > 0);
+CREATE TABLE closed.greedy (id int PRIMARY KEY, a int GENERATED ALWAYS AS (closed.grabs(id)) STORED,
+	b closed.grabbing[] DEFAULT '{1}', CONSTRAINT c CHECK (b <> '{5}'::closed.grabbing[]));
+INSERT INTO closed.greedy VALUES (1);
+ALTER FUNCTION closed.grab() OWNER TO regress_bob;
+ALTER FUNCTION closed.grabs(int) OWNER TO regress_bob;
+ALTER TABLE closed.greedy OWNER TO regress_bob;
+SET safemig.label = 'in an update';
+ALTER TABLE closed.greedy ALTER a DROP EXPRESSION;
+RESET safemig.label;
+UPDATE closed.greedy SET a = 5;
+SET safemig.label = 'in a default';
+ALTER TABLE closed.greedy ALTER b DROP DEFAULT;
+RESET safemig.label;
+SET safemig.label = 'in a check';
+ALTER TABLE closed.greedy DROP CONSTRAINT c;
+RESET safemig.label;
+GRANT SET ON PARAMETER session_replication_role TO regress_bob;
+SET SESSION AUTHORIZATION regress_bob;
+SET regress.grab = 'CREATE TABLE closed.grabbed ()';
+SELECT attempt('in a check');
+SET regress.grab = 'GRANT USAGE ON SCHEMA closed TO regress_eve';
+SELECT attempt('in a check');
+SET session_replication_role = replica;
+SELECT attempt('in a check');
+RESET session_replication_role;
+SET regress.grab = 'SELECT 1';
+SELECT attempt('in a check');
+SET regress.grab = 'REVOKE ALL ON SCHEMA closed FROM regress_bob';
+SELECT attempt('in a default');
+SET regress.grab = 'SELECT 1';
+SELECT attempt('in a default'), attempt('in an update');
+RESET SESSION AUTHORIZATION;
+SELECT relname, nspacl FROM pg_namespace n LEFT JOIN pg_class c ON relnamespace = n.oid AND relname = 'grabbed' WHERE nspname = 'closed';
+SELECT * FROM closed.greedy;
+REVOKE SET ON PARAMETER session_replication_role FROM regress_bob;
+
+-- row security that binds the owner too hides no row from a rollback
+CREATE SCHEMA forced AUTHORIZATION regress_bob;
+SET SESSION AUTHORIZATION regress_bob;
+CREATE TABLE forced.t (id int PRIMARY KEY, a text DEFAULT 'new', g int GENERATED ALWAYS AS (id * 2) STORED, n numeric NOT NULL CHECK (n > 0));
+INSERT INTO forced.t (id, a, n) VALUES (1, 'one', 1.5), (2, 'two', 2.5);
+CREATE TABLE forced.r (id int REFERENCES forced.t);
+INSERT INTO forced.r VALUES (1);
+CREATE MATERIALIZED VIEW forced.m AS SELECT id FROM forced.t WITH NO DATA;
+CREATE POLICY odd ON forced.t USING (id % 2 = 1) WITH CHECK (true);
+ALTER TABLE forced.t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+SET safemig.label = 'forced';
+ALTER TABLE forced.t DROP COLUMN a;
+ALTER TABLE forced.t ALTER g DROP EXPRESSION;
+ALTER TABLE forced.t ALTER n DROP NOT NULL, DROP CONSTRAINT t_n_check;
+ALTER TABLE forced.t ALTER n TYPE int;
+ALTER TABLE forced.r DROP CONSTRAINT r_id_fkey;
+RESET safemig.label;
+RESET SESSION AUTHORIZATION;
+UPDATE forced.t SET g = 0 WHERE id = 2;
+INSERT INTO forced.t (id, n) VALUES (4, 4);
+SET SESSION AUTHORIZATION regress_bob;
+SELECT safemig_rollback('forced') IS NOT NULL AS rolled_back;
+SELECT count(*) AS seen_by_owner FROM forced.t;
+SET safemig.label = 'refreshed';
+REFRESH MATERIALIZED VIEW forced.m;
+RESET safemig.label;
+SELECT safemig_rollback('refreshed') IS NOT NULL AS rolled_back;
+SELECT safemig_redo(safemig_last()) IS NOT NULL AS redone;
+SELECT * FROM forced.m;
+RESET SESSION AUTHORIZATION;
+SELECT * FROM forced.t ORDER BY id;
+
+DROP SCHEMA app, closed, beside, forced CASCADE;
 DROP TABLE public.runs;
+DROP FUNCTION public.attempt(text);
 SET safemig.enabled = off;
 DROP OWNED BY regress_bob, regress_eve CASCADE;
 DROP ROLE regress_bob, regress_eve;

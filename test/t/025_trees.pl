@@ -82,6 +82,18 @@ round_trips(
 		migration => 'DROP TABLE pt CASCADE',
 	},
 	{
+		name => 'a table that a partitioned one refers to, CASCADE',
+		setup => q(
+			CREATE TABLE plain (id int PRIMARY KEY);
+			CREATE TABLE refers (id int CONSTRAINT k REFERENCES plain) PARTITION BY RANGE (id);
+			CREATE TABLE refers_1 PARTITION OF refers FOR VALUES FROM (1) TO (10) PARTITION BY RANGE (id);
+			CREATE TABLE refers_1_1 PARTITION OF refers_1 FOR VALUES FROM (1) TO (5);
+			CREATE TABLE refers_2 PARTITION OF refers DEFAULT;
+			INSERT INTO plain VALUES (1), (20);
+			INSERT INTO refers VALUES (1), (20)),
+		migration => 'DROP TABLE plain CASCADE',
+	},
+	{
 		name => 'a tree that others refer to, whose partitions were not made in order',
 		setup => q(
 			CREATE TABLE pt (id int PRIMARY KEY) PARTITION BY RANGE (id);
