@@ -106,6 +106,8 @@ typedef struct Step
 	char	   *cost;			/* catalog, scan, index, rewrite */
 	char	   *note;			/* may be NULL */
 	char	   *sql;
+	int			clause;			/* where the subcommand starts in an ALTER TABLE
+								 * that may take in further ones, else 0 */
 } Step;
 
 typedef struct Image Image;
@@ -160,6 +162,7 @@ struct Image
 	int			seq;			/* place in the deletion order, 0 if unknown */
 	int64		kept;			/* kept_log.id that holds its data, or 0 */
 	List	   *facets;			/* of Facet*, in canonical order */
+	struct FacetIndex *index;	/* facets.c's own */
 };
 
 /*
@@ -197,7 +200,7 @@ struct ImageClass
 	bool		(*rename) (const Image *have, const Image *want, Steps *steps);
 };
 
-/* ---- image/image.c: taking, storing, reading facets ---- */
+/* ---- image/image.c: taking, adding facets ---- */
 
 /* NULL if the object does not exist (any more) */
 extern Image *image_take(const ObjectAddress *address);
@@ -205,16 +208,12 @@ extern void image_add(Image *image, const char *part, const char *name,
 					  const char *value);
 extern void image_addf(Image *image, const char *part, const char *name,
 					   const char *fmt,...) pg_attribute_printf(4, 5);
-extern const char *image_get(const Image *image, const char *part,
-							 const char *name);
 /* "schema"."name" quoted as needed; the name SQL uses for the object */
 extern char *image_qualified_name(const Image *image);
 /* the parent's identity, which is its quoted qualified name */
 extern char *image_parent_name(const Image *image);
 /* what follows ALTER or COMMENT ON: "TABLE public.t", "CONSTRAINT c ON public.t" */
 extern char *image_reference(const Image *image);
-extern ArrayType *image_facets_to_array(const Image *image);
-extern Image *image_from_array(ArrayType *array);
 /* common readers used by class files */
 extern void image_add_acl(Image *image, const char *part, Datum acl,
 						  bool isnull, ObjectType objtype, Oid owner);
@@ -224,6 +223,16 @@ extern void image_belongs_to(Image *image, Oid owner);
 extern void image_add_options(Image *image, const char *part,
 							  const char *name, Datum options, bool isnull);
 extern char *image_address_key(const Image *image);	/* type + identity */
+
+/* ---- image/facets.c ---- */
+extern const char *image_get(const Image *image, const char *part,
+							 const char *name);
+
+/* ---- image/store.c ---- */
+/* what base has too is only referred to; base may be NULL */
+extern ArrayType *image_to_array(const Image *image, const Image *base);
+extern Image *image_from_array(ArrayType *array, ArrayType *base);
+extern ArrayType *text_array_from(const char *const *texts, int n);
 
 /* ---- image/registry.c ---- */
 extern const ImageClass *registry_find(const char *type);

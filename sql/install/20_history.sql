@@ -75,7 +75,9 @@ CREATE TABLE safemig.change_log (
 	after		text[],
 	kept		bigint,
 	PRIMARY KEY (command, ord)
-);
+)
+-- the description of an ordinary table fits, and need not be compressed
+WITH (toast_tuple_target = 4080);
 CREATE INDEX change_log_before ON safemig.change_log (identity_before, type);
 CREATE INDEX change_log_after ON safemig.change_log (identity_after, type);
 CREATE INDEX change_log_migration ON safemig.change_log (migration);

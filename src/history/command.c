@@ -56,10 +56,10 @@ write_change(RecordedCommand *command, Change *change, int ord,
 	values[10] = CStringGetTextDatum(incarnation);
 	nulls[11] = change->before == NULL;
 	if (change->before)
-		values[11] = PointerGetDatum(image_facets_to_array(change->before));
+		values[11] = PointerGetDatum(image_to_array(change->before, NULL));
 	nulls[12] = change->after == NULL;
 	if (change->after)
-		values[12] = PointerGetDatum(image_facets_to_array(change->after));
+		values[12] = PointerGetDatum(image_to_array(change->after, change->before));
 	nulls[13] = change->before == NULL || change->before->kept == 0;
 	values[13] = Int64GetDatum(nulls[13] ? 0 : change->before->kept);
 	history_insert("change_log", values, nulls, lengthof(values));
@@ -118,13 +118,27 @@ history_forget_command(int64 seq)
 
 /* ---- reading ---- */
 
-static Image *
-image_or_null(HeapTuple tuple, int column)
+static ArrayType *
+array_or_null(HeapTuple tuple, int column)
 {
 	bool		isnull;
 	Datum		value = SPI_getbinval(tuple, SPI_tuptable->tupdesc, column, &isnull);
 
-	return isnull ? NULL : image_from_array(DatumGetArrayTypePCopy(value));
+	return isnull ? NULL : DatumGetArrayTypePCopy(value);
+}
+
+/*
+ * The images of a row of change_log, whose columns before and after stand, in
+ * that order, from column on.
+ */
+void
+history_read_images(HeapTuple tuple, int column, Image **before, Image **after)
+{
+	ArrayType  *first = array_or_null(tuple, column);
+	ArrayType  *second = array_or_null(tuple, column + 1);
+
+	*before = first ? image_from_array(first, NULL) : NULL;
+	*after = second ? image_from_array(second, first) : NULL;
 }
 
 static List *
@@ -147,8 +161,7 @@ read_changes(int64 seq)
 		Change	   *change = palloc0(sizeof(Change));
 
 		change->action = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1)[0];
-		change->before = image_or_null(tuple, 2);
-		change->after = image_or_null(tuple, 3);
+		history_read_images(tuple, 2, &change->before, &change->after);
 		list = lappend(list, change);
 		MemoryContextSwitchTo(old);
 	}

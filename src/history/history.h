@@ -83,6 +83,8 @@ extern void history_insert(const char *table, Datum *values, bool *nulls, int na
 extern int64 history_nextval(const char *sequence);
 
 /* ---- command.c: commands and changes, out and in ---- */
+extern void history_read_images(HeapTuple tuple, int column, Image **before,
+								Image **after);
 extern void history_write_command(RecordedCommand *command, const char *query,
 								  const char *search_path, TimestampTz started,
 								  double ms, List *rewrote);

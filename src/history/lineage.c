@@ -185,15 +185,6 @@ describe(const Event *event, const char *identity)
 
 /* ---- reading ---- */
 
-static Image *
-image_or_null(HeapTuple tuple, int column)
-{
-	bool		isnull;
-	Datum		value = SPI_getbinval(tuple, SPI_tuptable->tupdesc, column, &isnull);
-
-	return isnull ? NULL : image_from_array(DatumGetArrayTypePCopy(value));
-}
-
 static Event *
 event_from_tuple(HeapTuple tuple, TupleDesc desc)
 {
@@ -208,8 +199,7 @@ event_from_tuple(HeapTuple tuple, TupleDesc desc)
 	event->relation = DatumGetObjectId(SPI_getbinval(tuple, desc, 6, &isnull)) == RelationRelationId;
 	event->identity_before = SPI_getvalue(tuple, desc, 7);
 	event->identity_after = SPI_getvalue(tuple, desc, 8);
-	event->before = image_or_null(tuple, 9);
-	event->after = image_or_null(tuple, 10);
+	history_read_images(tuple, 9, &event->before, &event->after);
 	event->role = SPI_getvalue(tuple, desc, 11);
 	event->label = SPI_getvalue(tuple, desc, 12);
 	event->kind = SPI_getvalue(tuple, desc, 13);

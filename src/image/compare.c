@@ -18,7 +18,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
-#include "safemig.h"
+#include "image/facets.h"
 
 /* Before every other step of a command: the others use the wanted names. */
 #define ORDER_RENAME 1000
@@ -59,9 +59,11 @@ facet_differs(const Image *a, const Image *b, const char *part,
 static const char *
 find_from(const Image *image, int *position, const Facet *facet)
 {
+	int			place;
+
 	if (*position < list_length(image->facets))
 	{
-		Facet	   *here = list_nth(image->facets, *position);
+		const Facet *here = list_nth(image->facets, *position);
 
 		if (strcmp(here->name, facet->name) == 0 &&
 			strcmp(here->part, facet->part) == 0)
@@ -70,18 +72,11 @@ find_from(const Image *image, int *position, const Facet *facet)
 			return here->value;
 		}
 	}
-	for (int i = 0; i < list_length(image->facets); i++)
-	{
-		Facet	   *here = list_nth(image->facets, i);
-
-		if (strcmp(here->name, facet->name) == 0 &&
-			strcmp(here->part, facet->part) == 0)
-		{
-			*position = i + 1;
-			return here->value;
-		}
-	}
-	return NULL;
+	place = image_find(image, facet->part, facet->name);
+	if (place < 0)
+		return NULL;
+	*position = place + 1;
+	return ((Facet *) list_nth(image->facets, place))->value;
 }
 
 void
@@ -244,8 +239,9 @@ common_steps(const Image *have, const Image *want, int made_at, Steps *steps)
 	{
 		Facet	   *facet = lfirst(lc);
 
-		if (have && same(image_get(have, facet->part, facet->name),
-						 facet->value))
+		if (!is_common(facet->name) ||
+			(have && same(image_get(have, facet->part, facet->name),
+						  facet->value)))
 			continue;
 		if (strcmp(facet->name, "acl") == 0)
 			set_acl(want, facet->part, facet->value, steps);
@@ -260,7 +256,8 @@ common_steps(const Image *have, const Image *want, int made_at, Steps *steps)
 	{
 		Facet	   *facet = lfirst(lc);
 
-		if (image_get(want, facet->part, facet->name))
+		if (!is_common(facet->name) ||
+			image_get(want, facet->part, facet->name))
 			continue;
 		/* what belongs to a part that goes away goes with it */
 		if (facet->part[0] && image_get(want, facet->part, "type") == NULL)

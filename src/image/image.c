@@ -1,15 +1,11 @@
 /*-------------------------------------------------------------------------
  *
  * image.c
- *	  Taking an image of one object, and keeping it.
+ *	  Taking an image of one object.
  *
  * image_take fills what every class has in common (address, identity,
  * comment); the class's read fills the rest.  The caller has pinned the
  * settings (frame_pin) and holds a lock that keeps the object from changing.
- *
- * In the history an image is a text array of triples: part, name, value.
- * What the struct holds beside the facets is stored as hints, whose names
- * start with '@'.
  *
  *-------------------------------------------------------------------------
  */
@@ -60,21 +56,6 @@ image_addf(Image *image, const char *part, const char *name,
 	}
 	image_add(image, part, name, buf.data);
 	pfree(buf.data);
-}
-
-const char *
-image_get(const Image *image, const char *part, const char *name)
-{
-	ListCell   *lc;
-
-	foreach(lc, image->facets)
-	{
-		Facet	   *facet = lfirst(lc);
-
-		if (strcmp(facet->part, part) == 0 && strcmp(facet->name, name) == 0)
-			return facet->value;
-	}
-	return NULL;
 }
 
 char *
@@ -248,121 +229,5 @@ image_take(const ObjectAddress *address)
 	comment = GetComment(address->objectId, address->classId, 0);
 	if (comment)
 		image_add(image, "", "comment", comment);
-	return image;
-}
-
-/* ---- storing ---- */
-
-static void
-push_triple(ArrayBuildState **state, const char *part, const char *name,
-			const char *value)
-{
-	*state = accumArrayResult(*state, CStringGetTextDatum(part), false, TEXTOID, CurrentMemoryContext);
-	*state = accumArrayResult(*state, CStringGetTextDatum(name), false, TEXTOID, CurrentMemoryContext);
-	*state = accumArrayResult(*state, CStringGetTextDatum(value), false, TEXTOID, CurrentMemoryContext);
-}
-
-ArrayType *
-image_facets_to_array(const Image *image)
-{
-	ArrayBuildState *state = NULL;
-	ListCell   *lc;
-	const struct
-	{
-		const char *name;
-		const char *value;
-	}			fields[] = {
-		{"@type", image->type},
-		{"@identity", image->identity},
-		{"@schema", image->schema},
-		{"@name", image->name},
-		{"@parent type", image->parent_type},
-		{"@parent", image->parent_identity},
-		{"@names", image->names_sql},
-		{"@args", image->args_sql},
-	};
-
-	for (size_t i = 0; i < lengthof(fields); i++)
-	{
-		if (fields[i].value)
-			push_triple(&state, "", fields[i].name, fields[i].value);
-	}
-	push_triple(&state, "", "@address",
-				psprintf("%u %u", image->address.classId, image->address.objectId));
-	push_triple(&state, "", "@rank", psprintf("%d", image->rank));
-	if (image->seq)
-		push_triple(&state, "", "@seq", psprintf("%d", image->seq));
-	if (image->kept)
-		push_triple(&state, "", "@kept", psprintf(INT64_FORMAT, image->kept));
-	foreach(lc, image->facets)
-	{
-		Facet	   *facet = lfirst(lc);
-
-		push_triple(&state, facet->part, facet->name, facet->value);
-	}
-	return DatumGetArrayTypeP(makeArrayResult(state, CurrentMemoryContext));
-}
-
-/* Puts a stored triple where it came from; false if it is a plain facet. */
-static bool
-restore_field(Image *image, const char *name, char *value)
-{
-	if (strcmp(name, "@type") == 0)
-		image->type = value;
-	else if (strcmp(name, "@identity") == 0)
-		image->identity = value;
-	else if (strcmp(name, "@schema") == 0)
-		image->schema = value;
-	else if (strcmp(name, "@name") == 0)
-		image->name = value;
-	else if (strcmp(name, "@parent type") == 0)
-		image->parent_type = value;
-	else if (strcmp(name, "@parent") == 0)
-		image->parent_identity = value;
-	else if (strcmp(name, "@names") == 0)
-		image->names_sql = value;
-	else if (strcmp(name, "@args") == 0)
-		image->args_sql = value;
-	else if (strcmp(name, "@address") == 0)
-	{
-		if (sscanf(value, "%u %u", &image->address.classId,
-				   &image->address.objectId) != 2)
-			elog(ERROR, "malformed address in stored image: %s", value);
-	}
-	else if (strcmp(name, "@rank") == 0)
-		image->rank = atoi(value);
-	else if (strcmp(name, "@seq") == 0)
-		image->seq = atoi(value);
-	else if (strcmp(name, "@kept") == 0)
-		image->kept = strtoll(value, NULL, 10);
-	else
-		return false;
-	return true;
-}
-
-Image *
-image_from_array(ArrayType *array)
-{
-	Image	   *image = palloc0(sizeof(Image));
-	Datum	   *elems;
-	int			nelems;
-
-	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT,
-					  &elems, NULL, &nelems);
-	for (int i = 0; i + 2 < nelems; i += 3)
-	{
-		char	   *part = TextDatumGetCString(elems[i]);
-		char	   *name = TextDatumGetCString(elems[i + 1]);
-		char	   *value = TextDatumGetCString(elems[i + 2]);
-
-		if (part[0] != '\0' || !restore_field(image, name, value))
-			image_add(image, part, name, value);
-	}
-	if (image->type == NULL || image->identity == NULL)
-		elog(ERROR, "stored image has no address");
-	image->class = registry_find(image->type);
-	image->owner = (char *) image_get(image, "", "owner");
-	if (image->owner == NULL)
-		image->owner = (char *) image_get(image, "", "@belongs to");
 	return image;
 }

@@ -90,10 +90,68 @@ step_cmp(const ListCell *a, const ListCell *b)
 	return x->index < y->index ? -1 : (x->index > y->index ? 1 : 0);
 }
 
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* Whether next could be a further subcommand of the statement of step. */
+static bool
+can_join(const Step *step, const Step *next)
+{
+	return step->clause > 0 && step->clause == next->clause &&
+		strncmp(step->sql, next->sql, step->clause) == 0 &&
+		step->order == next->order && step->seq == next->seq &&
+		step->mode == next->mode && same_text(step->role, next->role) &&
+		same_text(step->object, next->object) &&
+		same_text(step->lock_mode, next->lock_mode) &&
+		same_text(step->cost, next->cost) &&
+		step->note == NULL && next->note == NULL;
+}
+
+/*
+ * Neighbours that only set something of columns of one table become one
+ * statement: the table is then described once, not once for each column.
+ */
+static List *
+join_clauses(List *steps)
+{
+	List	   *joined = NIL;
+	Step	   *open = NULL;
+	StringInfoData buf;
+	ListCell   *lc;
+
+	foreach(lc, steps)
+	{
+		Step	   *step = lfirst(lc);
+
+		if (open && can_join(open, step))
+		{
+			if (buf.data == NULL)
+			{
+				initStringInfo(&buf);
+				appendStringInfoString(&buf, open->sql);
+			}
+			appendStringInfo(&buf, ", %s", step->sql + step->clause);
+			continue;
+		}
+		if (open && buf.data)
+			open->sql = buf.data;
+		buf.data = NULL;
+		open = step;
+		joined = lappend(joined, step);
+	}
+	if (open && buf.data)
+		open->sql = buf.data;
+	return joined;
+}
+
 void
 steps_sort(Steps *steps)
 {
 	list_sort(steps->list, step_cmp);
+	steps->list = join_clauses(steps->list);
 }
 
 /*
@@ -102,35 +160,32 @@ steps_sort(Steps *steps)
  */
 #define STEP_FIELDS 7
 
-static void
-push(ArrayBuildState **state, const char *value)
+static const char *
+text_or_empty(const char *text)
 {
-	*state = accumArrayResult(*state, CStringGetTextDatum(value ? value : ""),
-							  false, TEXTOID, CurrentMemoryContext);
+	return text ? text : "";
 }
 
 ArrayType *
 steps_to_array(const Steps *steps)
 {
-	ArrayBuildState *state = NULL;
+	const char **texts = palloc(sizeof(char *) * STEP_FIELDS * (list_length(steps->list) + 1));
 	ListCell   *lc;
+	int			n = 0;
 
-	if (steps->list == NIL)
-		return construct_empty_array(TEXTOID);
 	foreach(lc, steps->list)
 	{
 		Step	   *step = lfirst(lc);
-		char		mode[2] = {(char) step->mode, '\0'};
 
-		push(&state, mode);
-		push(&state, step->role);
-		push(&state, step->object);
-		push(&state, step->lock_mode);
-		push(&state, step->cost);
-		push(&state, step->note);
-		push(&state, step->sql);
+		texts[n++] = psprintf("%c", (char) step->mode);
+		texts[n++] = text_or_empty(step->role);
+		texts[n++] = step->object;
+		texts[n++] = text_or_empty(step->lock_mode);
+		texts[n++] = step->cost;
+		texts[n++] = text_or_empty(step->note);
+		texts[n++] = step->sql;
 	}
-	return DatumGetArrayTypeP(makeArrayResult(state, CurrentMemoryContext));
+	return text_array_from(texts, n);
 }
 
 static char *

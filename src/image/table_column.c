@@ -40,7 +40,7 @@ typedef struct ColumnTexts
 	Oid			relid;
 	List	   *defaults;		/* of DefaultText*, read at the first need */
 	bool		defaults_read;
-	List	   *context;		/* for deparsing */
+	List	   *context;		/* for deparsing what is generated */
 	List	   *comments;		/* of CommentText* */
 	List	   *notnulls;		/* of NotNullRow* */
 	const char *table;			/* its name */
@@ -87,8 +87,6 @@ read_defaults(ColumnTexts *texts)
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
-	texts->context = deparse_context_for(get_rel_name(texts->relid),
-										 texts->relid);
 	texts->defaults_read = true;
 }
 
@@ -156,7 +154,11 @@ read_default(Image *image, ColumnTexts *texts, Form_pg_attribute att)
 
 		if (item->attnum != att->attnum)
 			continue;
-		text = deparse_expression(stringToNode(item->bin), texts->context,
+		/* only a generation expression can name a column */
+		if (att->attgenerated && texts->context == NIL)
+			texts->context = deparse_context_for(texts->table, texts->relid);
+		text = deparse_expression(stringToNode(item->bin),
+								  att->attgenerated ? texts->context : NIL,
 								  false, false);
 		image_add(image, part, att->attgenerated ? "generated" : "default",
 				  text);
@@ -377,17 +379,17 @@ columns_of(const Image *image)
 
 		if (facet->part[0] == '\0')
 			continue;
-		if (column == NULL || strcmp(column->name, facet->part) != 0)
-			column = column_named(columns, facet->part);
-		if (column == NULL)
+		if (strcmp(facet->name, "type") == 0)
 		{
-			/* a part without a type is the remainder of a dropped column */
-			if (strcmp(facet->name, "type") != 0)
-				continue;
 			column = palloc0(sizeof(Column));
 			column->name = facet->part;
 			columns = lappend(columns, column);
 		}
+		else if (column == NULL || strcmp(column->name, facet->part) != 0)
+			column = column_named(columns, facet->part);
+		/* a part without a type is the remainder of a dropped column */
+		if (column == NULL)
+			continue;
 		column->facets = lappend(column->facets, facet);
 		if (strcmp(facet->name, "@attnum") == 0)
 			column->attnum = atoi(facet->value);

@@ -371,24 +371,36 @@ change_type(TableChange *change, const Column *have, const Column *want)
 
 /* ---- what gives a column its values ---- */
 
+/*
+ * A setting of one column that evaluates nothing and touches no row: those of
+ * several columns may go into one statement.
+ */
+static void
+set_of_column(TableChange *change, const Column *want, const char *lock_mode,
+			  const char *what)
+{
+	char	   *table = psprintf("ALTER TABLE ONLY %s ", change->name);
+	Step	   *step = step_add(change->steps, RANK_DEFAULT, RUN_CATALOG,
+								lock_mode, "catalog", "%sALTER COLUMN %s %s",
+								table, quote_identifier(want->name), what);
+
+	step->clause = strlen(table);
+}
+
 static void
 alter_default(TableChange *change, const Column *have, const Column *want,
 			  bool retyped)
 {
-	const char *name = quote_identifier(want->name);
 	const char *text = column_get(want, "default");
 	bool		saved;
 
 	if (text && (retyped || !same_expression(change, have, want, "default")))
-		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
-				 "catalog", "ALTER TABLE ONLY %s ALTER COLUMN %s SET DEFAULT %s",
-				 change->name, name, text);
+		set_of_column(change, want, ACCESS_EXCLUSIVE,
+					  psprintf("SET DEFAULT %s", text));
 	else if (text == NULL && column_get(have, "default") && !retyped)
 	{
 		begin_dropping(change, &saved);
-		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
-				 "catalog", "ALTER TABLE ONLY %s ALTER COLUMN %s DROP DEFAULT",
-				 change->name, name);
+		set_of_column(change, want, ACCESS_EXCLUSIVE, "DROP DEFAULT");
 		end_dropping(change, saved);
 	}
 }
@@ -486,23 +498,17 @@ static void
 alter_storage(TableChange *change, const Column *have, const Column *want,
 			  bool retyped)
 {
-	const char *name = quote_identifier(want->name);
 	const char *old = retyped ? NULL : column_get(have, "storage");
+	const char *method = column_get(want, "compression");
 
 	if (!texts_equal(old, column_get(want, "storage")))
-		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
-				 "catalog", "ALTER TABLE ONLY %s ALTER COLUMN %s SET STORAGE %s",
-				 change->name, name, column_get(want, "@storage"));
+		set_of_column(change, want, ACCESS_EXCLUSIVE,
+					  psprintf("SET STORAGE %s", column_get(want, "@storage")));
 	old = retyped ? NULL : column_get(have, "compression");
-	if (!texts_equal(old, column_get(want, "compression")))
-	{
-		const char *method = column_get(want, "compression");
-
-		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
-				 "catalog", "ALTER TABLE ONLY %s ALTER COLUMN %s SET COMPRESSION %s",
-				 change->name, name,
-				 method ? quote_identifier(method) : "DEFAULT");
-	}
+	if (!texts_equal(old, method))
+		set_of_column(change, want, ACCESS_EXCLUSIVE,
+					  psprintf("SET COMPRESSION %s",
+							   method ? quote_identifier(method) : "DEFAULT"));
 }
 
 static void
@@ -514,10 +520,8 @@ alter_planning(TableChange *change, const Column *have, const Column *want)
 	char	   *text;
 
 	if (!texts_equal(column_get(have, "statistics"), target))
-		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG,
-				 SHARE_UPDATE_EXCLUSIVE, "catalog",
-				 "ALTER TABLE ONLY %s ALTER COLUMN %s SET STATISTICS %s",
-				 change->name, name, target ? target : "-1");
+		set_of_column(change, want, SHARE_UPDATE_EXCLUSIVE,
+					  psprintf("SET STATISTICS %s", target ? target : "-1"));
 	if ((text = options_to_reset(old, want->facets, "option")) != NULL)
 		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG,
 				 SHARE_UPDATE_EXCLUSIVE, "catalog",
@@ -562,6 +566,26 @@ alter_islocal(TableChange *change, const Column *have, const Column *want)
 
 /* ---- one column, all columns ---- */
 
+/* Not even a hint differs: most columns of most changes. */
+static bool
+columns_alike(const Column *a, const Column *b)
+{
+	ListCell   *cell_a;
+	ListCell   *cell_b;
+
+	if (list_length(a->facets) != list_length(b->facets))
+		return false;
+	forboth(cell_a, a->facets, cell_b, b->facets)
+	{
+		const Facet *x = lfirst(cell_a);
+		const Facet *y = lfirst(cell_b);
+
+		if (strcmp(x->name, y->name) != 0 || strcmp(x->value, y->value) != 0)
+			return false;
+	}
+	return true;
+}
+
 static void
 alter_column(TableChange *change, const Column *want)
 {
@@ -569,6 +593,8 @@ alter_column(TableChange *change, const Column *want)
 	const char *kept = column_get(want, "@kept");
 	bool		retyped = false;
 
+	if (have && !change->reinherits && columns_alike(have, want))
+		return;
 	if (have)
 	{
 		retyped = type_differs(change, have, want);
