@@ -248,6 +248,8 @@ command_look(Command *command)
 	for_each_from(lc, command->roots, command->looked_at)
 	{
 		(void) command_add_before(command, lfirst(lc));
+		if (command->spares_contents)
+			continue;
 		foreach(content, object_contents(lfirst(lc)))
 			(void) command_add_before(command, lfirst(content));
 	}

@@ -28,6 +28,7 @@ typedef struct Command
 	bool		restates;		/* changes names or types by which other
 								 * objects are described: what changes beside
 								 * the roots changes back with them */
+	bool		spares_contents;	/* what lives in its roots stays as it is */
 	bool		moves_sequence; /* may change the position of its root */
 	bool		unfinished;		/* recorded as far as it is committed */
 	bool		data_only;		/* recorded although no image changes */

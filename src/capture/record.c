@@ -63,8 +63,11 @@ created_images(Command *command)
 	HTAB	   *known = address_set();
 	ListCell   *lc;
 
-	foreach(lc, command->roots)
-		addresses = list_concat(addresses, object_contents(lfirst(lc)));
+	if (!command->spares_contents)
+	{
+		foreach(lc, command->roots)
+			addresses = list_concat(addresses, object_contents(lfirst(lc)));
+	}
 	/* a root may itself be back from the vault */
 	addresses = list_concat(list_copy(command->roots), addresses);
 	foreach(lc, addresses)

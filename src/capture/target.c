@@ -145,6 +145,8 @@ targets_any_class(Command *command, Node *parsetree)
 			{
 				CommentStmt *stmt = (CommentStmt *) parsetree;
 
+				command->spares_contents = stmt->objtype == OBJECT_TABLE ||
+					stmt->objtype == OBJECT_COLUMN;
 				target_add_named(command, stmt->objtype, stmt->object, ShareUpdateExclusiveLock);
 				return true;
 			}
@@ -219,6 +221,7 @@ targets_resolve(Command *command, Node *parsetree)
 					 get_publication_oid(((AlterPublicationStmt *) parsetree)->pubname, true));
 			break;
 		case T_GrantStmt:
+			command->spares_contents = true;
 			target_grant(command, (GrantStmt *) parsetree);
 			break;
 		case T_AlterDefaultPrivilegesStmt:

@@ -141,6 +141,59 @@ add_others(Command *command, AlterTableStmt *stmt, Oid relid,
 	}
 }
 
+/* A column and what at most the table itself has of it. */
+static bool
+is_plain_column(ColumnDef *column)
+{
+	ListCell   *lc;
+
+	foreach(lc, column->constraints)
+	{
+		Constraint *constraint = lfirst_node(Constraint, lc);
+
+		if (constraint->contype != CONSTR_DEFAULT &&
+			constraint->contype != CONSTR_NOTNULL &&
+			constraint->contype != CONSTR_NULL)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Commands that change nothing which lives in the table: no index, constraint
+ * or trigger of it need be described twice to find that out.
+ */
+static bool
+spares_contents(AlterTableStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		switch (cmd->subtype)
+		{
+			case AT_AddColumn:
+				if (!is_plain_column(castNode(ColumnDef, cmd->def)))
+					return false;
+				break;
+			case AT_ColumnDefault:
+			case AT_SetNotNull:
+			case AT_DropNotNull:
+			case AT_SetStatistics:
+			case AT_SetOptions:
+			case AT_ResetOptions:
+			case AT_SetRelOptions:
+			case AT_ResetRelOptions:
+				break;
+			default:
+				return false;
+		}
+	}
+	return true;
+}
+
 /*
  * DETACH PARTITION ... CONCURRENTLY waits for others between its transactions:
  * it gets no locks but its own.
@@ -179,6 +232,7 @@ target_alter_table(Command *command, AlterTableStmt *stmt)
 		target_add_root(command, TypeRelationId, get_rel_type_id(relid));
 	else
 		target_add_tree(command, relid, lockmode, stmt->relation->inh);
+	command->spares_contents = spares_contents(stmt);
 	add_others(command, stmt, relid, lockmode, first);
 	/* the foreign keys of other tables are rebuilt with the key they refer to */
 	if (command->type_changes != NIL)
