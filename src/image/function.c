@@ -344,6 +344,11 @@ function_read(Image *image)
 
 /* ---- steps ---- */
 
+/* What ALTER FUNCTION can change, and what is added to it by ALTER ... DEPENDS. */
+static const char *const altered[] = {"volatility", "parallel", "null input",
+	"leakproof", "security", "cost", "rows", "settings", "depends on extension",
+NULL};
+
 static void
 function_define(const Image *image, Steps *steps, const char *create)
 {
@@ -404,17 +409,44 @@ replace(const Image *have, const Image *want, Steps *steps)
 	function_define(want, steps, "CREATE OR REPLACE");
 }
 
+/*
+ * What ALTER FUNCTION can set is set by it.  CREATE OR REPLACE would do too,
+ * but for functions that belong to a type, such as a range's constructors: it
+ * takes away every dependency of the function, that on the type as well.
+ */
+static void
+alter_attributes(const Image *have, const Image *want, Steps *steps)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; altered[i]; i++)
+	{
+		if (strcmp(altered[i], "depends on extension") == 0 ||
+			!facet_differs(have, want, "", altered[i]))
+			continue;
+		if (strcmp(altered[i], "settings") == 0)
+			appendStringInfoString(&buf, " RESET ALL");
+		if (image_get(want, "", altered[i]))
+			appendStringInfo(&buf, " %s", image_get(want, "", altered[i]));
+	}
+	if (buf.len > 0)
+		step_add(steps, want->rank,
+				 image_get(want, "", "@superuser") ? RUN_SUPERUSER : RUN_CATALOG,
+				 NULL, "catalog", "ALTER %s%s", image_reference(want), buf.data);
+}
+
 static bool
 function_alter(const Image *have, const Image *want, Steps *steps)
 {
-	static const char *const in_place[] = {"depends on extension", NULL};
-
 	if (facet_differs(have, want, "", "result") ||
 		facet_differs(have, want, "", "window") ||
 		facet_differs(have, want, "", "@output"))
 		return false;
-	if (image_differs_beyond(have, want, in_place))
+	if (image_differs_beyond(have, want, altered))
 		replace(have, want, steps);
+	else
+		alter_attributes(have, want, steps);
 	extension_dependency_steps(have, want, steps, want->rank);
 	return true;
 }

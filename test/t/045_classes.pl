@@ -259,6 +259,10 @@ SQL
 ALTER TYPE "rng '" RENAME TO r2;
 ALTER TYPE r2 OWNER TO bob;
 SQL
+	[ 'constructors of a range altered', <<'SQL' ],
+ALTER FUNCTION "rng '"(text, text) SET work_mem = '5MB' COST 7;
+ALTER FUNCTION "rng '"(text, text) PARALLEL UNSAFE LEAKPROOF RESET ALL;
+SQL
 	[ 'collations dropped', <<'SQL' ],
 DROP COLLATION "coll '""", collc;
 SQL
