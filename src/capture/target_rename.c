@@ -66,7 +66,8 @@ rename_relation(Command *command, RenameStmt *stmt)
 	}
 	target_add_tree(command, relid, lockmode,
 			 stmt->renameType == OBJECT_COLUMN ||
-			 stmt->renameType == OBJECT_TABCONSTRAINT);
+			 stmt->renameType == OBJECT_TABCONSTRAINT ||
+			 stmt->renameType == OBJECT_TRIGGER);
 	add_renamed_part(command, stmt, relid);
 	target_add_referring(command, RelationRelationId, relid);
 	target_add_referring(command, TypeRelationId, get_rel_type_id(relid));

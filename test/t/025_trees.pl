@@ -472,4 +472,14 @@ round_trips(
 	},
 );
 
+round_trips(
+	{
+		name => 'a trigger renamed after its copy on a leaf was disabled',
+		setup => "$tree
+			CREATE FUNCTION fires() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
+			CREATE TRIGGER fires AFTER INSERT ON pt FOR EACH ROW EXECUTE FUNCTION fires();",
+		migration => 'ALTER TABLE pt2a DISABLE TRIGGER fires;
+			ALTER TRIGGER fires ON pt RENAME TO fired',
+	});
+
 done_testing();
