@@ -189,4 +189,24 @@ round_trips(
 	},
 );
 
+# PostgreSQL checks a foreign key by a query that names both tables.
+round_trips(
+	{
+		name => 'foreign key of an owner who lacks USAGE on both schemas',
+		setup => <<'SQL',
+CREATE SCHEMA s;
+CREATE SCHEMA r;
+CREATE TABLE r.referred (id int PRIMARY KEY) PARTITION BY RANGE (id);
+CREATE TABLE r.low PARTITION OF r.referred FOR VALUES FROM (0) TO (5);
+CREATE TABLE r.high PARTITION OF r.referred FOR VALUES FROM (5) TO (50);
+CREATE TABLE s.referring (id int, ref int REFERENCES r.referred, note text);
+INSERT INTO r.referred SELECT generate_series(1, 9);
+INSERT INTO s.referring SELECT i, i FROM generate_series(1, 9) i;
+ALTER TABLE r.referred OWNER TO bob;
+ALTER TABLE s.referring OWNER TO alice;
+GRANT SELECT ON r.referred TO alice;
+SQL
+		migration => 'ALTER TABLE s.referring DROP COLUMN ref',
+	});
+
 done_testing();
