@@ -9,7 +9,9 @@ DATA_built = $(INSTALLSCRIPT)
 PG_CPPFLAGS = -I$(srcdir)/src
 # our own names win over the server's (before 16 everything is exported)
 SHLIB_LINK = -Wl,-Bsymbolic
-PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers $(CLANG_CFLAGS)
+# flags and attributes of the gcc that the server was configured for
+CLANG_CFLAGS = $(if $(findstring clang,$(CC)),-Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes)
 EXTRA_CLEAN = $(INSTALLSCRIPT)
 
 # pg_regress, in this order: house creates the extension that the others use.
