@@ -435,6 +435,8 @@ extern int64 vault_keep_relation(Oid relid, int64 migration, int64 command);
 extern int64 vault_keep_type(Oid typid, int64 migration, int64 command);
 /* after the dependants' removal: an object left over is an error */
 extern void vault_check_untied(Oid relid);
+/* OIDs of the tables OF a type */
+extern List *type_tables(Oid typid);
 /* types in user schemas that vaulted columns need */
 extern List *vault_needed_types(List *typids);
 

@@ -8,6 +8,13 @@ REVOKE EXECUTE ON FUNCTION safemig.revive_column(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION safemig.revive_column(bigint) IS
 	'brings a dropped column back; NULL, or why it is not in its old place but the last one';
 
+CREATE FUNCTION safemig.revive_attribute(type_name text, attribute_name text, attnum int,
+		"position" int, attribute_type text, type_oid oid, collation_name text) RETURNS void
+	LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'revive_attribute';
+REVOKE EXECUTE ON FUNCTION safemig.revive_attribute(text, text, int, int, text, oid, text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.revive_attribute(text, text, int, int, text, oid, text) IS
+	'brings a dropped attribute of a composite type back to its old place; an empty collation is that of the type';
+
 CREATE FUNCTION safemig.fill_column(kept bigint, default_expression text DEFAULT NULL) RETURNS bigint
 	LANGUAGE C AS 'MODULE_PATHNAME', 'fill_column';
 REVOKE EXECUTE ON FUNCTION safemig.fill_column(bigint, text) FROM PUBLIC;

@@ -53,7 +53,8 @@ alter_table_drops(AlterTableStmt *stmt)
 {
 	ListCell   *lc;
 
-	if (stmt->objtype != OBJECT_TABLE && stmt->objtype != OBJECT_FOREIGN_TABLE)
+	if (stmt->objtype != OBJECT_TABLE &&
+		stmt->objtype != OBJECT_FOREIGN_TABLE && stmt->objtype != OBJECT_TYPE)
 		return false;
 	foreach(lc, stmt->cmds)
 	{

@@ -28,6 +28,8 @@ extern void target_add_referring(Command *command, Oid class_id,
 
 /* ---- target_table.c ---- */
 extern void target_alter_table(Command *command, AlterTableStmt *stmt);
+extern void target_add_referring_to_relation(Command *command, Oid relid);
+extern void target_composite(Command *command, Oid typid, LOCKMODE lockmode);
 
 /* ---- target_rename.c ---- */
 extern void target_rename(Command *command, RenameStmt *stmt);

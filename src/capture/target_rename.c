@@ -61,7 +61,8 @@ rename_relation(Command *command, RenameStmt *stmt)
 		return;
 	if (get_rel_relkind(relid) == RELKIND_COMPOSITE_TYPE)
 	{
-		target_add_root(command, TypeRelationId, get_rel_type_id(relid));
+		target_composite(command, get_rel_type_id(relid), lockmode);
+		target_add_referring_to_relation(command, relid);
 		return;
 	}
 	target_add_tree(command, relid, lockmode,
@@ -69,8 +70,7 @@ rename_relation(Command *command, RenameStmt *stmt)
 			 stmt->renameType == OBJECT_TABCONSTRAINT ||
 			 stmt->renameType == OBJECT_TRIGGER);
 	add_renamed_part(command, stmt, relid);
-	target_add_referring(command, RelationRelationId, relid);
-	target_add_referring(command, TypeRelationId, get_rel_type_id(relid));
+	target_add_referring_to_relation(command, relid);
 }
 
 /* Everything in the schema, and everything that refers to something in it. */
@@ -138,7 +138,7 @@ target_named(Command *command, RangeVar *relation, ObjectType type,
 
 		target_add_tree(command, relid, AccessExclusiveLock, false);
 		if (OidIsValid(relid) && command->restates)
-			target_add_referring(command, RelationRelationId, relid);
+			target_add_referring_to_relation(command, relid);
 	}
 	else if (object)
 	{

@@ -214,6 +214,33 @@ add_detached_concurrently(Command *command, AlterTableStmt *stmt)
 	}
 }
 
+/* A type, with the tables OF it, which CASCADE reaches. */
+void
+target_composite(Command *command, Oid typid, LOCKMODE lockmode)
+{
+	ListCell   *lc;
+
+	target_add_root(command, TypeRelationId, typid);
+	foreach(lc, type_tables(typid))
+		target_add_tree(command, lfirst_oid(lc), lockmode, true);
+}
+
+/* Likewise: what refers to the relation, or to its rows. */
+void
+target_add_referring_to_relation(Command *command, Oid relid)
+{
+	Oid			rowtype = get_rel_type_id(relid);
+	ListCell   *lc;
+
+	target_add_referring(command, RelationRelationId, relid);
+	/* an index has no rows */
+	if (!OidIsValid(rowtype))
+		return;
+	target_add_referring(command, TypeRelationId, rowtype);
+	foreach(lc, type_tables(rowtype))
+		target_add_referring_to_relation(command, lfirst_oid(lc));
+}
+
 void
 target_alter_table(Command *command, AlterTableStmt *stmt)
 {
@@ -229,12 +256,12 @@ target_alter_table(Command *command, AlterTableStmt *stmt)
 		return;
 	}
 	if (get_rel_relkind(relid) == RELKIND_COMPOSITE_TYPE)
-		target_add_root(command, TypeRelationId, get_rel_type_id(relid));
+		target_composite(command, get_rel_type_id(relid), lockmode);
 	else
 		target_add_tree(command, relid, lockmode, stmt->relation->inh);
 	command->spares_contents = spares_contents(stmt);
 	add_others(command, stmt, relid, lockmode, first);
 	/* the foreign keys of other tables are rebuilt with the key they refer to */
 	if (command->type_changes != NIL)
-		target_add_referring(command, RelationRelationId, relid);
+		target_add_referring_to_relation(command, relid);
 }

@@ -41,6 +41,14 @@ extern const ImageClass image_class_extension;
 /* Renames sort before everything else of a reverse; see rename_steps */
 #define RANK_RENAME 1000
 
+/*
+ * A table OF a type lets go of it before the type, or the table, is given other
+ * columns, and both have their names by then.  So does a partition of being
+ * detached.
+ */
+#define RANK_LET_GO 998
+#define RANK_RENAME_ATTRIBUTE 996
+
 /* REFRESH, VALIDATE: after owner and privileges, which they run under */
 #define RANK_AFTER_COMMON (RANK_COMMON + 1)
 
@@ -66,7 +74,7 @@ extern void image_add_part_comment(Image *image, const char *part,
 extern List *image_parts(const Image *image);
 /* parts of a relation or composite type that the other image names otherwise */
 extern bool rename_parts(const Image *have, const Image *want, Steps *steps,
-						 const char *keyword);
+						 const char *keyword, int order);
 extern const char *part_now(const Image *have, const Image *want,
 							const char *part);
 

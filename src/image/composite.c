@@ -43,6 +43,7 @@ composite_read(Image *image, HeapTuple row)
 			continue;
 		image_addf(image, name, "position", "%d", ++position);
 		image_addf(image, name, "@attnum", "%d", att->attnum);
+		image_addf(image, name, "@typid", "%u", att->atttypid);
 		image_add(image, name, "type",
 				  format_type_with_typemod(att->atttypid, att->atttypmod));
 		if (att->attcollation != get_typcollation(att->atttypid))
@@ -105,7 +106,8 @@ is_wanted(const Image *have, const Image *want, const char *part)
 
 /*
  * What holds values of a type, at whatever remove: a column does, and so do
- * the types that are made of it, whose OIDs are added to the list.
+ * the types that are made of it, whose OIDs are added to the list.  A table OF
+ * the type hangs on it as a whole.
  */
 static bool
 dependant_holds_values(Form_pg_depend depend, List **types)
@@ -114,9 +116,12 @@ dependant_holds_values(Form_pg_depend depend, List **types)
 
 	if (depend->classid == TypeRelationId)
 		*types = list_append_unique_oid(*types, depend->objid);
-	if (depend->classid != RelationRelationId || depend->objsubid == 0)
+	if (depend->classid != RelationRelationId)
 		return false;
 	relkind = get_rel_relkind(depend->objid);
+	if (depend->objsubid == 0)
+		return depend->deptype == DEPENDENCY_NORMAL &&
+			(relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE);
 	/* a view's rows are rows of the type as well, but are not stored */
 	*types = list_append_unique_oid(*types, get_rel_type_id(depend->objid));
 	return RELKIND_HAS_STORAGE(relkind) || RELKIND_HAS_PARTITIONS(relkind);
@@ -155,6 +160,10 @@ is_used(Oid type)
 	return used;
 }
 
+/*
+ * Without CASCADE: a table OF the type lets go of it while it is changed (see
+ * table_alter.c), and one made since is not to be changed along unseen.
+ */
 static void
 drop_attributes(const Image *have, const Image *want, Steps *steps)
 {
@@ -166,10 +175,28 @@ drop_attributes(const Image *have, const Image *want, Steps *steps)
 	{
 		if (!is_wanted(have, want, lfirst(lc)))
 			step_add(steps, RANK_TYPE, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
-					 "ALTER TYPE %s DROP ATTRIBUTE %s CASCADE", want->identity,
+					 "ALTER TYPE %s DROP ATTRIBUTE %s", want->identity,
 					 quote_identifier(lfirst(lc)));
 	}
 	steps->dropping = dropping;
+}
+
+/*
+ * An attribute of the same type comes back in place, with what values of the
+ * type have there.
+ */
+static void
+revive_attribute(const Image *want, const char *part, Steps *steps)
+{
+	const char *collation = image_get(want, part, "collation");
+
+	step_add(steps, want->rank, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
+			 "SELECT safemig.revive_attribute(%s, %s, %s, %s, %s, %s, %s)",
+			 quote_literal_cstr(want->identity), quote_literal_cstr(part),
+			 image_get(want, part, "@attnum"), image_get(want, part, "position"),
+			 quote_literal_cstr(image_get(want, part, "type")),
+			 image_get(want, part, "@typid"),
+			 collation ? quote_literal_cstr(collation) : "''");
 }
 
 /*
@@ -180,6 +207,12 @@ static void
 add_attribute(const Image *have, const Image *want, const char *part,
 			  bool last, Steps *steps)
 {
+	if (have->address.objectId == want->address.objectId &&
+		image_get(want, part, "@typid"))
+	{
+		revive_attribute(want, part, steps);
+		return;
+	}
 	if (!last)
 		steps_irreversible(steps, "attribute \"%s\" of type %s would come back as the last one",
 						   part, want->identity);
@@ -187,7 +220,7 @@ add_attribute(const Image *have, const Image *want, const char *part,
 		steps_irreversible(steps, "the values of attribute \"%s\" of type %s are not kept",
 						   part, want->identity);
 	step_add(steps, want->rank, RUN_CATALOG, "ACCESS EXCLUSIVE",
-			 "catalog", "ALTER TYPE %s ADD ATTRIBUTE %s CASCADE",
+			 "catalog", "ALTER TYPE %s ADD ATTRIBUTE %s",
 			 want->identity, attribute_definition(want, part));
 }
 
@@ -197,7 +230,7 @@ alter_attribute(const Image *want, const char *part, Steps *steps)
 	const char *collation = image_get(want, part, "collation");
 
 	step_add(steps, want->rank, RUN_CATALOG, "ACCESS EXCLUSIVE",
-			 "catalog", "ALTER TYPE %s ALTER ATTRIBUTE %s TYPE %s%s%s CASCADE",
+			 "catalog", "ALTER TYPE %s ALTER ATTRIBUTE %s TYPE %s%s%s",
 			 want->identity, quote_identifier(part),
 			 image_get(want, part, "type"),
 			 collation ? " COLLATE " : "", collation ? collation : "");
@@ -230,7 +263,7 @@ composite_alter(const Image *have, const Image *want, Steps *steps)
 	if (!last && !is_used(have->address.objectId))
 		return false;
 
-	rename_parts(have, want, steps, "ATTRIBUTE");
+	rename_parts(have, want, steps, "ATTRIBUTE", RANK_RENAME_ATTRIBUTE);
 	drop_attributes(have, want, steps);
 	foreach(lc, parts)
 	{

@@ -180,10 +180,10 @@ part_with_attnum(const Image *image, const char *attnum)
 }
 
 static void
-rename_part(const Image *want, Steps *steps, const char *keyword,
+rename_part(const Image *want, Steps *steps, const char *keyword, int order,
 			const char *from, const char *to)
 {
-	step_add(steps, RANK_RENAME, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
+	step_add(steps, order, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
 			 "ALTER %s RENAME %s %s TO %s", image_reference(want), keyword,
 			 quote_identifier(from), quote_identifier(to));
 }
@@ -208,7 +208,7 @@ part_now(const Image *have, const Image *want, const char *part)
  */
 bool
 rename_parts(const Image *have, const Image *want, Steps *steps,
-			 const char *keyword)
+			 const char *keyword, int order)
 {
 	bool		dropping = steps->dropping;
 	List	   *waiting = NIL;
@@ -229,18 +229,18 @@ rename_parts(const Image *have, const Image *want, Steps *steps,
 			const char *between = psprintf("safemig_part_%s",
 										   image_get(want, part, "@attnum"));
 
-			rename_part(want, steps, keyword, now, between);
+			rename_part(want, steps, keyword, order, now, between);
 			waiting = lappend(waiting, list_make2((void *) between,
 												  (void *) part));
 		}
 		else
-			rename_part(want, steps, keyword, now, part);
+			rename_part(want, steps, keyword, order, now, part);
 	}
 	foreach(lc, waiting)
 	{
 		List	   *pair = lfirst(lc);
 
-		rename_part(want, steps, keyword, linitial(pair), lsecond(pair));
+		rename_part(want, steps, keyword, order, linitial(pair), lsecond(pair));
 	}
 	steps->dropping = dropping;
 	return renamed;

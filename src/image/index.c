@@ -404,7 +404,8 @@ alter_validity(const Image *have, const Image *want, Steps *steps)
 	else if (loses(have, want, "valid") &&
 			 image_get(want, "", "@partitioned") == NULL)
 		step_add(steps, want->rank, RUN_INDEX, ACCESS_EXCLUSIVE, "index",
-				 "REINDEX INDEX %s", name);
+				 "SELECT safemig.set_index_valid(%s, true)",
+				 quote_literal_cstr(name));
 }
 
 /*

@@ -286,7 +286,7 @@ matview_alter(const Image *have, const Image *want, Steps *steps)
 		 list_length(image_parts(have)) != list_length(image_parts(want)) ||
 		 !view_columns_extend(have, want)))
 		return false;
-	rename_parts(have, want, steps, "COLUMN");
+	rename_parts(have, want, steps, "COLUMN", RANK_RENAME);
 	alter_settings(have, want, steps);
 	foreach(lc, image_parts(want))
 	{

@@ -93,6 +93,8 @@ extern bool table_alter(const Image *have, const Image *want, Steps *steps);
 
 /* ---- table_column_alter.c ---- */
 extern void columns_alter(TableChange *change);
+/* once they have been matched: are some others, or of other types? */
+extern bool columns_reshaped(const TableChange *change);
 
 /* ---- constraint_marks.c ---- */
 extern void constraint_marks_read(Image *image, Form_pg_constraint form,

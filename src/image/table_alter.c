@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "classes.h"
 #include "compat.h"
 #include "table.h"
 
@@ -117,20 +118,32 @@ alter_options(TableChange *change)
 
 /* ---- what it belongs to ---- */
 
+/*
+ * The columns of a table OF a type follow the type's attributes, but only a
+ * command of the user's makes them do so with values that are lost by it.
+ * Here each is changed by itself while they are not tied; OF proves that they
+ * fit again.
+ */
 static void
 alter_of_type(TableChange *change)
 {
-	const char *type = want_get(change, "of type");
+	const char *old = have_get(change, "of type");
+	const char *new = want_get(change, "of type");
+	bool		reshaped = columns_reshaped(change);
+	bool		saved = change->steps->dropping;
 
-	if (!reference_differs(change, "of type"))
+	if (!reference_differs(change, "of type") && !reshaped)
 		return;
-	if (type)
+	change->steps->dropping = true;
+	if (old && (reshaped || new == NULL))
+		step_add(change->steps, RANK_LET_GO, RUN_CATALOG,
+				 ACCESS_EXCLUSIVE, "catalog", "ALTER TABLE %s NOT OF",
+				 change->name);
+	change->steps->dropping = saved;
+	if (new)
 		step_add(change->steps, RANK_TABLE_AFTER, RUN_CATALOG,
 				 ACCESS_EXCLUSIVE, "catalog", "ALTER TABLE %s OF %s",
-				 change->name, type);
-	else
-		step_add(change->steps, RANK_TABLE, RUN_CATALOG, ACCESS_EXCLUSIVE,
-				 "catalog", "ALTER TABLE %s NOT OF", change->name);
+				 change->name, new);
 }
 
 /*
@@ -206,21 +219,36 @@ attach_partition(TableChange *change, const char *parent)
 		give_to(change, change->want->owner);
 }
 
-/*
- * A half done DETACH ... CONCURRENTLY can be finished, but not be made again:
- * a table that was in that state is left detached.
- */
+/* A half done DETACH ... CONCURRENTLY is a mark on what ties the two. */
+static void
+mark_pending(TableChange *change, bool pending)
+{
+	bool		saved = change->steps->dropping;
+
+	/* nothing else can be done to the table while it bears the mark */
+	change->steps->dropping = !pending;
+	step_add(change->steps, pending ? RANK_AFTER_COMMON : RANK_LET_GO,
+			 RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
+			 "SELECT safemig.set_detach_pending(%s, %s)",
+			 quote_literal_cstr(change->name), pending ? "true" : "false");
+	change->steps->dropping = saved;
+}
+
 static void
 alter_partition(TableChange *change)
 {
 	const char *old = have_get(change, "partition of");
 	const char *new = want_get(change, "partition of");
 	bool		pending = have_get(change, "detach pending") != NULL;
+	bool		wanted_pending = want_get(change, "detach pending") != NULL;
 	bool		saved = change->steps->dropping;
 
-	if (!reference_differs(change, "partition of") &&
-		!differs(change, "bound") && !differs(change, "detach pending"))
+	if (!reference_differs(change, "partition of") && !differs(change, "bound"))
+	{
+		if (pending != wanted_pending)
+			mark_pending(change, wanted_pending);
 		return;
+	}
 	change->steps->dropping = true;
 	if (old)
 		step_add(change->steps, RANK_TABLE_AFTER, RUN_CATALOG,
@@ -228,12 +256,10 @@ alter_partition(TableChange *change)
 				 "ALTER TABLE %s DETACH PARTITION %s%s", old, change->name,
 				 pending ? " FINALIZE" : "");
 	change->steps->dropping = saved;
-	if (new && want_get(change, "detach pending"))
-		steps_irreversible(change->steps,
-						   "table %s was being detached from %s",
-						   change->name, new);
-	else if (new)
+	if (new)
 		attach_partition(change, new);
+	if (new && wanted_pending)
+		mark_pending(change, true);
 }
 
 /* ---- who sees what of it ---- */

@@ -631,3 +631,21 @@ columns_alter(TableChange *change)
 	foreach(lc, change->want_columns)
 		alter_column(change, lfirst(lc));
 }
+
+bool
+columns_reshaped(const TableChange *change)
+{
+	ListCell   *lc;
+
+	if (list_length(change->have_columns) != list_length(change->want_columns))
+		return true;
+	foreach(lc, change->want_columns)
+	{
+		const Column *want = lfirst(lc);
+
+		if (want->match == NULL || !texts_equal(want->name, want->match->name) ||
+			type_differs(change, want->match, want))
+			return true;
+	}
+	return false;
+}

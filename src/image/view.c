@@ -209,7 +209,7 @@ view_alter(const Image *have, const Image *want, Steps *steps)
 
 	if (!view_columns_extend(have, want))
 		return false;
-	rename_parts(have, want, steps, "COLUMN");
+	rename_parts(have, want, steps, "COLUMN", RANK_RENAME);
 	if (facet_differs(have, want, "", "query") ||
 		list_length(image_parts(have)) != list_length(parts))
 		replace_query(have, want, steps);

@@ -380,10 +380,11 @@ strip_acls(Oid relid, Kept *kept)
 /* ---- the rest ---- */
 
 /*
- * ALTER TYPE ... CASCADE would reach a table OF the type.
+ * ALTER TYPE ... CASCADE would reach a table OF the type.  It is in the table's
+ * image, which ties it again.
  */
 static void
-strip_of_type(Oid relid, Kept *kept)
+strip_of_type(Oid relid)
 {
 	Relation	rel = relation_open(relid, NoLock);
 	Oid			typid = rel->rd_rel->reloftype;
@@ -391,7 +392,6 @@ strip_of_type(Oid relid, Kept *kept)
 	relation_close(rel, NoLock);
 	if (!OidIsValid(typid))
 		return;
-	kept_add_detail(kept, "of type", format_type_be_qualified(typid));
 	relation_alter(relid, AT_DropOf, NULL, NULL);
 }
 
@@ -447,7 +447,7 @@ strip_relation(Oid relid, Kept *kept)
 
 	for (size_t which = 0; which < lengthof(stripped); which++)
 		strip_catalog(relid, which);
-	strip_of_type(relid, kept);
+	strip_of_type(relid);
 	strip_indexes(relid);
 	strip_defaults(relid);
 	stop_analyzing_ranges(relid, kept);
@@ -464,13 +464,9 @@ void
 strip_undo(Oid relid, const Kept *kept)
 {
 	static const char target[] = "statistics target ";
-	const char *of_type = kept_detail(kept, "of type");
 	const char *acl = kept_detail(kept, "row type acl");
 	ListCell   *lc;
 
-	if (of_type)
-		relation_alter(relid, AT_AddOf, NULL,
-					   (Node *) makeTypeNameFromNameList(qualified_name_list(of_type)));
 	if (acl)
 	{
 		ObjectAddress address;

@@ -106,6 +106,26 @@ type_columns(List *typids)
 	return result;
 }
 
+static void
+add_typed_table(Form_pg_depend form, List **result)
+{
+	char		relkind = get_rel_relkind(form->objid);
+
+	if (form->classid == RelationRelationId && form->objsubid == 0 &&
+		form->deptype == DEPENDENCY_NORMAL &&
+		(relkind == RELKIND_RELATION || relkind == RELKIND_PARTITIONED_TABLE))
+		*result = lappend_oid(*result, form->objid);
+}
+
+List *
+type_tables(Oid typid)
+{
+	List	   *result = NIL;
+
+	each_type_dependant(typid, add_typed_table, &result);
+	return result;
+}
+
 /* ---- base types and types of extensions, which are not moved ---- */
 
 static bool
