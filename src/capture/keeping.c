@@ -92,12 +92,14 @@ note_unproved(Command *command, Image *image, int64 id)
 static void
 keep_column(Command *command, Oid relid, AttrNumber attnum, const char *kind)
 {
+	char		relkind = get_rel_relkind(relid);
 	ObjectAddress address;
 	Image	   *image;
 	int64		kept;
 
-	if (get_rel_relkind(relid) != RELKIND_RELATION &&
-		get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
+	/* a foreign table has no values, but its column had a place */
+	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE &&
+		!(relkind == RELKIND_FOREIGN_TABLE && strcmp(kind, "column") == 0))
 		return;
 	ObjectAddressSet(address, RelationRelationId, relid);
 	image = command_find_before(command, &address);

@@ -24,11 +24,13 @@
 #include "access/xact.h"
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_opclass.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "rewrite/rewriteHandler.h"
 #include "storage/bufmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -36,6 +38,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/ruleutils.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
@@ -197,6 +200,30 @@ missing_text(HeapTuple tuple, Form_pg_attribute att)
 	return OidOutputFunctionCall(output, value);
 }
 
+/*
+ * What rows written since would have got: they come through the root of the
+ * partition tree, whose default counts there, whatever the partition's is.
+ */
+static void
+add_root_default(Kept *kept, Oid relid, const char *name)
+{
+	Oid			root = llast_oid(get_partition_ancestors(relid));
+	AttrNumber	attnum = get_attnum(root, name);
+	Relation	rel;
+	Form_pg_attribute att;
+
+	if (attnum == InvalidAttrNumber)
+		return;
+	rel = relation_open(root, AccessShareLock);
+	att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+	if (!att->attgenerated)
+		kept_add_detail(kept, "root default",
+						att->atthasdef ?
+						deparse_expression(build_column_default(rel, attnum),
+										   NIL, false, false) : "");
+	relation_close(rel, NoLock);
+}
+
 static void
 add_attribute(Kept *kept, Relation rel, AttrNumber attnum)
 {
@@ -231,6 +258,8 @@ add_attribute(Kept *kept, Relation rel, AttrNumber attnum)
 		set_detailf(kept, "generated", "%c", att->attgenerated);
 	if ((text = options_text(tuple)) != NULL)
 		kept_add_detail(kept, "options", text);
+	if (rel->rd_rel->relispartition)
+		add_root_default(kept, RelationGetRelid(rel), NameStr(att->attname));
 	if (att->atthasmissing && (text = missing_text(tuple, att)) != NULL)
 		kept_add_detail(kept, "missing", text);
 	ReleaseSysCache(tuple);
@@ -264,6 +293,14 @@ add_shape(Kept *kept, const CopyShape *shape)
 
 /* ---- keeping ---- */
 
+static bool
+new_rows_get_value(const Kept *kept, Form_pg_attribute att)
+{
+	const char *root_default = kept_detail(kept, "root default");
+
+	return att->atthasdef || (root_default && root_default[0]);
+}
+
 /* Makes the copy, unless the column holds nothing that could get lost. */
 static void
 keep_values(Kept *kept, Relation rel, AttrNumber attnum)
@@ -285,7 +322,8 @@ keep_values(Kept *kept, Relation rel, AttrNumber attnum)
 	 * told from them.  And USING may make something of nothing.
 	 */
 	if (strcmp(kept->kind, "values") != 0 &&
-		column_has_no_value(rel, attnum, &rows) && (!att->atthasdef || rows == 0))
+		column_has_no_value(rel, attnum, &rows) &&
+		(!new_rows_get_value(kept, att) || rows == 0))
 	{
 		set_detailf(kept, "rows", INT64_FORMAT, rows);
 		return;
@@ -378,7 +416,8 @@ column_keep(Oid relid, AttrNumber attnum, const char *kind, int64 migration,
 	ObjectAddress address;
 
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE &&
-		relkind != RELKIND_COMPOSITE_TYPE)
+		relkind != RELKIND_COMPOSITE_TYPE &&
+		!(relkind == RELKIND_FOREIGN_TABLE && dropped))
 	{
 		relation_close(rel, NoLock);
 		return 0;

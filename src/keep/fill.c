@@ -330,6 +330,7 @@ Datum
 fill_column(PG_FUNCTION_ARGS)
 {
 	char	   *expression = NULL;
+	const char *root_default;
 	Kept	   *kept;
 	Relation	rel;
 	int64		filled = 0;
@@ -343,6 +344,9 @@ fill_column(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(1))
 		expression = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	kept = history_get_kept(PG_GETARG_INT64(0));
+	root_default = kept_detail(kept, "root default");
+	if (root_default)
+		expression = root_default[0] ? pstrdup(root_default) : NULL;
 	rel = relation_open(kept_relation(kept, AccessExclusiveLock), NoLock);
 	if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
 	{

@@ -298,15 +298,16 @@ missing_value(const Kept *kept, Relation rel, Oid typid, bool *isnull)
 										   typalign));
 }
 
-/* Parents that have, or are about to have, the column. */
+/* Parents that have, or are about to have, the column: of this tree or not. */
 static int
-count_parents(const Tree *tree, Oid relid)
+count_parents(const Tree *tree, Oid relid, const char *column)
 {
 	int			count = 0;
 	ListCell   *lc;
 
 	foreach(lc, relation_parents(relid))
-		count += find_member(tree, lfirst_oid(lc)) != NULL;
+		count += find_member(tree, lfirst_oid(lc)) != NULL ||
+			get_attnum(lfirst_oid(lc), column) > 0;
 	return count;
 }
 
@@ -346,7 +347,7 @@ revive_slot(const Tree *tree, Member *member)
 											Int16GetDatum(attnum));
 	Oid			typid = (Oid) kept_number(kept, "type");
 	Oid			collation = kept_collation(kept, typid);
-	int			parents = count_parents(tree, member->relid);
+	int			parents = count_parents(tree, member->relid, kept->part);
 	const char *compression = kept_detail(kept, "compression");
 	char		storage = kept_detail(kept, "storage")[0];
 	Datum		values[Natts_pg_attribute];
@@ -413,12 +414,13 @@ inherit_again(const Tree *tree, const Member *member)
 	HeapTuple	tuple = SearchSysCacheCopy2(ATTNUM,
 											ObjectIdGetDatum(member->relid),
 											Int16GetDatum(member->live));
+	Form_pg_attribute att;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for attribute %d of relation %u",
 			 member->live, member->relid);
-	((Form_pg_attribute) GETSTRUCT(tuple))->attinhcount =
-		count_parents(tree, member->relid);
+	att = (Form_pg_attribute) GETSTRUCT(tuple);
+	att->attinhcount = count_parents(tree, member->relid, NameStr(att->attname));
 	CatalogTupleUpdate(catalog, &tuple->t_self, tuple);
 	table_close(catalog, RowExclusiveLock);
 }
