@@ -48,7 +48,7 @@ SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'safemig_set_index_valid';
 REVOKE EXECUTE ON FUNCTION safemig.set_index_valid(text, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION safemig.set_index_valid(text, boolean) IS
-'Marks an index as one that queries may use, or not: an index that a failed CREATE INDEX CONCURRENTLY had left invalid comes back as such. index is a quoted, qualified name. Takes ACCESS EXCLUSIVE on the table and the index. Errors: 42P01, 42809.';
+'Builds an index that is invalid, or marks one as such: an index that a failed CREATE INDEX CONCURRENTLY had left invalid comes back as such. index is a quoted, qualified name. Takes ACCESS EXCLUSIVE on the table and the index. Errors: 42P01, 42809.';
 
 CREATE FUNCTION safemig.create_unbuilt_index(definition text)
 RETURNS void STRICT LANGUAGE C

@@ -10,6 +10,13 @@ REVOKE EXECUTE ON FUNCTION safemig.restore_relation(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION safemig.restore_relation(bigint) IS
 	'takes a table or materialized view out of the vault; SM003 if it is not what was kept or its place is taken';
 
+CREATE FUNCTION safemig.set_detach_pending(relation text, pending boolean)
+	RETURNS void LANGUAGE C STRICT VOLATILE
+	AS 'MODULE_PATHNAME', 'safemig_set_detach_pending';
+REVOKE EXECUTE ON FUNCTION safemig.set_detach_pending(text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.set_detach_pending(text, boolean) IS
+	'puts a partition into, or takes it out of, the state between the transactions of DETACH PARTITION CONCURRENTLY';
+
 CREATE FUNCTION safemig.restore_type(kept bigint)
 	RETURNS void LANGUAGE C STRICT VOLATILE
 	AS 'MODULE_PATHNAME', 'safemig_restore_type';

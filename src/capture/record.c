@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_cast.h"
 #include "catalog/pg_class.h"
@@ -467,6 +468,23 @@ restore_values(const Image *before, const Image *after, Steps *steps)
 	}
 }
 
+/*
+ * The rows of a materialized view are derived: what REFRESH replaced is not
+ * kept.
+ */
+static void
+refresh_again(const Image *before, Steps *steps)
+{
+	Step	   *step;
+
+	if (image_get(before, "", "populated") == NULL)
+		return;
+	steps->image = before;
+	step = step_add(steps, RANK_COMMON, RUN_INDEX, "ACCESS EXCLUSIVE", "rewrite",
+					"REFRESH MATERIALIZED VIEW %s", before->identity);
+	step->note = pstrdup("the rows that it had before the migration's REFRESH are not kept: filled with what its query gives at that time");
+}
+
 static void
 find_steps(Command *command, List *changes, Steps *steps)
 {
@@ -491,6 +509,16 @@ find_steps(Command *command, List *changes, Steps *steps)
 			step_add(steps, RANK_COMMON, RUN_CATALOG, NULL, "catalog",
 					 "SELECT safemig.restore_position(" INT64_FORMAT ")",
 					 change->before->kept);
+		}
+	}
+	if (command->data_only)
+	{
+		foreach(lc, command->roots)
+		{
+			Image	   *before = command_find_before(command, lfirst(lc));
+
+			if (before)
+				refresh_again(before, steps);
 		}
 	}
 	steps_sort(steps);
@@ -677,18 +705,35 @@ command_record(Command *command)
 }
 
 /*
+ * Has a command that commits in the middle of itself done something by now
+ * that a failure would leave behind?
+ */
+static bool
+leaves_something(const Command *command)
+{
+	/* an index that is there will not be there in another way */
+	if (IsA(command->parsetree, IndexStmt))
+		return command->created != NIL && !command->unfinished;
+	return true;
+}
+
+/*
  * Called before a commit.  CREATE INDEX CONCURRENTLY commits the index before
- * it builds it: the index is on record from there on, since a build that fails
- * leaves it, invalid, and comes to no end event.
+ * it builds it, DROP INDEX CONCURRENTLY and DETACH PARTITION CONCURRENTLY mark
+ * what is to go, and wait: the command is on record from there on, since one
+ * that fails then leaves that, and comes to no end event.
  */
 void
 command_record_unfinished(void)
 {
 	Command    *command = command_top();
 
-	if (command == NULL || !command->concurrent || command->seq != 0 ||
-		command->created == NIL || !IsA(command->parsetree, IndexStmt))
+	if (command == NULL || !command->concurrent ||
+		(command->seq != 0 && !command->unfinished) ||
+		!leaves_something(command))
 		return;
+	/* what was done last is not visible to our own look at it yet */
+	CommandCounterIncrement();
 	command_record(command);
 	command->unfinished = command->seq != 0;
 }

@@ -16,19 +16,26 @@
 #include "access/xact.h"
 #include "catalog/heap.h"
 #include "catalog/indexing.h"
+#include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "fmgr.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
+#include "utils/varlena.h"
 
 #include "compat.h"
 #include "keep/vault.h"
+
+PG_FUNCTION_INFO_V1(safemig_set_detach_pending);
 
 /*
  * The bound of a hash partition names its parent by OID, and a domain has
@@ -170,4 +177,75 @@ detach_from_parents(Oid relid, Kept *kept)
 						   (Node *) relation_name(parent));
 	}
 	return bound;
+}
+
+/* ---- DETACH ... CONCURRENTLY, half done ---- */
+
+/*
+ * Rows that belong into the partition may have gone to a default partition
+ * that was made meanwhile.
+ */
+static void
+check_no_default_partition(Oid parent, Oid child)
+{
+	Oid			other = get_default_partition_oid(parent);
+
+	if (OidIsValid(other) && other != child)
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_CONFLICT),
+				 errmsg("table \"%s\" cannot be a partition of \"%s\" again",
+						get_rel_name(child), get_rel_name(parent)),
+				 errdetail("The default partition \"%s\" was made since it began to be detached.",
+						   get_rel_name(other))));
+}
+
+static void
+store_pending(Oid child, Oid parent, bool pending)
+{
+	Relation	catalog = table_open(InheritsRelationId, RowExclusiveLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(child));
+	scan = systable_beginscan(catalog, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		if (((Form_pg_inherits) GETSTRUCT(tuple))->inhparent != parent)
+			continue;
+		tuple = heap_copytuple(tuple);
+		((Form_pg_inherits) GETSTRUCT(tuple))->inhdetachpending = pending;
+		CatalogTupleUpdate(catalog, &tuple->t_self, tuple);
+	}
+	systable_endscan(scan);
+	table_close(catalog, RowExclusiveLock);
+	CacheInvalidateRelcacheByRelid(parent);
+	CacheInvalidateRelcacheByRelid(child);
+	CommandCounterIncrement();
+}
+
+/*
+ * safemig.set_detach_pending(relation text, pending boolean): the state between
+ * the two transactions of DETACH PARTITION CONCURRENTLY, or not any more
+ */
+Datum
+safemig_set_detach_pending(PG_FUNCTION_ARGS)
+{
+	RangeVar   *name = makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(0)));
+	bool		pending = PG_GETARG_BOOL(1);
+	ObjectAddress address;
+	Oid			relid;
+	Oid			parent;
+
+	check_is_extension_owner();
+	relid = RangeVarGetRelid(name, AccessExclusiveLock, false);
+	parent = get_partition_parent(relid, true);
+	LockRelationOid(parent, AccessExclusiveLock);
+	check_no_default_partition(parent, relid);
+	ObjectAddressSet(address, RelationRelationId, relid);
+	capture_internal_begin("DETACH PARTITION", list_make1(&address));
+	store_pending(relid, parent, pending);
+	capture_internal_end();
+	PG_RETURN_VOID();
 }

@@ -30,6 +30,7 @@
 #include "catalog/pg_trigger.h"
 #include "commands/defrem.h"
 #include "commands/trigger.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
@@ -372,26 +373,48 @@ lock_index(text *name)
 	return indexid;
 }
 
+static void
+mark_index_invalid(Oid indexid)
+{
+	Relation	rel = table_open(IndexRelationId, RowExclusiveLock);
+	HeapTuple	tuple = SearchSysCacheCopy1(INDEXRELID, ObjectIdGetDatum(indexid));
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for index %u", indexid);
+	((Form_pg_index) GETSTRUCT(tuple))->indisvalid = false;
+	CatalogTupleUpdate(rel, &tuple->t_self, tuple);
+	CacheInvalidateRelcacheByRelid(((Form_pg_index) GETSTRUCT(tuple))->indrelid);
+	table_close(rel, RowExclusiveLock);
+	CommandCounterIncrement();
+}
+
+/* Nobody has kept an invalid index up to date.  The table's owner builds it. */
+static void
+rebuild_index(Oid indexid)
+{
+	char	   *sql = psprintf("REINDEX INDEX %s",
+							   quote_qualified_identifier(get_namespace_name(get_rel_namespace(indexid)),
+														  get_rel_name(indexid)));
+
+	SPI_connect();
+	if (SPI_execute(sql, false, 0) != SPI_OK_UTILITY)
+		elog(ERROR, "could not run \"%s\"", sql);
+	SPI_finish();
+}
+
 Datum
 safemig_set_index_valid(PG_FUNCTION_ARGS)
 {
 	Oid			indexid;
 	ObjectAddress address;
-	Relation	rel;
-	HeapTuple	tuple;
 
 	check_own_call("set_index_valid");
 	indexid = lock_index(PG_GETARG_TEXT_PP(0));
 	begin_mark(&address, RelationRelationId, indexid);
-	rel = table_open(IndexRelationId, RowExclusiveLock);
-	tuple = SearchSysCacheCopy1(INDEXRELID, ObjectIdGetDatum(indexid));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for index %u", indexid);
-	((Form_pg_index) GETSTRUCT(tuple))->indisvalid = PG_GETARG_BOOL(1);
-	CatalogTupleUpdate(rel, &tuple->t_self, tuple);
-	CacheInvalidateRelcacheByRelid(((Form_pg_index) GETSTRUCT(tuple))->indrelid);
-	table_close(rel, RowExclusiveLock);
-	CommandCounterIncrement();
+	if (PG_GETARG_BOOL(1))
+		rebuild_index(indexid);
+	else
+		mark_index_invalid(indexid);
 	capture_internal_end();
 	PG_RETURN_VOID();
 }
