@@ -147,14 +147,14 @@ targets_any_class(Command *command, Node *parsetree)
 
 				command->spares_contents = stmt->objtype == OBJECT_TABLE ||
 					stmt->objtype == OBJECT_COLUMN;
-				target_add_named(command, stmt->objtype, stmt->object, ShareUpdateExclusiveLock);
+				target_add_owned(command, stmt->objtype, stmt->object, ShareUpdateExclusiveLock);
 				return true;
 			}
 		case T_SecLabelStmt:
 			{
 				SecLabelStmt *stmt = (SecLabelStmt *) parsetree;
 
-				target_add_named(command, stmt->objtype, stmt->object, ShareUpdateExclusiveLock);
+				target_add_owned(command, stmt->objtype, stmt->object, ShareUpdateExclusiveLock);
 				return true;
 			}
 		default:
@@ -186,7 +186,7 @@ targets_resolve(Command *command, Node *parsetree)
 			{
 				AlterFunctionStmt *stmt = (AlterFunctionStmt *) parsetree;
 
-				target_add_named(command, stmt->objtype, (Node *) stmt->func, AccessShareLock);
+				target_add_owned(command, stmt->objtype, (Node *) stmt->func, AccessShareLock);
 				break;
 			}
 		case T_CreateFunctionStmt:

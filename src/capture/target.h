@@ -20,6 +20,10 @@ extern void target_add_tree(Command *command, Oid relid, LOCKMODE lockmode,
 				bool recurse);
 extern void target_add_with_partitions(Command *command, RangeVar *relation,
 				LOCKMODE lockmode);
+extern bool target_find_unlocked(ObjectType type, Node *object,
+								 ObjectAddress *address);
+extern void target_add_owned(Command *command, ObjectType type, Node *object,
+							 LOCKMODE lockmode);
 extern void target_add_named(Command *command, ObjectType type, Node *object,
 				LOCKMODE lockmode);
 extern Oid target_add_type(Command *command, List *name);

@@ -10,6 +10,7 @@
 #include "access/genam.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_shdepend.h"
+#include "miscadmin.h"
 #include "parser/parse_func.h"
 #include "utils/fmgroids.h"
 
@@ -52,6 +53,42 @@ add_all_in_schema(Command *command, ObjectType type, Oid namespace)
 	table_close(rel, AccessShareLock);
 }
 
+/*
+ * Could the caller grant or revoke anything there at all?  PostgreSQL finds
+ * that out without a lock.  Those who can get one here: a description that
+ * somebody else changes meanwhile would be taken for what GRANT did.
+ */
+static bool
+may_grant(ObjectType type, Node *object)
+{
+	ObjectAddress address;
+	Oid			user = GetUserId();
+
+	if (!target_find_unlocked(type, object, &address))
+		return true;
+	switch (address.classId)
+	{
+		case RelationRelationId:
+			return pg_class_aclcheck(address.objectId, user,
+									 ACL_GRANT_OPTION_FOR(ACL_ALL_RIGHTS_RELATION |
+														  ACL_ALL_RIGHTS_SEQUENCE)) == ACLCHECK_OK ||
+				pg_attribute_aclcheck_all(address.objectId, user,
+										  ACL_GRANT_OPTION_FOR(ACL_ALL_RIGHTS_COLUMN),
+										  ACLMASK_ANY) == ACLCHECK_OK;
+		case ProcedureRelationId:
+			return object_aclcheck(ProcedureRelationId, address.objectId, user,
+								   ACL_GRANT_OPTION_FOR(ACL_EXECUTE)) == ACLCHECK_OK;
+		case TypeRelationId:
+			return object_aclcheck(TypeRelationId, address.objectId, user,
+								   ACL_GRANT_OPTION_FOR(ACL_USAGE)) == ACLCHECK_OK;
+		case NamespaceRelationId:
+			return object_aclcheck(NamespaceRelationId, address.objectId, user,
+								   ACL_GRANT_OPTION_FOR(ACL_ALL_RIGHTS_SCHEMA)) == ACLCHECK_OK;
+		default:
+			return true;
+	}
+}
+
 void
 target_grant(Command *command, GrantStmt *stmt)
 {
@@ -68,6 +105,8 @@ target_grant(Command *command, GrantStmt *stmt)
 			if (OidIsValid(namespace))
 				add_all_in_schema(command, stmt->objtype, namespace);
 		}
+		else if (!may_grant(stmt->objtype, object))
+			continue;
 		else if (IsA(object, RangeVar))
 			target_add_relation(command, (RangeVar *) object, AccessShareLock, false);
 		else

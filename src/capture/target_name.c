@@ -11,6 +11,7 @@
 #include "access/relation.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_inherits.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_func.h"
 #include "utils/fmgroids.h"
@@ -86,6 +87,99 @@ target_add_with_partitions(Command *command, RangeVar *relation, LOCKMODE lockmo
 
 	target_add_tree(command, relid, lockmode,
 			 get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE);
+}
+
+/* ---- before any lock ---- */
+
+/* The relation that is named, or that the named part lives in. */
+static Oid
+find_relation_unlocked(ObjectType type, Node *object)
+{
+	List	   *names = NIL;
+
+	if (IsA(object, RangeVar))
+		return RangeVarGetRelid((RangeVar *) object, NoLock, true);
+	if (IsA(object, List))
+		names = list_copy((List *) object);
+	if (type == OBJECT_COLUMN || type == OBJECT_TABCONSTRAINT ||
+		type == OBJECT_TRIGGER || type == OBJECT_RULE || type == OBJECT_POLICY)
+		names = list_truncate(names, list_length(names) - 1);
+	if (names == NIL || list_length(names) > 3)
+		return InvalidOid;
+	return RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, true);
+}
+
+static Oid
+find_type_unlocked(Node *object)
+{
+	TypeName   *name = IsA(object, List) ? makeTypeNameFromNameList((List *) object) :
+	castNode(TypeName, object);
+	Type		type = LookupTypeName(NULL, name, NULL, true);
+	Oid			oid;
+
+	if (type == NULL)
+		return InvalidOid;
+	oid = typeTypeId(type);
+	ReleaseSysCache(type);
+	return oid;
+}
+
+/*
+ * What a name means just now; for what lives in a table, the table.  False if
+ * it means nothing, or is of a class that strangers cannot lock anyhow.
+ */
+bool
+target_find_unlocked(ObjectType type, Node *object, ObjectAddress *address)
+{
+	switch (type)
+	{
+		case OBJECT_TABLE:
+		case OBJECT_VIEW:
+		case OBJECT_MATVIEW:
+		case OBJECT_SEQUENCE:
+		case OBJECT_INDEX:
+		case OBJECT_FOREIGN_TABLE:
+		case OBJECT_COLUMN:
+		case OBJECT_TABCONSTRAINT:
+		case OBJECT_TRIGGER:
+		case OBJECT_RULE:
+		case OBJECT_POLICY:
+			ObjectAddressSet(*address, RelationRelationId,
+							 find_relation_unlocked(type, object));
+			break;
+		case OBJECT_FUNCTION:
+		case OBJECT_PROCEDURE:
+		case OBJECT_ROUTINE:
+		case OBJECT_AGGREGATE:
+			ObjectAddressSet(*address, ProcedureRelationId,
+							 LookupFuncWithArgs(type, castNode(ObjectWithArgs, object), true));
+			break;
+		case OBJECT_TYPE:
+		case OBJECT_DOMAIN:
+			ObjectAddressSet(*address, TypeRelationId, find_type_unlocked(object));
+			break;
+		case OBJECT_SCHEMA:
+			ObjectAddressSet(*address, NamespaceRelationId,
+							 get_namespace_oid(strVal(object), true));
+			break;
+		default:
+			return false;
+	}
+	return OidIsValid(address->objectId);
+}
+
+/*
+ * As target_add_named(), for commands of the owner: a stranger, whom
+ * PostgreSQL is about to refuse, neither takes nor waits for a lock here.
+ */
+void
+target_add_owned(Command *command, ObjectType type, Node *object, LOCKMODE lockmode)
+{
+	ObjectAddress address;
+
+	if (!target_find_unlocked(type, object, &address) ||
+		object_ownercheck(address.classId, address.objectId, GetUserId()))
+		target_add_named(command, type, object, lockmode);
 }
 
 /* Any object that SQL names in COMMENT ON, ALTER … OWNER TO and the like. */

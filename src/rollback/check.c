@@ -86,17 +86,17 @@ plan_relations(RollbackPlan *plan)
 }
 
 static void
-lock_all(List *relids)
+lock_all(List *relids, LOCKMODE mode)
 {
 	ListCell   *lc;
 
 	foreach(lc, relids)
-		LockRelationOid(lfirst_oid(lc), AccessExclusiveLock);
+		LockRelationOid(lfirst_oid(lc), mode);
 }
 
 /* One try, under lock_timeout; false if somebody else holds a lock. */
 static bool
-try_lock_all(List *relids)
+try_lock_all(List *relids, LOCKMODE mode)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -111,7 +111,7 @@ try_lock_all(List *relids)
 		snprintf(timeout, sizeof(timeout), "%d", safemig_lock_timeout);
 		(void) set_config_option("lock_timeout", timeout, PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-		lock_all(relids);
+		lock_all(relids, mode);
 		AtEOXact_GUC(false, level);
 		ReleaseCurrentSubTransaction();
 	}
@@ -133,27 +133,77 @@ try_lock_all(List *relids)
 	return locked;
 }
 
+/* Who else has a lock there that this mode conflicts with, in words. */
+static char *
+lock_holders(List *relids, LOCKMODE mode)
+{
+	Oid			types[2] = {OIDARRAYOID, BOOLOID};
+	Datum		args[2];
+	Datum	   *elems = palloc(sizeof(Datum) * Max(1, list_length(relids)));
+	MemoryContext context = CurrentMemoryContext;
+	char	   *holders = NULL;
+	ListCell   *lc;
+	int			n = 0;
+
+	foreach(lc, relids)
+		elems[n++] = ObjectIdGetDatum(lfirst_oid(lc));
+	args[0] = PointerGetDatum(construct_array(elems, n, OIDOID, sizeof(Oid),
+											  true, TYPALIGN_INT));
+	args[1] = BoolGetDatum(mode == AccessExclusiveLock);
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT pg_catalog.string_agg(pg_catalog.format('Process %s holds %s on %s.',"
+							  " l.pid, l.mode, l.relation::pg_catalog.regclass), ' ' ORDER BY l.relation, l.pid)"
+							  " FROM pg_catalog.pg_locks l WHERE l.locktype OPERATOR(pg_catalog.=) 'relation'"
+							  " AND l.granted AND l.relation OPERATOR(pg_catalog.=) ANY ($1)"
+							  " AND l.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()"
+							  " AND l.database OPERATOR(pg_catalog.=) (SELECT d.oid FROM pg_catalog.pg_database d"
+							  " WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())"
+							  " AND ($2 OR l.mode OPERATOR(pg_catalog.<>) ALL"
+							  " (ARRAY['AccessShareLock', 'RowShareLock', 'RowExclusiveLock']))",
+							  2, types, args, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read pg_locks");
+	if (SPI_processed == 1)
+	{
+		char	   *value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+
+		holders = value ? MemoryContextStrdup(context, value) : NULL;
+	}
+	SPI_finish();
+	return holders;
+}
+
+static void
+lock_within_tries(List *relids, LOCKMODE mode, const char *what)
+{
+	char	   *holders;
+	int			tries = 0;
+
+	while (!try_lock_all(relids, mode))
+	{
+		if (++tries < LOCK_TRIES)
+			continue;
+		holders = lock_holders(relids, mode);
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_LOCK),
+				 errmsg("could not lock %s within %d tries of %d ms", what,
+						LOCK_TRIES, safemig_lock_timeout),
+				 errdetail_internal("%s%s", holders ? holders : "",
+									holders ? " Nothing has been changed." : "Nothing has been changed."),
+				 errhint("SELECT pid, query FROM pg_stat_activity WHERE state <> 'idle'; or raise safemig.lock_timeout.")));
+	}
+}
+
 void
 plan_lock(RollbackPlan *plan)
 {
 	Oid			own = get_relname_relid("incarnation",
 										get_namespace_oid(SAFEMIG_SCHEMA, false));
-	List	   *relids;
-	int			tries = 0;
 
 	/* one rollback at a time; readers of the history are not in the way */
-	LockRelationOid(own, ShareUpdateExclusiveLock);
-	relids = plan_relations(plan);
-	while (!try_lock_all(relids))
-	{
-		if (++tries >= LOCK_TRIES)
-			ereport(ERROR,
-					(errcode(ERRCODE_SAFEMIG_LOCK),
-					 errmsg("could not lock the tables of the rollback within %d tries of %d ms",
-							LOCK_TRIES, safemig_lock_timeout),
-					 errdetail("Nothing has been changed."),
-					 errhint("SELECT pid, query FROM pg_stat_activity WHERE state <> 'idle'; or raise safemig.lock_timeout.")));
-	}
+	lock_within_tries(list_make1_oid(own), ShareUpdateExclusiveLock,
+					  "out other rollbacks");
+	lock_within_tries(plan_relations(plan), AccessExclusiveLock,
+					  "the tables of the rollback");
 }
 
 /* ---- rights ---- */
