@@ -25,4 +25,5 @@ _PG_init(void)
 	settings_define();
 	state_init();
 	capture_init();
+	bystander_init();
 }

@@ -311,6 +311,7 @@ typedef struct State
 	List	   *astray;			/* of struct Astray*, of the rollback that runs */
 	List	   *conversion_settings;	/* of char*, by conversion_settings_now()
 										 * for the command that is about to run, or NIL */
+	struct Caller *caller;		/* of the rollback that runs, or NULL */
 	struct RestoredValues *restored_values; /* what safemig.restored_value()
 											 * answers with, or NULL */
 } State;
@@ -341,6 +342,16 @@ extern void pin_until_commit(void);
 extern void frame_become_owner(Frame *frame);	/* pin + extension's owner */
 extern void frame_become(Frame *frame, Oid role);	/* pin + role, restricted */
 
+/* who called a rollback, and the values of what is pinned meanwhile */
+typedef struct Caller
+{
+	Oid			userid;
+	int			sec_context;
+	char	   *settings[FLEXIBLE_ARRAY_MEMBER];
+} Caller;
+
+extern Caller *caller_now(void);
+extern const char *pinned_setting(int number);
 extern Oid	extension_owner(void);
 extern Oid	vault_role(void);
 extern bool is_administrator(Oid role);
@@ -357,6 +368,10 @@ extern void frame_become_for(Frame *frame, Oid role, Node *parsed,
 extern void frame_lend_usage(Frame *frame, Oid role, Oid namespace);
 extern void loans_take_back(Frame *frame);
 extern void check_no_loan_is_used(void);
+
+/* ---- bystander.c: event triggers of others run as the rollback's caller ---- */
+extern void bystander_init(void);
+extern void bystander_forget(void);
 
 /* ---- named.c: the schemas that a parse tree names, as OIDs ---- */
 extern List *schemas_named(Node *parsed);

@@ -25,6 +25,7 @@
 #include "utils/acl.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -55,6 +56,32 @@ static const struct
 	{"default_table_access_method", "heap"},
 	{"synchronize_seqscans", "off"},
 };
+
+/* Their names, by number; NULL after the last. */
+const char *
+pinned_setting(int number)
+{
+	return number < (int) lengthof(pinned) ? pinned[number].name : NULL;
+}
+
+/* Who calls, and under which settings, as long as the transaction lives. */
+Caller *
+caller_now(void)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	Caller	   *caller = palloc0(offsetof(Caller, settings) +
+								 lengthof(pinned) * sizeof(char *));
+
+	GetUserIdAndSecContext(&caller->userid, &caller->sec_context);
+	for (size_t i = 0; i < lengthof(pinned); i++)
+	{
+		const char *value = GetConfigOption(pinned[i].name, true, false);
+
+		caller->settings[i] = value ? pstrdup(value) : NULL;
+	}
+	MemoryContextSwitchTo(old);
+	return caller;
+}
 
 void
 frame_pin(Frame *frame)

@@ -125,6 +125,8 @@ on_xact(XactEvent event, void *arg)
 			safemig_state.written_id = 0;
 			safemig_state.lent = false;
 			safemig_state.record_id = 0;
+			safemig_state.caller = NULL;
+			bystander_forget();
 			unkept_forget();
 			break;
 		case XACT_EVENT_COMMIT:

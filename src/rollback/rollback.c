@@ -380,6 +380,7 @@ open_run(List *migrations, Options *options, const char *kind)
 {
 	RollbackRun *run = palloc0(sizeof(RollbackRun));
 	Migration  *first = linitial(migrations);
+	Caller	   *caller = caller_now();
 	Frame		frame;
 
 	if (safemig_state.record_id)
@@ -393,6 +394,7 @@ open_run(List *migrations, Options *options, const char *kind)
 	safemig_state.tables_restored = 0;
 	safemig_state.rows_restored = safemig_state.rows_later = 0;
 	safemig_state.later = safemig_state.astray = NIL;
+	safemig_state.caller = caller;
 	own_work_begin();
 	run->contents = plan_contents(run->plan);
 	run->record = history_open_record(kind, first->label, ids_of(migrations),
@@ -416,6 +418,7 @@ close_run(RollbackRun *run)
 	history_set_state(run->record, "applied");
 	own_work_end();
 	safemig_state.record_id = 0;
+	safemig_state.caller = NULL;
 	astray_report();
 	frame_unpin(&frame);
 	report_done(run->plan, run->record, objects);

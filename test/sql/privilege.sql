@@ -215,7 +215,58 @@ SELECT * FROM forced.m;
 RESET SESSION AUTHORIZATION;
 SELECT * FROM forced.t ORDER BY id;
 
-DROP SCHEMA app, closed, beside, forced CASCADE;
+-- event triggers run as they would for the caller's own statement
+CREATE TABLE public.seen (who text, path text, event text, tag text);
+GRANT INSERT ON public.seen TO PUBLIC;
+CREATE SCHEMA bobs AUTHORIZATION regress_bob;
+CREATE FUNCTION public.note() RETURNS event_trigger LANGUAGE plpgsql AS
+$$ BEGIN INSERT INTO seen VALUES (current_user, current_setting('search_path'), tg_event, tg_tag); END $$;
+CREATE FUNCTION public.note_definer() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS
+$$ BEGIN INSERT INTO seen VALUES ('definer ' || (current_user = session_user), current_setting('search_path'), tg_event, tg_tag); END $$;
+CREATE EVENT TRIGGER a_note ON ddl_command_start EXECUTE FUNCTION public.note();
+CREATE EVENT TRIGGER z_note ON ddl_command_end EXECUTE FUNCTION public.note();
+CREATE EVENT TRIGGER z_drop ON sql_drop EXECUTE FUNCTION public.note();
+CREATE EVENT TRIGGER z_rewrite ON table_rewrite EXECUTE FUNCTION public.note();
+CREATE EVENT TRIGGER z_definer ON ddl_command_end EXECUTE FUNCTION public.note_definer();
+SET SESSION AUTHORIZATION regress_bob;
+SET search_path = bobs, public;
+CREATE TABLE t (id int PRIMARY KEY, a numeric);
+CREATE VIEW v AS SELECT id FROM t;
+SET safemig.label = 'noted';
+ALTER TABLE t ALTER a TYPE int;
+DROP VIEW v;
+CREATE TABLE made (a int);
+RESET safemig.label;
+SET client_min_messages = error;
+RESET SESSION AUTHORIZATION;
+TRUNCATE public.seen;
+SET SESSION AUTHORIZATION regress_bob;
+SELECT attempt('noted');
+SHOW search_path;
+RESET search_path;
+SET client_min_messages = warning;
+RESET SESSION AUTHORIZATION;
+SELECT * FROM public.seen;
+DROP EVENT TRIGGER a_note;
+DROP EVENT TRIGGER z_note;
+DROP EVENT TRIGGER z_drop;
+DROP EVENT TRIGGER z_rewrite;
+DROP EVENT TRIGGER z_definer;
+DROP FUNCTION public.note(), public.note_definer();
+DROP TABLE public.seen;
+
+-- what is cancelled is not a failure of safemig that may be passed over
+SET safemig.on_capture_failure = 'warn';
+CREATE TABLE public.slow (id int PRIMARY KEY, a app.d);
+INSERT INTO public.slow SELECT g, g FROM generate_series(1, 300000) g;
+SET statement_timeout = '20ms';
+ALTER TABLE public.slow DROP COLUMN a;
+RESET statement_timeout;
+SELECT count(*) FROM pg_attribute WHERE attrelid = 'public.slow'::regclass AND attname = 'a' AND NOT attisdropped;
+RESET safemig.on_capture_failure;
+DROP TABLE public.slow;
+
+DROP SCHEMA app, closed, beside, forced, bobs CASCADE;
 DROP TABLE public.runs;
 DROP FUNCTION public.attempt(text);
 SET safemig.enabled = off;
