@@ -21,6 +21,7 @@
 #include "access/table.h"
 #include "catalog/indexing.h"
 #include "catalog/partition.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_foreign_table.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
@@ -438,9 +439,45 @@ table_create(const Image *image, Steps *steps)
 	table_alter(image_as_created(image), image, steps);
 }
 
+static bool
+has_referencing_constraint(Oid relid)
+{
+	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	bool		found;
+
+	ScanKeyInit(&key[0], Anum_pg_constraint_confrelid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(relid));
+	ScanKeyInit(&key[1], Anum_pg_constraint_contype, BTEqualStrategyNumber,
+				F_CHAREQ, CharGetDatum(CONSTRAINT_FOREIGN));
+	scan = systable_beginscan(rel, InvalidOid, false, NULL, 2, key);
+	found = HeapTupleIsValid(systable_getnext(scan));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+/*
+ * A partition of a table that foreign keys refer to is referred to as well,
+ * by a part of each key that cannot be dropped.  It goes with DETACH, which
+ * makes sure that no row needs the partition.
+ */
+static void
+detach_if_referenced(const Image *image, Steps *steps)
+{
+	const char *parent = image_get(image, "", "partition of");
+
+	if (parent && has_referencing_constraint(image->address.objectId))
+		step_add(steps, RANK_TABLE, RUN_CATALOG, ACCESS_EXCLUSIVE, "scan",
+				 "ALTER TABLE %s DETACH PARTITION %s", parent,
+				 image_qualified_name(image));
+}
+
 static void
 table_drop(const Image *image, Steps *steps)
 {
+	detach_if_referenced(image, steps);
 	step_add(steps, RANK_TABLE, RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
 			 "DROP %s %s", image->class->keyword,
 			 image_qualified_name(image));
