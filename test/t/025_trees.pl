@@ -482,4 +482,34 @@ round_trips(
 			ALTER TRIGGER fires ON pt RENAME TO fired',
 	});
 
+# The keys of others refer to each partition as well.
+round_trips(
+	map {
+		{
+			name => "a partition of a table that is referred to: $_->[0]",
+			setup => "$tree
+				CREATE TABLE refers (id int, at date, kind text, CONSTRAINT refers_pt FOREIGN KEY (id, at, kind) REFERENCES pt);
+				INSERT INTO refers SELECT id, at, kind FROM pt WHERE n % 3 = 0;",
+			migration => $_->[1],
+			after => $_->[2],
+			refused => $_->[3],
+		}
+	} [ 'made', q(CREATE TABLE pt9 PARTITION OF pt FOR VALUES FROM ('2030-01-01') TO ('2031-01-01')) ],
+	[ 'made, with partitions of its own', q(
+		CREATE TABLE pt9 PARTITION OF pt FOR VALUES FROM ('2030-01-01') TO ('2031-01-01') PARTITION BY HASH (id);
+		CREATE TABLE pt9a PARTITION OF pt9 FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+		INSERT INTO pt VALUES (900, '2030-02-02', 'a')) ],
+	[ 'made, and then referred to', q(CREATE TABLE pt9 PARTITION OF pt FOR VALUES FROM ('2030-01-01') TO ('2031-01-01')),
+		q(INSERT INTO pt VALUES (900, '2030-02-02', 'a'); INSERT INTO refers VALUES (900, '2030-02-02', 'a')),
+		qr/SM003.*violates foreign key/s ],
+);
+
+round_trips(
+	{
+		name => 'a typed table dropped with its type, while the vault needs the type',
+		setup => q(CREATE TYPE pair AS (a int, b text); CREATE TABLE typed OF pair; INSERT INTO typed VALUES (1, 'x');
+			CREATE TABLE has (p pair); INSERT INTO has VALUES (ROW(1, 'y')); DROP TABLE has),
+		migration => 'DROP TYPE pair CASCADE',
+	});
+
 done_testing();
