@@ -71,8 +71,13 @@ typedef enum StepRank
 	RANK_COLLATION = 18,
 	RANK_TYPE = 20,
 	RANK_SEQUENCE = 30,
+	RANK_HANDLER = 34,			/* functions in C, which need nothing */
+	RANK_LANGUAGE = 36,			/* also access methods */
+	RANK_FOREIGN_WRAPPER = 37,
+	RANK_FOREIGN_SERVER = 38,
+	RANK_USER_MAPPING = 39,
 	RANK_TABLE = 40,			/* restore, rename, schema, columns */
-	RANK_FUNCTION = 45,
+	RANK_FUNCTION = 45,			/* also aggregates, operators, text search */
 	RANK_CAST = 47,
 	RANK_DOMAIN_CONSTRAINT = 48,	/* before columns: a column is revived onto
 									 * its type as it was, with its CHECKs */
@@ -181,6 +186,8 @@ struct Image
  *         schema and common facets are compare.c's).  Returns false if that
  *         cannot be done in place: then compare.c drops and re-creates.
  *         NULL: always re-create.
+ * reference  what follows ALTER, DROP or COMMENT ON where it is not the keyword
+ *         and the identity.  May be NULL.
  * rename  statement that renames or moves; returns false to leave it to the
  *         default in compare.c: ALTER <keyword> name RENAME TO / SET SCHEMA.
  *
@@ -198,6 +205,7 @@ struct ImageClass
 	void		(*drop) (const Image *image, Steps *steps);
 	bool		(*alter) (const Image *have, const Image *want, Steps *steps);
 	bool		(*rename) (const Image *have, const Image *want, Steps *steps);
+	char	   *(*reference) (const Image *image);
 };
 
 /* ---- image/image.c: taking, adding facets ---- */
@@ -402,6 +410,8 @@ extern Oid	relation_owner(Oid relid);
 extern void capture_internal_begin(const char *tag, List *addresses);
 /* after begin: the act moves the position of the sequences it is about */
 extern void capture_internal_moves_sequence(void);
+/* after begin: the act has made this object */
+extern void capture_internal_made(Oid class_id, Oid object_id);
 extern void capture_internal_end(void);
 
 /*

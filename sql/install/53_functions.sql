@@ -7,3 +7,10 @@ CREATE FUNCTION safemig.forget_function_arguments(signature text, defaults int)
 REVOKE EXECUTE ON FUNCTION safemig.forget_function_arguments(text, int) FROM PUBLIC;
 COMMENT ON FUNCTION safemig.forget_function_arguments(text, int) IS
 	'takes the names of input arguments and the defaults away from a function, for a CREATE OR REPLACE that gives so many defaults again; SM003 if a stored call counts on one that is no more';
+
+CREATE FUNCTION safemig.make_operator_shell(schema text, name text, leftarg text, rightarg text)
+	RETURNS void LANGUAGE C VOLATILE
+	AS 'MODULE_PATHNAME', 'safemig_make_operator_shell';
+REVOKE EXECUTE ON FUNCTION safemig.make_operator_shell(text, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.make_operator_shell(text, text, text, text) IS
+	'makes an operator that is only named yet by another one, or makes one of an operator that is there; leftarg, rightarg: types, NULL: none; a step of a rollback, lock: row of pg_operator';

@@ -315,6 +315,12 @@ capture_internal_moves_sequence(void)
 }
 
 void
+capture_internal_made(Oid class_id, Oid object_id)
+{
+	note(&stack->created, stack->context, class_id, object_id, 0);
+}
+
+void
 capture_internal_end(void)
 {
 	Command    *command = stack;

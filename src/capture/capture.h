@@ -121,6 +121,7 @@ extern bool address_set_has(HTAB *set, const ObjectAddress *address);
 
 /* ---- target.c: parse tree → addresses, locked ---- */
 extern void targets_resolve(Command *command, Node *parsetree);
+extern void target_add_linked_operators(Command *command, Oid operator);
 
 /* ---- closure.c: what a drop takes along ---- */
 typedef struct Closure

@@ -19,6 +19,7 @@
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_depend.h"
+#include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
 #include "utils/builtins.h"
@@ -51,6 +52,8 @@ take_images(Command *command, Closure *closure)
 		if (!object_owner_address(address, &owner) ||
 			address_is_temporary(&owner))
 			continue;
+		if (address->classId == OperatorRelationId)
+			target_add_linked_operators(command, address->objectId);
 		if (address->objectSubId != 0 || owner.objectId != address->objectId)
 		{
 			command_add_root(command, &owner);
@@ -61,6 +64,7 @@ take_images(Command *command, Closure *closure)
 			address->objectSubId == 0)
 			image->seq = place + 1;
 	}
+	command_look(command);
 }
 
 /* ---- columns and positions: copies ---- */

@@ -45,4 +45,7 @@ extern void target_grant(Command *command, GrantStmt *stmt);
 extern void target_default_privileges(Command *command);
 extern void target_add_granted_to(Command *command, Oid role);
 
+/* ---- target_other.c ---- */
+extern bool targets_other(Command *command, Node *parsetree);
+
 #endif							/* SAFEMIG_TARGET_H */

@@ -35,6 +35,21 @@ extern const ImageClass image_class_cast;
 extern const ImageClass image_class_default_acl;
 extern const ImageClass image_class_publication;
 extern const ImageClass image_class_extension;
+extern const ImageClass image_class_aggregate;
+extern const ImageClass image_class_operator;
+extern const ImageClass image_class_operator_class;
+extern const ImageClass image_class_operator_family;
+extern const ImageClass image_class_conversion;
+extern const ImageClass image_class_language;
+extern const ImageClass image_class_transform;
+extern const ImageClass image_class_access_method;
+extern const ImageClass image_class_text_search_parser;
+extern const ImageClass image_class_text_search_template;
+extern const ImageClass image_class_text_search_dictionary;
+extern const ImageClass image_class_text_search_configuration;
+extern const ImageClass image_class_foreign_data_wrapper;
+extern const ImageClass image_class_foreign_server;
+extern const ImageClass image_class_user_mapping;
 
 /* ---- describe.c ---- */
 
@@ -60,6 +75,12 @@ extern const char *after_prefix(const char *text, const char *prefix);
 extern char *before_suffix(const char *text, const char *suffix);
 extern char *qualified_relation_name(Oid relid);
 extern char *object_identity(Oid classid, Oid objid);
+/* as definitions of other objects name them: schema.f, OPERATOR(schema.+) */
+extern char *function_name_sql(Oid function);
+extern char *operator_name_sql(Oid operator);
+/* schema.+ */
+extern char *operator_in_schema(Oid operator);
+extern Oid	type_owner(Oid typid);
 
 /* a copy of the catalog's row, or NULL */
 extern HeapTuple catalog_row(Oid catalog, AttrNumber oid_column, Oid object);

@@ -13,6 +13,9 @@
 #include "postgres.h"
 
 #include "catalog/pg_class.h"
+#include "catalog/pg_foreign_data_wrapper.h"
+#include "catalog/pg_foreign_server.h"
+#include "catalog/pg_language.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -158,6 +161,9 @@ has_privileges(const Image *image)
 		case ProcedureRelationId:
 		case NamespaceRelationId:
 		case TypeRelationId:
+		case LanguageRelationId:
+		case ForeignDataWrapperRelationId:
+		case ForeignServerRelationId:
 			return true;
 		default:
 			return false;

@@ -15,12 +15,15 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
 #include "commands/comment.h"
 #include "commands/extension.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "image/classes.h"
 
@@ -87,6 +90,53 @@ object_identity(Oid classid, Oid objid)
 
 	ObjectAddressSet(address, classid, objid);
 	return getObjectIdentity(&address, false);
+}
+
+char *
+function_name_sql(Oid function)
+{
+	char	   *name = get_func_name(function);
+
+	if (name == NULL)
+		elog(ERROR, "cache lookup failed for function %u", function);
+	return quote_qualified_identifier(get_namespace_name(get_func_namespace(function)),
+									  name);
+}
+
+char *
+operator_in_schema(Oid operator)
+{
+	HeapTuple	row = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	Form_pg_operator form;
+	char	   *name;
+
+	if (!HeapTupleIsValid(row))
+		elog(ERROR, "cache lookup failed for operator %u", operator);
+	form = (Form_pg_operator) GETSTRUCT(row);
+	name = psprintf("%s.%s",
+					quote_identifier(get_namespace_name(form->oprnamespace)),
+					NameStr(form->oprname));
+	ReleaseSysCache(row);
+	return name;
+}
+
+char *
+operator_name_sql(Oid operator)
+{
+	return psprintf("OPERATOR(%s)", operator_in_schema(operator));
+}
+
+Oid
+type_owner(Oid typid)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(typid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", typid);
+	owner = ((Form_pg_type) GETSTRUCT(tuple))->typowner;
+	ReleaseSysCache(tuple);
+	return owner;
 }
 
 /* ---- catalogs ---- */

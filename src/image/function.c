@@ -99,6 +99,24 @@ depends_on_view(Oid classid, Oid objid, List **seen)
 	return found;
 }
 
+/*
+ * A function in C over built-in types can be made before everything else, and
+ * may have to be: access methods and foreign-data wrappers are made of such.
+ */
+static bool
+needs_nothing(Form_pg_proc form)
+{
+	if (form->prolang != ClanguageId ||
+		form->prorettype >= FirstNormalObjectId)
+		return false;
+	for (int i = 0; i < form->pronargs; i++)
+	{
+		if (form->proargtypes.values[i] >= FirstNormalObjectId)
+			return false;
+	}
+	return true;
+}
+
 /* ---- reading ---- */
 
 /* Elements that flatten_set_variable_args quoted are quoted anew, as literals. */
@@ -316,8 +334,9 @@ function_read(Image *image)
 	form = (Form_pg_proc) GETSTRUCT(row);
 	image->schema = get_namespace_name(form->pronamespace);
 	image->name = pstrdup(NameStr(form->proname));
-	image->rank = depends_on_view(ProcedureRelationId, form->oid, &seen) ?
-		RANK_VIEW : RANK_FUNCTION;
+	image->rank = needs_nothing(form) ? RANK_HANDLER :
+		depends_on_view(ProcedureRelationId, form->oid, &seen) ? RANK_VIEW :
+		RANK_FUNCTION;
 	image_add_owner(image, form->proowner);
 
 	image_addf(image, "", "arguments", "(%s)",

@@ -81,6 +81,8 @@ image_parent_name(const Image *image)
 char *
 image_reference(const Image *image)
 {
+	if (image->class->reference)
+		return image->class->reference(image);
 	if (image->parent_identity && image->schema == NULL)
 		return psprintf("%s %s ON %s%s", image->class->keyword,
 						quote_identifier(image->name),

@@ -32,6 +32,21 @@ static const ImageClass *const classes[] = {
 	&image_class_default_acl,
 	&image_class_publication,
 	&image_class_extension,
+	&image_class_aggregate,
+	&image_class_operator,
+	&image_class_operator_class,
+	&image_class_operator_family,
+	&image_class_conversion,
+	&image_class_language,
+	&image_class_transform,
+	&image_class_access_method,
+	&image_class_text_search_parser,
+	&image_class_text_search_template,
+	&image_class_text_search_dictionary,
+	&image_class_text_search_configuration,
+	&image_class_foreign_data_wrapper,
+	&image_class_foreign_server,
+	&image_class_user_mapping,
 };
 
 const ImageClass *

@@ -221,10 +221,45 @@ options_to_reset(List *have, List *want, const char *prefix)
 	return buf.len > 0 ? buf.data : NULL;
 }
 
+/*
+ * Whether SET where it stands and ADD at the end give want's order, which
+ * pg_dump shows.
+ */
+static bool
+changes_keep_order(List *have, List *want, const char *prefix)
+{
+	int			last = -1;
+	bool		added = false;
+	ListCell   *lc;
+
+	foreach(lc, want)
+	{
+		Facet	   *facet = lfirst(lc);
+		int			position = -1;
+		ListCell   *other;
+
+		if (option_name(facet, prefix) == NULL)
+			continue;
+		foreach(other, have)
+		{
+			if (strcmp(((Facet *) lfirst(other))->name, facet->name) == 0)
+				position = foreach_current_index(other);
+		}
+		if (position < 0)
+			added = true;
+		else if (added || position < last)
+			return false;
+		else
+			last = position;
+	}
+	return true;
+}
+
 /* What OPTIONS (...) of a foreign object has to say, or NULL. */
 char *
 options_generic_change(List *have, List *want, const char *prefix)
 {
+	bool		in_order = changes_keep_order(have, want, prefix);
 	StringInfoData buf;
 	ListCell   *lc;
 
@@ -234,7 +269,7 @@ options_generic_change(List *have, List *want, const char *prefix)
 		Facet	   *facet = lfirst(lc);
 		const char *name = option_name(facet, prefix);
 
-		if (name && facet_value(want, facet->name) == NULL)
+		if (name && (!in_order || facet_value(want, facet->name) == NULL))
 			append_item(&buf, psprintf("DROP %s", quote_identifier(name)));
 	}
 	foreach(lc, want)
@@ -245,7 +280,7 @@ options_generic_change(List *have, List *want, const char *prefix)
 
 		if (name == NULL)
 			continue;
-		old = facet_value(have, facet->name);
+		old = in_order ? facet_value(have, facet->name) : NULL;
 		if (!texts_equal(old, facet->value))
 			append_item(&buf, psprintf("%s %s %s", old ? "SET" : "ADD",
 									   quote_identifier(name), facet->value));

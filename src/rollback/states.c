@@ -164,6 +164,20 @@ domain_constraint(const Image *image)
 		get_domain_constraint_oid(domain, image->name, true) : InvalidOid;
 }
 
+/* pg_get_object_address knows no operator that has one argument only. */
+static char *
+lookup_query(const Image *image)
+{
+	if (strcmp(image->type, "operator") == 0)
+		return psprintf("SELECT 'pg_catalog.pg_operator'::pg_catalog.regclass::pg_catalog.oid,"
+						" o::pg_catalog.oid FROM pg_catalog.to_regoperator(%s) AS o"
+						" WHERE o IS NOT NULL",
+						quote_literal_cstr(image->identity));
+	return psprintf("SELECT classid, objid FROM pg_catalog.pg_get_object_address(%s, %s, %s)",
+					quote_literal_cstr(image->type), image->names_sql,
+					image->args_sql);
+}
+
 /*
  * Classes that have no lookup of their own are asked for by
  * pg_get_object_address, which raises an error when there is none.
@@ -181,10 +195,8 @@ find_by_names(const Image *image, ObjectAddress *address)
 		bool		isnull;
 
 		SPI_connect();
-		if (SPI_execute(psprintf("SELECT classid, objid FROM pg_catalog.pg_get_object_address(%s, %s, %s)",
-								 quote_literal_cstr(image->type),
-								 image->names_sql, image->args_sql),
-						true, 1) == SPI_OK_SELECT && SPI_processed == 1)
+		if (SPI_execute(lookup_query(image), true, 1) == SPI_OK_SELECT &&
+			SPI_processed == 1)
 		{
 			ObjectAddressSet(*address,
 							 DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0],
