@@ -1,7 +1,30 @@
 /*
  * The public face of the history.
  */
-CREATE VIEW safemig.migrations AS
+/*
+ * Who sees what: an administrator everything, a role what it did, an owner what
+ * was done to his objects.  The text of a statement may hold anything: it is
+ * for administrators and the role that ran it.
+ */
+CREATE FUNCTION safemig.administers()
+RETURNS boolean STABLE LANGUAGE C
+AS 'MODULE_PATHNAME', 'safemig_administers';
+COMMENT ON FUNCTION safemig.administers() IS
+'Whether the current role administers safemig.';
+
+CREATE FUNCTION safemig.acts_as(role text)
+RETURNS boolean STABLE STRICT LANGUAGE C
+AS 'MODULE_PATHNAME', 'safemig_acts_as';
+COMMENT ON FUNCTION safemig.acts_as(text) IS
+'Whether the current role has the rights of that one, which need not exist.';
+
+CREATE FUNCTION safemig.owns_change(before text[], after text[])
+RETURNS boolean STABLE LANGUAGE C COST 100
+AS 'MODULE_PATHNAME', 'safemig_owns_change';
+COMMENT ON FUNCTION safemig.owns_change(text[], text[]) IS
+'Whether the object of a row of change_log belonged to the current role before or after the change; for what has no owner, whether the relation that it lives in does.';
+
+CREATE VIEW safemig.migrations WITH (security_barrier) AS
 SELECT m.id, m.kind, m.label, m.framework, m.version,
 	CASE WHEN m.state = 'open' AND NOT EXISTS (
 		SELECT FROM pg_catalog.pg_locks l
@@ -32,44 +55,66 @@ LEFT JOIN LATERAL (
 	ORDER BY x.seq LIMIT 1) i ON true
 LEFT JOIN LATERAL (
 	SELECT pg_catalog.sum(x.bytes)::bigint AS kept_bytes
-	FROM safemig.kept_log x WHERE x.migration = m.id AND x.state = 'kept') k ON true;
+	FROM safemig.kept_log x WHERE x.migration = m.id AND x.state = 'kept') k ON true
+WHERE (SELECT safemig.administers()) OR safemig.acts_as(m.session_role) OR safemig.acts_as(m.role)
+	OR EXISTS (SELECT FROM safemig.change_log x
+			   WHERE x.migration = m.id AND safemig.owns_change(x.before, x.after));
+GRANT SELECT ON safemig.migrations TO PUBLIC;
 COMMENT ON VIEW safemig.migrations IS
 'One row per migration, snapshot, baseline, rollback and redo. kept_bytes is in bytes; times are those of the first and the last command.';
 
-CREATE VIEW safemig.commands AS
+CREATE VIEW safemig.commands WITH (security_barrier) AS
 SELECT c.seq, c.migration, c.tag, c.role, c.irreversible, c.unkept, c.rewrote,
-	pg_catalog.cardinality(c.reverse) / 7 AS reverse_steps, c.query, c.search_path,
-	c.started_at, c.ms
-FROM safemig.command_log c;
+	pg_catalog.cardinality(c.reverse) / 7 AS reverse_steps,
+	CASE WHEN (SELECT safemig.administers()) OR safemig.acts_as(c.role) THEN c.query END AS query,
+	c.search_path, c.started_at, c.ms
+FROM safemig.command_log c
+WHERE (SELECT safemig.administers()) OR safemig.acts_as(c.role)
+	OR EXISTS (SELECT FROM safemig.change_log x
+			   WHERE x.command = c.seq AND safemig.owns_change(x.before, x.after));
+GRANT SELECT ON safemig.commands TO PUBLIC;
 COMMENT ON VIEW safemig.commands IS
-'One row per captured command, in the order in which they took effect (seq). ms is the time the command took, in milliseconds, with what safemig did for it; irreversible is the reason why it has no exact reverse, or NULL; unkept tells, for tag DATA, how many rows of which table the migration wrote without their having been kept.';
+'One row per captured command, in the order in which they took effect (seq). ms is the time the command took, in milliseconds, with what safemig did for it; irreversible is the reason why it has no exact reverse, or NULL; query is for the role that ran it and administrators, and NULL if it holds a password; unkept tells, for tag DATA, how many rows of which table the migration wrote without their having been kept.';
 
-CREATE VIEW safemig.changes AS
+CREATE VIEW safemig.changes WITH (security_barrier) AS
 SELECT c.migration, c.command, c.ord,
 	CASE c.action WHEN 'c' THEN 'created' WHEN 'd' THEN 'dropped'
 		WHEN 'a' THEN 'altered' WHEN 'n' THEN 'noted' ELSE 'restated' END AS action,
 	c.type, COALESCE(c.identity_before, c.identity_after) AS object,
 	c.identity_before, c.identity_after, c.parent, c.kept
-FROM safemig.change_log c;
+FROM safemig.change_log c
+WHERE (SELECT safemig.administers()) OR safemig.owns_change(c.before, c.after)
+	OR EXISTS (SELECT FROM safemig.command_log x WHERE x.seq = c.command AND safemig.acts_as(x.role));
+GRANT SELECT ON safemig.changes TO PUBLIC;
 COMMENT ON VIEW safemig.changes IS
 'One row per object that a command created, dropped, altered restated (what changes its description only because another object changed its name or type, and changes back with it) or, for a baseline, noted.';
 
-CREATE VIEW safemig.kept AS
+CREATE VIEW safemig.kept WITH (security_barrier) AS
 SELECT k.id, k.migration, k.command, k.kind, k.object_type, k.identity,
 	NULLIF(k.part, '') AS part, k.state, k.rows, k.bytes,
 	CASE WHEN k.state = 'kept' AND k.vault_name IS NOT NULL AND k.kind <> 'type'
 		THEN pg_catalog.format('SELECT * FROM %I.%I', k.vault_schema, k.vault_name) END AS query
-FROM safemig.kept_log k;
+FROM safemig.kept_log k
+WHERE (SELECT safemig.administers())
+	OR EXISTS (SELECT FROM safemig.command_log x WHERE x.seq = k.command AND safemig.acts_as(x.role))
+	OR EXISTS (SELECT FROM safemig.change_log x
+			   WHERE x.command = k.command AND k.identity IN (x.identity_before, x.identity_after)
+				   AND safemig.owns_change(x.before, x.after));
+GRANT SELECT ON safemig.kept TO PUBLIC;
 COMMENT ON VIEW safemig.kept IS
 'One row per kept thing: relations and types that were moved to the vault, values of columns, positions of sequences. rows is -1 for what was moved and not counted; bytes is the size of a copy, or of the relation when it was moved; query reads the rows.';
 
-CREATE VIEW safemig.failures AS
+CREATE VIEW safemig.failures WITH (security_barrier) AS
 SELECT f.id, f.migration, f.tag, f.role, f.sqlstate, f.message, f.query, f.failed_at
-FROM safemig.failure_log f;
+FROM safemig.failure_log f
+WHERE (SELECT safemig.administers()) OR safemig.acts_as(f.role);
+GRANT SELECT ON safemig.failures TO PUBLIC;
 COMMENT ON VIEW safemig.failures IS
 'Commands that failed. What fails leaves no trace in the transaction that it fails in; it is noted by the next command of the same session that is recorded. So these are a lower bound.';
 
-CREATE VIEW safemig.notes AS
-SELECT n.migration, n.key, n.value, n.role, n.noted_at FROM safemig.note_log n;
+CREATE VIEW safemig.notes WITH (security_barrier) AS
+SELECT n.migration, n.key, n.value, n.role, n.noted_at FROM safemig.note_log n
+WHERE EXISTS (SELECT FROM safemig.migrations m WHERE m.id = n.migration);
+GRANT SELECT ON safemig.notes TO PUBLIC;
 COMMENT ON VIEW safemig.notes IS
 'What was noted about migrations: approver, ticket, commit, cause.';

@@ -101,7 +101,7 @@ extern void unkept_record(int64 migration);
 /* ---- record.c: after images, comparison, writing ---- */
 extern void command_record(Command *command);
 extern void command_record_unfinished(void);
-extern bool command_holds_secrets(const char *tag);
+extern const char *command_text(const char *tag);
 
 /* ---- expand.c: what lives in an object ---- */
 extern List *object_contents(const ObjectAddress *address);

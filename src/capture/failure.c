@@ -45,13 +45,12 @@ remember(const ErrorData *edata, const Command *command)
 {
 	MemoryContext old = MemoryContextSwitchTo(failure_context);
 	Failure    *failure = palloc0(sizeof(Failure));
+	const char *text = command_text(command->tag);
 
 	failure->migration = safemig_state.explicit_id;
 	failure->tag = pstrdup(command->tag);
-	if (debug_query_string && !command_holds_secrets(command->tag))
-		failure->query = pnstrdup(debug_query_string,
-								  pg_mbcliplen(debug_query_string,
-											   strlen(debug_query_string), MAX_QUERY));
+	if (text)
+		failure->query = pnstrdup(text, pg_mbcliplen(text, strlen(text), MAX_QUERY));
 	strlcpy(failure->sqlstate, unpack_sql_state(edata->sqlerrcode),
 			sizeof(failure->sqlstate));
 	failure->message = pstrdup(edata->message ? edata->message : "");

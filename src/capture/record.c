@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_cast.h"
@@ -599,11 +601,50 @@ check_nothing_lost(Command *command, Steps *steps)
 }
 
 /* Its text may contain a password: it is not stored. */
-bool
+static bool
 command_holds_secrets(const char *tag)
 {
 	return strstr(tag, "USER MAPPING") != NULL ||
 		strstr(tag, "SUBSCRIPTION") != NULL || strstr(tag, "SERVER") != NULL;
+}
+
+/* Is there a literal right behind the word, as in PASSWORD 'x'? */
+static bool
+literal_follows(const char *text, const char *word)
+{
+	size_t		len = strlen(word);
+
+	for (; *text; text++)
+	{
+		const char *after = text + len;
+
+		if (pg_strncasecmp(text, word, len) != 0)
+			continue;
+		while (isspace((unsigned char) *after) || *after == '"')
+			after++;
+		if (*after != '\0' && strchr("'$=", *after))
+			return true;
+		/* E'x', U&'x' */
+		if ((after[0] == 'E' || after[0] == 'e') && after[1] == '\'')
+			return true;
+		if ((after[0] == 'U' || after[0] == 'u') && after[1] == '&')
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The text that a client sent may hold more than the command: what else is in
+ * a string of several, or in a DO block.  NULL if it is not to be stored.
+ */
+const char *
+command_text(const char *tag)
+{
+	if (debug_query_string == NULL || command_holds_secrets(tag) ||
+		literal_follows(debug_query_string, "password") ||
+		literal_follows(debug_query_string, "connection"))
+		return NULL;
+	return debug_query_string;
 }
 
 static void
@@ -642,7 +683,7 @@ write_down(Command *command, List *changes, Steps *steps)
 	record.steps = steps->list;
 	record.changes = changes;
 	history_write_command(&record,
-						  command_holds_secrets(command->tag) ? NULL : debug_query_string,
+						  command_text(command->tag),
 						  command->search_path, command->started,
 						  INSTR_TIME_GET_MILLISEC(now), command->rewrote);
 }

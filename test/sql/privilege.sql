@@ -266,7 +266,46 @@ SELECT count(*) FROM pg_attribute WHERE attrelid = 'public.slow'::regclass AND a
 RESET safemig.on_capture_failure;
 DROP TABLE public.slow;
 
-DROP SCHEMA app, closed, beside, forced, bobs CASCADE;
+-- everybody may look at what he did and what was done to his things
+CREATE SCHEMA seen;
+CREATE TABLE seen.bobs (id int PRIMARY KEY, a text);
+CREATE TABLE seen.others (id int PRIMARY KEY, a text);
+INSERT INTO seen.bobs VALUES (1, 'kept');
+INSERT INTO seen.others VALUES (1, 'kept');
+ALTER TABLE seen.bobs OWNER TO regress_bob;
+GRANT USAGE, CREATE ON SCHEMA seen TO regress_bob;
+SET safemig.label = 'seen: both';
+ALTER TABLE seen.bobs DROP COLUMN a;
+ALTER TABLE seen.others DROP COLUMN a;
+SET safemig.label = 'seen: others';
+ALTER TABLE seen.others ADD COLUMN b int;
+RESET safemig.label;
+SET SESSION AUTHORIZATION regress_bob;
+SET safemig.label = 'seen: own';
+CREATE INDEX bobs_index ON seen.bobs (id);
+DO $$ BEGIN PERFORM 'ALTER ROLE x PASSWORD ''secret'''; CREATE TABLE seen.made (password text); END $$;
+CREATE TABLE seen.users (password text, connection text);
+RESET safemig.label;
+CREATE VIEW seen.recent AS SELECT m.label, c.seq, c.tag, c.query FROM safemig.migrations m JOIN safemig.commands c ON c.migration = m.id WHERE m.label LIKE 'seen: %';
+SELECT label, tag, query FROM seen.recent ORDER BY seq;
+SELECT m.label, c.action, c.type, c.object FROM safemig.changes c JOIN safemig.migrations m ON m.id = c.migration
+	WHERE m.label LIKE 'seen: %' ORDER BY c.command, c.ord;
+SELECT k.identity, k.part, k.rows FROM safemig.kept k JOIN safemig.migrations m ON m.id = k.migration WHERE m.label LIKE 'seen: %';
+SELECT query AS read_kept FROM safemig.kept k JOIN safemig.migrations m ON m.id = k.migration WHERE m.label LIKE 'seen: %' \gset
+\set VERBOSITY sqlstate
+:read_kept;
+TABLE safemig.command_log;
+\set VERBOSITY default
+SET SESSION AUTHORIZATION regress_eve;
+SELECT count(*) FROM safemig.migrations;
+SELECT count(*) FROM safemig.commands;
+SELECT count(*) FROM safemig.changes;
+SELECT count(*) FROM safemig.kept;
+SELECT count(*) FROM safemig.failures;
+RESET SESSION AUTHORIZATION;
+SELECT label, tag, query FROM safemig.migrations m JOIN safemig.commands c ON c.migration = m.id WHERE m.label LIKE 'seen: %' ORDER BY seq;
+
+DROP SCHEMA app, closed, beside, forced, bobs, seen CASCADE;
 DROP TABLE public.runs;
 DROP FUNCTION public.attempt(text);
 SET safemig.enabled = off;
