@@ -248,7 +248,7 @@ WITH ns AS (
 	UNION ALL
 	SELECT DISTINCT regexp_replace(
 				format('depend %s %s -> %s %s %s', o.type, o.identity, r.type, r.identity, deptype),
-				'(RI_ConstraintTrigger_[ac]|Unique_ConstraintTrigger)_\d+', '\1', 'g')
+				'(RI_ConstraintTrigger_[ac]|(Unique|PK)_ConstraintTrigger)_\d+', '\1', 'g')
 	FROM pg_depend d,
 		 pg_identify_object(classid, objid, objsubid) o,
 		 pg_identify_object(refclassid, refobjid, refobjsubid) r
@@ -275,6 +275,9 @@ WITH ns AS (
 )
 SELECT line FROM lines ORDER BY line COLLATE "C";
 SQL
+
+# For whoever has a session of its own to run it in.
+sub catalog_query { return $catalog_query }
 
 sub catalog_text
 {

@@ -69,7 +69,7 @@ use SafemigOracle ();
 use Test::More;
 
 our @EXPORT = qw(start_server round_trips round_trip new_database in_database
-  state_of value bare server);
+  state_of value bare server connection_to);
 
 my $node;
 my $case_number = 0;
@@ -116,7 +116,7 @@ sub _preparation
 	return $sql;
 }
 
-sub _connection
+sub connection_to
 {
 	my ($database) = @_;
 	return SafemigOracle::connection(
@@ -132,7 +132,7 @@ sub _connection
 sub in_database
 {
 	my ($database, $sql, %options) = @_;
-	my @result = SafemigOracle::psql(_connection($database), $sql, %options);
+	my @result = SafemigOracle::psql(connection_to($database), $sql, %options);
 	if ($result[2] =~ /server closed the connection|in recovery mode|terminating connection because of crash/)
 	{
 		$result[0] ||= 1;
@@ -140,7 +140,7 @@ sub in_database
 		foreach (1 .. 60)
 		{
 			my ($status) =
-			  SafemigOracle::psql(_connection('postgres'), 'SELECT 1');
+			  SafemigOracle::psql(connection_to('postgres'), 'SELECT 1');
 			last unless $status;
 			sleep 1;
 		}
@@ -177,7 +177,7 @@ DO \$\$ BEGIN
 	END LOOP;
 END \$\$;
 SQL
-	return SafemigOracle::oracle(_connection($database), $raw);
+	return SafemigOracle::oracle(connection_to($database), $raw);
 }
 
 sub new_database
@@ -392,9 +392,9 @@ sub _restores
 		"ENCODING '"
 		  . value($database, 'SHOW server_encoding')
 		  . "' LC_COLLATE 'C' LC_CTYPE 'C'");
-	my $original = SafemigOracle::dump_text(_connection($database));
+	my $original = SafemigOracle::dump_text(connection_to($database));
 	_succeeds($copy, $dump, 'the dump is restored') or return;
-	_same($original, SafemigOracle::dump_text(_connection($copy)),
+	_same($original, SafemigOracle::dump_text(connection_to($copy)),
 		'the restored database dumps the same');
 	return;
 }
