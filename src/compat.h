@@ -361,4 +361,15 @@ define_index_unbuilt(Oid relid, IndexStmt *stmt)
 					   false, true, true, true, true);
 }
 
+/* 19d8e2308b (16): indexes that only summarize */
+static inline List *
+insert_index_tuples(ResultRelInfo *target, TupleTableSlot *slot, EState *estate)
+{
+	return ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL
+#if PG_VERSION_NUM >= 160000
+								 ,false
+#endif
+		);
+}
+
 #endif							/* SAFEMIG_COMPAT_H */

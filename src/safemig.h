@@ -424,7 +424,7 @@ typedef struct Kept
 	int64		id;				/* set by history_add_kept if 0 */
 	int64		migration;
 	int64		command;
-	char	   *kind;			/* relation, type, column, values, position */
+	char	   *kind;			/* relation, type, column, values, rows, position */
 	char	   *object_type;	/* the object it belongs to, as it was called */
 	char	   *identity;
 	char	   *part;			/* column name, or "" */

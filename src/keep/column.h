@@ -14,6 +14,7 @@
 #define SAFEMIG_COLUMN_H
 
 #include "access/attnum.h"
+#include "access/heapam.h"
 #include "access/tableam.h"
 #include "access/tupdesc.h"
 #include "fmgr.h"
@@ -77,6 +78,8 @@ extern Datum stored_from_value(StoredColumn *column, Datum value);
 extern Datum stored_to_value(StoredColumn *column, Datum stored);
 extern bool stored_gives_back(StoredColumn *column, Datum value, Datum stored);
 extern bool values_equal(StoredColumn *column, Datum a, Datum b);
+extern uint64 stored_hash(Form_pg_attribute att, Datum value, bool isnull,
+						  uint64 seed);
 extern void proof_add_row(CopyProof *proof, TupleDesc desc,
 						  const Datum *values, const bool *nulls);
 extern void proof_add_value(CopyProof *proof, Form_pg_attribute att,
@@ -86,6 +89,29 @@ extern void proof_add_value(CopyProof *proof, Form_pg_attribute att,
 extern char *type_fingerprint(Oid typid);
 
 /* ---- copy.c: the table that holds the values ---- */
+#define COPY_BATCH_ROWS	1000
+#define COPY_BATCH_BYTES	(256 * 1024)
+
+/* Rows on their way into a copy. */
+typedef struct CopyWriter
+{
+	Relation	copy;
+	BulkInsertState bulk;
+	CommandId	cid;
+	MemoryContext context;		/* of one batch */
+	TupleTableSlot *slots[COPY_BATCH_ROWS];
+	int			nslots;
+	Size		bytes;
+} CopyWriter;
+
+extern Oid	copy_create(const char *name, Oid namespace, TupleDesc desc);
+extern void copy_drop(Oid relid);
+extern void copy_writer_open(CopyWriter *writer, Oid relid);
+extern void copy_writer_put(CopyWriter *writer, Datum *values, bool *nulls);
+extern void copy_writer_close(CopyWriter *writer);
+extern bool copy_store_column(StoredColumn *column, TupleTableSlot *slot,
+							  Datum *stored, bool *isnull);
+extern void copy_change_form(StoredColumn *unfit);
 extern bool column_has_no_value(Relation rel, AttrNumber attnum, int64 *rows);
 extern Oid	copy_make(Relation rel, CopyShape *shape, const char *name,
 					  Oid namespace, CopyProof *proof);

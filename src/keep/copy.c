@@ -38,21 +38,6 @@
 #include "compat.h"
 #include "keep/column.h"
 
-#define BATCH_ROWS	1000
-#define BATCH_BYTES	(256 * 1024)
-
-/* Rows on their way into a copy. */
-typedef struct CopyWriter
-{
-	Relation	copy;
-	BulkInsertState bulk;
-	CommandId	cid;
-	MemoryContext context;		/* of one batch */
-	TupleTableSlot *slots[BATCH_ROWS];
-	int			nslots;
-	Size		bytes;
-} CopyWriter;
-
 /* The name of a keyless copy's first column, which must not be the value's. */
 char *
 copy_ordinal_name(const char *value_name)
@@ -99,8 +84,8 @@ copy_descriptor(const CopyShape *shape)
  * An empty table for the copy.  It fires no event trigger and, if an
  * extension's script runs just now, becomes no member of that extension.
  */
-static Oid
-create_copy(const char *name, Oid namespace, const CopyShape *shape)
+Oid
+copy_create(const char *name, Oid namespace, TupleDesc desc)
 {
 	bool		was_creating_extension = creating_extension;
 	Oid			relid = InvalidOid;
@@ -111,7 +96,7 @@ create_copy(const char *name, Oid namespace, const CopyShape *shape)
 		relid = heap_create_with_catalog(name, namespace, InvalidOid, InvalidOid,
 										 InvalidOid, InvalidOid, vault_role(),
 										 HEAP_TABLE_AM_OID,
-										 copy_descriptor(shape), NIL,
+										 desc, NIL,
 										 RELKIND_RELATION,
 										 RELPERSISTENCE_PERMANENT, false, false,
 										 ONCOMMIT_NOOP, (Datum) 0, false, false,
@@ -128,8 +113,8 @@ create_copy(const char *name, Oid namespace, const CopyShape *shape)
 	return relid;
 }
 
-static void
-drop_copy(Oid relid)
+void
+copy_drop(Oid relid)
 {
 	ObjectAddress address;
 
@@ -138,8 +123,8 @@ drop_copy(Oid relid)
 	CommandCounterIncrement();
 }
 
-static void
-writer_open(CopyWriter *writer, Oid relid)
+void
+copy_writer_open(CopyWriter *writer, Oid relid)
 {
 	writer->copy = table_open(relid, RowExclusiveLock);
 	writer->bulk = GetBulkInsertState();
@@ -147,7 +132,7 @@ writer_open(CopyWriter *writer, Oid relid)
 	writer->context = AllocSetContextCreate(CurrentMemoryContext,
 											"safemig kept rows",
 											ALLOCSET_DEFAULT_SIZES);
-	for (int i = 0; i < BATCH_ROWS; i++)
+	for (int i = 0; i < COPY_BATCH_ROWS; i++)
 		writer->slots[i] = MakeSingleTupleTableSlot(RelationGetDescr(writer->copy),
 													&TTSOpsHeapTuple);
 	writer->nslots = 0;
@@ -173,23 +158,23 @@ writer_flush(CopyWriter *writer)
 }
 
 /* To be called in the writer's context: the row lives until the flush. */
-static void
-writer_put(CopyWriter *writer, Datum *values, bool *nulls)
+void
+copy_writer_put(CopyWriter *writer, Datum *values, bool *nulls)
 {
 	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(writer->copy), values,
 										nulls);
 
 	ExecStoreHeapTuple(tuple, writer->slots[writer->nslots++], false);
 	writer->bytes += tuple->t_len;
-	if (writer->nslots == BATCH_ROWS || writer->bytes > BATCH_BYTES)
+	if (writer->nslots == COPY_BATCH_ROWS || writer->bytes > COPY_BATCH_BYTES)
 		writer_flush(writer);
 }
 
-static void
-writer_close(CopyWriter *writer)
+void
+copy_writer_close(CopyWriter *writer)
 {
 	writer_flush(writer);
-	for (int i = 0; i < BATCH_ROWS; i++)
+	for (int i = 0; i < COPY_BATCH_ROWS; i++)
 		ExecDropSingleTupleTableSlot(writer->slots[i]);
 	FreeBulkInsertState(writer->bulk);
 	table_finish_bulk_insert(writer->copy, TABLE_INSERT_SKIP_FSM);
@@ -217,8 +202,8 @@ plain_scan_end(TableScanDesc scan, Snapshot snapshot)
  * The stored form of one column of a row.  False if it does not give the
  * value back; a column known to be unproved is not asked any more.
  */
-static bool
-store_column(StoredColumn *column, TupleTableSlot *slot, Datum *stored,
+bool
+copy_store_column(StoredColumn *column, TupleTableSlot *slot, Datum *stored,
 			 bool *isnull)
 {
 	Datum		value = slot_getattr(slot, column->attnum, isnull);
@@ -248,7 +233,7 @@ copy_rows(Relation rel, CopyShape *shape, Oid copy, CopyProof *proof)
 	int			last = Max(shape->nkeys, 1);
 	StoredColumn *unfit = NULL;
 
-	writer_open(&writer, copy);
+	copy_writer_open(&writer, copy);
 	memset(proof, 0, sizeof(CopyProof));
 	while (unfit == NULL && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
@@ -258,21 +243,21 @@ copy_rows(Relation rel, CopyShape *shape, Oid copy, CopyProof *proof)
 		if (shape->nkeys == 0)
 			values[0] = Int64GetDatum(proof->rows + 1);
 		for (int i = 0; i < shape->nkeys && unfit == NULL; i++)
-			if (!store_column(&shape->keys[i], slot, &values[i], &nulls[i]))
+			if (!copy_store_column(&shape->keys[i], slot, &values[i], &nulls[i]))
 				unfit = &shape->keys[i];
 		if (unfit == NULL &&
-			!store_column(&shape->value, slot, &values[last], &nulls[last]))
+			!copy_store_column(&shape->value, slot, &values[last], &nulls[last]))
 			unfit = &shape->value;
 		if (unfit == NULL)
 		{
 			proof_add_row(proof, RelationGetDescr(writer.copy), values, nulls);
-			writer_put(&writer, values, nulls);
+			copy_writer_put(&writer, values, nulls);
 		}
 		MemoryContextSwitchTo(old);
 	}
 	plain_scan_end(scan, snapshot);
 	ExecDropSingleTupleTableSlot(slot);
-	writer_close(&writer);
+	copy_writer_close(&writer);
 	return unfit;
 }
 
@@ -295,8 +280,8 @@ has_binary_form(const StoredColumn *column)
  * Text that does not give the value back makes way for the binary form, and
  * where that fails too, for text with the flaw on record.
  */
-static void
-change_form(StoredColumn *unfit)
+void
+copy_change_form(StoredColumn *unfit)
 {
 	if (unfit->form == STORED_TEXT && has_binary_form(unfit))
 		stored_column_set_form(unfit, STORED_BINARY);
@@ -314,7 +299,7 @@ copy_make(Relation rel, CopyShape *shape, const char *name, Oid namespace,
 {
 	for (;;)
 	{
-		Oid			copy = create_copy(name, namespace, shape);
+		Oid			copy = copy_create(name, namespace, copy_descriptor(shape));
 		StoredColumn *unfit;
 		Frame		frame;
 
@@ -323,8 +308,8 @@ copy_make(Relation rel, CopyShape *shape, const char *name, Oid namespace,
 		frame_unpin(&frame);
 		if (unfit == NULL)
 			return copy;
-		drop_copy(copy);
-		change_form(unfit);
+		copy_drop(copy);
+		copy_change_form(unfit);
 	}
 }
 
@@ -381,7 +366,7 @@ pair_rows(Relation rel, Relation before, CopyShape *shape, Oid copy,
 	bool		nulls[INDEX_MAX_KEYS + 2];
 	StoredColumn *unfit = NULL;
 
-	writer_open(&writer, copy);
+	copy_writer_open(&writer, copy);
 	memset(proof, 0, sizeof(CopyProof));
 	while (unfit == NULL && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
@@ -395,10 +380,10 @@ pair_rows(Relation rel, Relation before, CopyShape *shape, Oid copy,
 		for (int i = 0; i < nkeys; i++)
 			values[i] = plain_datum(kept, i + 1, &nulls[i]);
 		values[nkeys + 1] = plain_datum(kept, nkeys + 1, &nulls[nkeys + 1]);
-		if (store_column(&shape->converted, slot, &values[nkeys], &nulls[nkeys]))
+		if (copy_store_column(&shape->converted, slot, &values[nkeys], &nulls[nkeys]))
 		{
 			proof_add_row(proof, RelationGetDescr(writer.copy), values, nulls);
-			writer_put(&writer, values, nulls);
+			copy_writer_put(&writer, values, nulls);
 		}
 		else
 			unfit = &shape->converted;
@@ -411,7 +396,7 @@ pair_rows(Relation rel, Relation before, CopyShape *shape, Oid copy,
 	plain_scan_end(kept_scan, kept_snapshot);
 	ExecDropSingleTupleTableSlot(slot);
 	ExecDropSingleTupleTableSlot(kept);
-	writer_close(&writer);
+	copy_writer_close(&writer);
 	return unfit;
 }
 
@@ -434,17 +419,17 @@ copy_make_with_converted(Relation rel, CopyShape *shape, const Kept *kept,
 		StoredColumn *unfit;
 		Frame		frame;
 
-		copy = create_copy(name, namespace, shape);
+		copy = copy_create(name, namespace, copy_descriptor(shape));
 		frame_become(&frame, rel->rd_rel->relowner);
 		unfit = pair_rows(rel, before, shape, copy, proof);
 		frame_unpin(&frame);
 		table_close(before, NoLock);
 		if (unfit == NULL)
 			break;
-		drop_copy(copy);
-		change_form(unfit);
+		copy_drop(copy);
+		copy_change_form(unfit);
 	}
-	drop_copy(old);
+	copy_drop(old);
 	RenameRelationInternal(copy, kept->vault_name, true, false);
 	CommandCounterIncrement();
 	return copy;

@@ -190,8 +190,8 @@ stored_gives_back(StoredColumn *column, Datum value, Datum stored)
 		values_equal(column, value, stored_to_value(column, stored));
 }
 
-static uint64
-hash_value(Form_pg_attribute att, Datum value, bool isnull, uint64 seed)
+uint64
+stored_hash(Form_pg_attribute att, Datum value, bool isnull, uint64 seed)
 {
 	if (isnull)
 		return hash_combine64(seed, NULL_HASH);
@@ -223,7 +223,7 @@ proof_add_value(CopyProof *proof, Form_pg_attribute att, Datum stored,
 	if (isnull)
 		return;
 	proof->values++;
-	proof->value_checksum += hash_value(att, stored, false, 0);
+	proof->value_checksum += stored_hash(att, stored, false, 0);
 }
 
 /*
@@ -235,12 +235,12 @@ proof_add_row(CopyProof *proof, TupleDesc desc, const Datum *values,
 			  const bool *nulls)
 {
 	int			last = desc->natts - 1;
-	uint64		value_hash = hash_value(TupleDescAttr(desc, last), values[last],
+	uint64		value_hash = stored_hash(TupleDescAttr(desc, last), values[last],
 										nulls[last], 0);
 	uint64		hash = value_hash;
 
 	for (int i = 0; i < last; i++)
-		hash = hash_value(TupleDescAttr(desc, i), values[i], nulls[i], hash);
+		hash = stored_hash(TupleDescAttr(desc, i), values[i], nulls[i], hash);
 	proof->rows++;
 	proof->checksum += hash;
 	if (!nulls[last])

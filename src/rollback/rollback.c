@@ -277,7 +277,7 @@ check_shares_record(List *migrations)
 		Oid			type = INT8OID;
 		Datum		arg = Int64GetDatum(migration->effective);
 		List	   *sharing = history_migrations("m.effective OPERATOR(pg_catalog.=) $1"
-												 " AND m.kind OPERATOR(pg_catalog.=) 'migration'",
+												 " AND m.kind OPERATOR(pg_catalog.=) ANY (ARRAY['migration', 'snapshot'])",
 												 1, &type, &arg);
 
 		foreach(other, sharing)
@@ -675,7 +675,8 @@ safemig_redo(PG_FUNCTION_ARGS)
 
 	check_not_null(fcinfo, 0, "id");
 	rollback = resolve_id(PG_GETARG_INT64(0));
-	if (is_kind(rollback, "migration") && rollback->rolled_back_by)
+	if ((is_kind(rollback, "migration") || is_kind(rollback, "snapshot")) &&
+		rollback->rolled_back_by)
 		rollback = resolve_id(rollback->rolled_back_by);
 	if (!is_kind(rollback, "rollback") || strcmp(rollback->state, "applied") != 0)
 		ereport(ERROR,

@@ -1,7 +1,7 @@
 -- The calls and views that others write into their tools.  A test that fails
 -- here means that somebody's script breaks.
 BEGIN;
-SELECT plan(50);
+SELECT plan(51);
 
 -- The calls: name, arguments with names and types, result.  An argument in
 -- brackets has a default.
@@ -12,7 +12,7 @@ SELECT p.proname::text AS name,
                                    ELSE format('%s %s', p.proargnames[i], format_type(t, NULL)) END,
                                    ', ' ORDER BY i), '')
         FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY AS a(t, i)) AS arguments,
-       CASE WHEN p.proallargtypes IS NULL THEN pg_get_function_result(p.oid)
+       CASE WHEN NOT coalesce(p.proargmodes && '{o,t}', false) THEN pg_get_function_result(p.oid)
             ELSE (SELECT format('TABLE(%s)', string_agg(format('%s %s', p.proargnames[i], format_type(t, NULL)),
                                                         ', ' ORDER BY i))
                   FROM unnest(p.proallargtypes) WITH ORDINALITY AS a(t, i)
@@ -43,6 +43,7 @@ SELECT pg_temp.is_call('safemig_mark', '', 'bigint');
 
 SELECT pg_temp.is_call('safemig_note', 'id bigint, key text, value text', 'void');
 SELECT pg_temp.is_call('safemig_baseline', 'label text', 'bigint');
+SELECT pg_temp.is_call('safemig_snapshot', 'label text, tables regclass[]', 'bigint');
 
 SELECT pg_temp.is_call('safemig_history', 'object regclass',
     'TABLE(migration bigint, tag text, object_name text, what text, role text, label text, kind text, state text, seq bigint, started_at timestamp with time zone)');
