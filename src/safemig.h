@@ -449,6 +449,9 @@ extern void history_update_kept(const Kept *kept);	/* bytes, checksum, details *
  * is pruned */
 extern List *history_find_kept(int64 migration, int64 command,
 							   const char *kind, const char *part);
+/* what is in the vault under that name, or NULL */
+extern Kept *history_kept_in_vault(const char *kind, const char *schema,
+								   const char *name);
 
 /* ---- keep/vault.c: moving relations and types out of the way and back ---- */
 /* vault schema for this command's objects of that schema; made when missing */
@@ -462,8 +465,8 @@ extern int64 vault_keep_type(Oid typid, int64 migration, int64 command);
 extern void vault_check_untied(Oid relid);
 /* OIDs of the tables OF a type */
 extern List *type_tables(Oid typid);
-/* types in user schemas that vaulted columns need */
-extern List *vault_needed_types(List *typids);
+/* before these go for good, while kept rows may need them */
+extern void vault_freeze(List *types, List *opclasses);
 
 /* ---- keep/column.c: values of a column that a command takes or changes ---- */
 /*

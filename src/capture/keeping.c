@@ -19,6 +19,7 @@
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_depend.h"
+#include "catalog/pg_opclass.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
@@ -387,12 +388,15 @@ move_and_delete(Command *command, Closure *closure, Node *parsetree,
 	}
 }
 
-/* A type that goes with its extension cannot be moved out of its way. */
+/*
+ * What goes for good, such as an extension's type, leaves the rows in the
+ * vault that need it in another form.
+ */
 static void
-refuse_needed_types(Closure *closure, HTAB *moved)
+freeze_what_stays(Closure *closure, HTAB *moved)
 {
 	List	   *types = NIL;
-	List	   *needed;
+	List	   *opclasses = NIL;
 	ListCell   *lc;
 
 	foreach(lc, closure->deleted)
@@ -400,19 +404,16 @@ refuse_needed_types(Closure *closure, HTAB *moved)
 		ObjectAddress *address = lfirst(lc);
 		ObjectAddress owner;
 
+		if (address_set_has(moved, address))
+			continue;
 		if (address->classId == TypeRelationId &&
 			object_owner_address(address, &owner) &&
-			!address_set_has(moved, address))
+			SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(address->objectId)))
 			types = lappend_oid(types, address->objectId);
+		else if (address->classId == OperatorClassRelationId)
+			opclasses = lappend_oid(opclasses, address->objectId);
 	}
-	needed = types ? vault_needed_types(types) : NIL;
-	if (needed != NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("type %s is needed by data that safemig keeps",
-						format_type_be(linitial_oid(needed))),
-				 errdetail("Without the type the kept columns could not be put back."),
-				 errhint("SELECT * FROM safemig.kept WHERE state = 'kept'; shows it. Roll those migrations back first.")));
+	vault_freeze(types, opclasses);
 }
 
 /*
@@ -427,21 +428,25 @@ keep_dropped(Command *command, Closure *closure, Node *parsetree)
 
 	take_images(command, closure);
 	if (safemig_state.record_id && !safemig_keep_undone)
+	{
+		freeze_what_stays(closure, moved);
 		return;
+	}
 	foreach(lc, closure->deleted)
 	{
 		if (is_movable(lfirst(lc)))
 			address_set_add(moved, lfirst(lc));
 	}
-	refuse_needed_types(closure, moved);
 	keep_columns(command, closure);
 	keep_positions(command, closure, moved);
-	if (hash_get_num_entries(moved) == 0)
-		return;
-	closure_report(closure);
-	move_and_delete(command, closure, parsetree, moved);
-	if (IsA(parsetree, DropStmt))
-		cut_from_statement((DropStmt *) parsetree, closure->named, moved);
+	if (hash_get_num_entries(moved) > 0)
+	{
+		closure_report(closure);
+		move_and_delete(command, closure, parsetree, moved);
+		if (IsA(parsetree, DropStmt))
+			cut_from_statement((DropStmt *) parsetree, closure->named, moved);
+	}
+	freeze_what_stays(closure, moved);
 }
 
 /*

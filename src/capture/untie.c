@@ -7,7 +7,8 @@
  * refuse DROP TYPE because of a table that the user dropped long ago, or take
  * its column along.  In the rehearsal's subtransaction, which is undone, the
  * dependencies of vaulted objects on what may be dropped are deleted first.
- * The type itself is then moved to the vault instead of being dropped.
+ * The type itself is then moved to the vault instead of being dropped, or, if
+ * it goes for good, kept rows are put in another form (keep/freeze.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -24,11 +25,15 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_opclass.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 
 #include "capture/capture.h"
+#include "keep/vault.h"
 
 /* Deletes the dependencies of vaulted objects on one object. */
 static void
@@ -57,11 +62,16 @@ untie_from(Relation depend, Oid class_id, Oid object_id)
 	systable_endscan(scan);
 }
 
+/* What is made of the type goes or is moved with it. */
 static void
 untie_from_type(Relation depend, Oid type)
 {
-	untie_from(depend, TypeRelationId, type);
-	untie_from(depend, TypeRelationId, get_array_type(type));
+	ListCell   *lc;
+
+	if (!OidIsValid(type))
+		return;
+	foreach(lc, type_containers(list_make1_oid(type)))
+		untie_from(depend, TypeRelationId, lfirst_oid(lc));
 }
 
 static void
@@ -75,43 +85,71 @@ untie_from_named(Relation depend, const ObjectAddress *address)
 		untie_from(depend, CollationRelationId, address->objectId);
 }
 
-/* Deletes every dependency of what is in one vault schema on types. */
+/* Deletes what one object in the vault depends on of what is frozen or moved. */
 static void
-untie_schema(Relation depend, Oid namespace)
+untie_object(Relation depend, Oid class_id, Oid object_id)
 {
-	Relation	rel = table_open(RelationRelationId, AccessShareLock);
-	ScanKeyData key;
+	ScanKeyData key[2];
 	SysScanDesc scan;
 	HeapTuple	tuple;
 
-	ScanKeyInit(&key, Anum_pg_class_relnamespace, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(namespace));
-	scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
+	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(class_id));
+	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(object_id));
+	scan = systable_beginscan(depend, DependDependerIndexId, true, NULL, 2, key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		ScanKeyData depend_key[2];
-		SysScanDesc depend_scan;
-		HeapTuple	depend_tuple;
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
 
-		ScanKeyInit(&depend_key[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
-					F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
-		ScanKeyInit(&depend_key[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
-					F_OIDEQ, ObjectIdGetDatum(((Form_pg_class) GETSTRUCT(tuple))->oid));
-		depend_scan = systable_beginscan(depend, DependDependerIndexId, true,
-										 NULL, 2, depend_key);
-		while (HeapTupleIsValid(depend_tuple = systable_getnext(depend_scan)))
-		{
-			Form_pg_depend form = (Form_pg_depend) GETSTRUCT(depend_tuple);
-
-			if (form->deptype == DEPENDENCY_NORMAL &&
-				(form->refclassid == TypeRelationId ||
-				 form->refclassid == CollationRelationId))
-				CatalogTupleDelete(depend, &depend_tuple->t_self);
-		}
-		systable_endscan(depend_scan);
+		if (form->deptype == DEPENDENCY_NORMAL &&
+			(form->refclassid == TypeRelationId ||
+			 form->refclassid == CollationRelationId ||
+			 form->refclassid == OperatorClassRelationId ||
+			 /* a domain depends on the functions of its base type */
+			 (form->refclassid == ProcedureRelationId &&
+			  class_id == TypeRelationId)))
+			CatalogTupleDelete(depend, &tuple->t_self);
 	}
 	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
+}
+
+/* The relations and types that are in one vault schema. */
+static void
+untie_schema(Relation depend, Oid namespace)
+{
+	static const struct
+	{
+		Oid			catalog;
+		AttrNumber	namespace;
+		AttrNumber	oid;
+	}			kinds[] = {
+		{RelationRelationId, Anum_pg_class_relnamespace, Anum_pg_class_oid},
+		{TypeRelationId, Anum_pg_type_typnamespace, Anum_pg_type_oid}
+	};
+
+	for (size_t i = 0; i < lengthof(kinds); i++)
+	{
+		Relation	rel = table_open(kinds[i].catalog, AccessShareLock);
+		ScanKeyData key;
+		SysScanDesc scan;
+		HeapTuple	tuple;
+
+		ScanKeyInit(&key, kinds[i].namespace, BTEqualStrategyNumber, F_OIDEQ,
+					ObjectIdGetDatum(namespace));
+		scan = systable_beginscan(rel, InvalidOid, false, NULL, 1, &key);
+		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		{
+			bool		isnull;
+
+			untie_object(depend, kinds[i].catalog,
+						 DatumGetObjectId(heap_getattr(tuple, kinds[i].oid,
+													   RelationGetDescr(rel),
+													   &isnull)));
+		}
+		systable_endscan(scan);
+		table_close(rel, AccessShareLock);
+	}
 }
 
 static void

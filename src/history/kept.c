@@ -238,3 +238,25 @@ history_find_kept(int64 migration, int64 command, const char *kind,
 		found = lappend(found, history_get_kept(ids[i]));
 	return found;
 }
+
+Kept *
+history_kept_in_vault(const char *kind, const char *schema, const char *name)
+{
+	Oid			types[3] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum		args[3] = {CStringGetTextDatum(kind), CStringGetTextDatum(schema),
+	CStringGetTextDatum(name)};
+	int64		id = 0;
+
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT id FROM safemig.kept_log"
+							  " WHERE kind OPERATOR(pg_catalog.=) $1"
+							  " AND vault_schema OPERATOR(pg_catalog.=) $2"
+							  " AND vault_name OPERATOR(pg_catalog.=) $3"
+							  " AND state OPERATOR(pg_catalog.=) 'kept'",
+							  3, types, args, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kept_log");
+	if (SPI_processed > 0)
+		id = strtoll(column_text(SPI_tuptable->vals[0], 1), NULL, 10);
+	SPI_finish();
+	return id ? history_get_kept(id) : NULL;
+}

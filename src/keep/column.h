@@ -43,13 +43,14 @@ typedef struct StoredColumn
 	StoredForm	form;
 	bool		unproved;		/* the stored form may not give the value back */
 	bool		composite;
+	bool		composites;		/* an array of such */
 	int16		typlen;
 	bool		typbyval;
 	char		typalign;
 	Oid			ioparam;
 	FmgrInfo	output;			/* output or send; unset if typed */
 	FmgrInfo	input;			/* input or receive; unset if typed */
-	FmgrInfo	equal;			/* set if composite */
+	FmgrInfo	equal;			/* set if composite or composites */
 } StoredColumn;
 
 /* How the rows of a copy look: keys, what became of the value, the value. */

@@ -463,6 +463,7 @@ safemig_restore_relation(PG_FUNCTION_ARGS)
 	creating_extension = false;
 	PG_TRY();
 	{
+		vault_thaw_relation(relid, kept);
 		restore_relation(relid, kept);
 	}
 	PG_FINALLY();

@@ -82,9 +82,11 @@ stored_column_init(StoredColumn *column, Oid typid, int32 typmod)
 	column->typid = getBaseTypeAndTypmod(typid, &typmod);
 	column->typmod = typmod;
 	column->composite = type_is_rowtype(column->typid);
+	column->composites = OidIsValid(get_element_type(column->typid)) &&
+		type_is_rowtype(get_element_type(column->typid));
 	get_typlenbyvalalign(column->typid, &column->typlen, &column->typbyval,
 						 &column->typalign);
-	if (column->composite)
+	if (column->composite || column->composites)
 		fmgr_info(F_RECORD_IMAGE_EQ, &column->equal);
 	stored_column_set_form(column, is_built_in(column->typid) ? STORED_TYPED :
 						   STORED_TEXT);
@@ -171,6 +173,36 @@ stored_to_value(StoredColumn *column, Datum stored)
 	}
 }
 
+/* Arrays of row values: of one shape, and equal as row values are. */
+static bool
+row_arrays_equal(StoredColumn *column, ArrayType *a, ArrayType *b)
+{
+	Datum	   *left;
+	Datum	   *right;
+	bool	   *left_nulls;
+	bool	   *right_nulls;
+	int			nleft;
+	int			nright;
+
+	if (ARR_NDIM(a) != ARR_NDIM(b) || ARR_ELEMTYPE(a) != ARR_ELEMTYPE(b) ||
+		memcmp(ARR_DIMS(a), ARR_DIMS(b), ARR_NDIM(a) * sizeof(int)) != 0 ||
+		memcmp(ARR_LBOUND(a), ARR_LBOUND(b), ARR_NDIM(a) * sizeof(int)) != 0)
+		return false;
+	deconstruct_array(a, ARR_ELEMTYPE(a), -1, false, TYPALIGN_DOUBLE,
+					  &left, &left_nulls, &nleft);
+	deconstruct_array(b, ARR_ELEMTYPE(b), -1, false, TYPALIGN_DOUBLE,
+					  &right, &right_nulls, &nright);
+	for (int i = 0; i < nleft; i++)
+	{
+		if (left_nulls[i] != right_nulls[i])
+			return false;
+		if (!left_nulls[i] &&
+			!DatumGetBool(FunctionCall2(&column->equal, left[i], right[i])))
+			return false;
+	}
+	return nleft == nright;
+}
+
 /* The same bytes, however they are compressed or toasted. */
 bool
 values_equal(StoredColumn *column, Datum a, Datum b)
@@ -180,6 +212,8 @@ values_equal(StoredColumn *column, Datum a, Datum b)
 		/* the header of a row value differs with the version of its type */
 		return DatumGetBool(FunctionCall2(&column->equal, a, b));
 	}
+	if (column->composites)
+		return row_arrays_equal(column, DatumGetArrayTypeP(a), DatumGetArrayTypeP(b));
 	return datum_image_eq(a, b, column->typbyval, column->typlen);
 }
 

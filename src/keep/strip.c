@@ -68,20 +68,15 @@ relation_name(Oid relid)
  * command that runs; that command did not ask for it.
  */
 void
-relation_alter(Oid relid, AlterTableType subtype, const char *name, Node *def)
+relation_alter_all(Oid relid, List *cmds, bool recurse)
 {
-	AlterTableCmd *cmd = makeNode(AlterTableCmd);
 	AlterTableStmt *stmt = makeNode(AlterTableStmt);
 	AlterTableUtilityContext context = {.relid = relid, .queryString = ""};
 	LOCKMODE	lockmode;
 
-	cmd->subtype = subtype;
-	cmd->name = name ? pstrdup(name) : NULL;
-	cmd->def = def;
-	cmd->behavior = DROP_RESTRICT;
 	stmt->relation = relation_name(relid);
-	stmt->relation->inh = false;
-	stmt->cmds = list_make1(cmd);
+	stmt->relation->inh = recurse;
+	stmt->cmds = cmds;
 	stmt->objtype = OBJECT_TABLE;
 	lockmode = AlterTableGetLockLevel(stmt->cmds);
 	LockRelationOid(relid, lockmode);
@@ -97,6 +92,18 @@ relation_alter(Oid relid, AlterTableType subtype, const char *name, Node *def)
 	}
 	PG_END_TRY();
 	CommandCounterIncrement();
+}
+
+void
+relation_alter(Oid relid, AlterTableType subtype, const char *name, Node *def)
+{
+	AlterTableCmd *cmd = makeNode(AlterTableCmd);
+
+	cmd->subtype = subtype;
+	cmd->name = name ? pstrdup(name) : NULL;
+	cmd->def = def;
+	cmd->behavior = DROP_RESTRICT;
+	relation_alter_all(relid, list_make1(cmd), false);
 }
 
 /* ---- deleting what hangs on the relation, catalog by catalog ---- */

@@ -309,6 +309,7 @@ safemig_restore_type(PG_FUNCTION_ARGS)
 
 	check_is_extension_owner();
 	kept = kept_to_restore(PG_GETARG_INT64(0), "type");
+	vault_thaw_type(kept);
 	typid = find_kept_type(kept);
 	ObjectAddressSet(address, TypeRelationId, typid);
 	capture_internal_begin("RESTORE TYPE", list_make1(&address));

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * uses.c
- *	  What uses a type: other types, columns, kept values.
+ *	  What uses a type: other types, columns.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,10 +14,6 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_type.h"
-#include "commands/extension.h"
-#include "executor/spi.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -123,77 +119,5 @@ type_tables(Oid typid)
 	List	   *result = NIL;
 
 	each_type_dependant(typid, add_typed_table, &result);
-	return result;
-}
-
-/* ---- base types and types of extensions, which are not moved ---- */
-
-static bool
-vault_uses_type(Oid typid)
-{
-	ListCell   *lc;
-
-	foreach(lc, type_columns(type_containers(list_make1_oid(typid))))
-	{
-		ObjectAddress *column = lfirst(lc);
-
-		if (vault_is_schema(get_rel_namespace(column->objectId)))
-			return true;
-	}
-	return false;
-}
-
-/* A column that was dropped can be revived as long as its copy is kept. */
-static bool
-dropped_column_uses_type(Oid typid)
-{
-	List	   *containers = type_containers(list_make1_oid(typid));
-	Datum	   *elems = palloc(list_length(containers) * sizeof(Datum));
-	Oid			argtype = OIDARRAYOID;
-	Datum		arg;
-	bool		found;
-
-	for (int i = 0; i < list_length(containers); i++)
-		elems[i] = ObjectIdGetDatum(list_nth_oid(containers, i));
-	arg = PointerGetDatum(construct_array(elems, list_length(containers), OIDOID,
-										  sizeof(Oid), true, TYPALIGN_INT));
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_with_args("SELECT 1 FROM safemig.kept_log k, safemig.incarnation i"
-							  " WHERE k.kind IN ('column', 'values') AND k.state = 'kept'"
-							  " AND pg_catalog.split_part(k.details[pg_catalog.array_position(k.details, 'incarnation') + 1], '/', 1)"
-							  " OPERATOR(pg_catalog.=) i.marker"
-							  " AND k.details[pg_catalog.array_position(k.details, 'type') + 1]"
-							  " = ANY ($1::pg_catalog.text[])",
-							  1, &argtype, &arg, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read kept_log");
-	found = SPI_processed > 0;
-	SPI_finish();
-	return found;
-}
-
-/*
- * Those of typids that cannot be taken away without taking kept values along.
- * Types that are moved to the vault are never among them.
- */
-List *
-vault_needed_types(List *typids)
-{
-	List	   *result = NIL;
-	ListCell   *lc;
-
-	foreach(lc, typids)
-	{
-		Oid			typid = lfirst_oid(lc);
-		char		typtype = get_typtype(typid);
-		bool		moved = typtype == TYPTYPE_ENUM || typtype == TYPTYPE_COMPOSITE ||
-			typtype == TYPTYPE_DOMAIN || typtype == TYPTYPE_RANGE ||
-			typtype == TYPTYPE_MULTIRANGE;
-
-		if (moved && !OidIsValid(getExtensionOfObject(TypeRelationId, typid)))
-			continue;
-		if (vault_uses_type(typid) || dropped_column_uses_type(typid))
-			result = lappend_oid(result, typid);
-	}
 	return result;
 }

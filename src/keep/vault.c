@@ -90,6 +90,24 @@ create_vault_schema(const char *name, const char *comment)
 	return namespace;
 }
 
+static char *
+whose_schema(int64 migration, int64 command)
+{
+	return psprintf("kept by safemig: migration " INT64_FORMAT
+					", command " INT64_FORMAT ", from schema ",
+					migration, command);
+}
+
+/* The schema that something was in; it was dropped when it became empty. */
+void
+vault_schema_again(const Kept *kept)
+{
+	if (!OidIsValid(get_namespace_oid(kept->vault_schema, true)))
+		(void) create_vault_schema(kept->vault_schema,
+								   psprintf("%s%s", whose_schema(kept->migration, kept->command),
+											kept_need_detail(kept, "schema")));
+}
+
 /*
  * The schemas of one migration are numbered without gaps while it is being
  * written, and those of the current command are the last: so the one wanted
@@ -99,9 +117,7 @@ Oid
 vault_schema_for(int64 migration, int64 command, Oid source_namespace)
 {
 	char	   *source = get_namespace_name(source_namespace);
-	char	   *whose = psprintf("kept by safemig: migration " INT64_FORMAT
-								 ", command " INT64_FORMAT ", from schema ",
-								 migration, command);
+	char	   *whose = whose_schema(migration, command);
 	char	   *comment;
 	Oid			namespace;
 	int			last = 0;

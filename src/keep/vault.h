@@ -36,6 +36,7 @@ extern void check_relation_name_free(const Kept *kept, const char *name, Oid nam
 extern void check_type_name_free(const Kept *kept, const char *name, Oid namespace);
 /* gives the array type another name if its own is taken in namespace */
 extern void make_array_name_free(Oid typid, Oid namespace);
+extern void vault_schema_again(const Kept *kept);
 extern void vault_drop_if_empty(Oid namespace);
 
 /* ---- strip.c ---- */
@@ -45,6 +46,11 @@ extern void strip_acl(Oid classid, Oid objid, AttrNumber attnum);
 extern RangeVar *relation_name(Oid relid);
 extern void relation_alter(Oid relid, AlterTableType subtype, const char *name,
 						   Node *def);
+extern void relation_alter_all(Oid relid, List *cmds, bool recurse);
+
+/* ---- thaw.c: what freeze.c did to what is kept, undone ---- */
+extern void vault_thaw_relation(Oid relid, Kept *kept);
+extern void vault_thaw_type(Kept *kept);
 
 /* ---- detach.c ---- */
 extern List *detach_from_parents(Oid relid, Kept *kept);

@@ -1,0 +1,152 @@
+
+# Copyright (c) 2026, the safemig authors
+
+# Extensions and collations come and go while rows that need their types are
+# kept.  pg_regress cannot show it: the proof is that pg_dump writes the same
+# before and after, and that what it wrote can be restored.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use SafemigTest;
+use Test::More;
+
+start_server('extensions');
+
+foreach my $extension (qw(citext hstore pg_trgm btree_gist uuid-ossp))
+{
+	plan skip_all => "no $extension"
+	  unless value('postgres',
+		qq(SELECT count(*) FROM pg_available_extensions WHERE name = '$extension'));
+}
+
+my $types = <<'SQL';
+CREATE DOMAIN email AS citext NOT NULL CHECK (VALUE ~ '@');
+COMMENT ON DOMAIN email IS 'it''s';
+CREATE TYPE pair AS (a citext, "b ""q""" int);
+CREATE DOMAIN pairs AS pair[];
+SQL
+my $tables = <<'SQL';
+CREATE TABLE users (id int PRIMARY KEY, "na me" citext NOT NULL UNIQUE, mail email, tags citext[] DEFAULT '{}',
+ grid citext[][], h hstore, p pair, ps pairs, note text, u uuid DEFAULT uuid_generate_v4(), c citext COLLATE "C", CHECK ("na me" <> 'no'));
+ALTER TABLE users ALTER "na me" SET STORAGE EXTERNAL, ALTER "na me" SET STATISTICS 77, ALTER h SET (n_distinct = 5);
+ALTER TABLE users ALTER h SET COMPRESSION pglz;
+CREATE INDEX users_h ON users USING gin (h);
+CREATE INDEX users_note ON users USING gin (note gin_trgm_ops);
+CREATE INDEX users_multi ON users (id, "na me" DESC) INCLUDE (mail) WITH (fillfactor = 70);
+COMMENT ON INDEX users_multi IS 'i''s';
+CREATE INDEX users_lower ON users (lower("na me")) WHERE mail IS NOT NULL;
+CREATE STATISTICS users_st (ndistinct) ON "na me", id FROM users;
+ALTER STATISTICS users_st SET STATISTICS 55;
+ALTER TABLE users REPLICA IDENTITY USING INDEX "users_na me_key";
+ALTER TABLE users CLUSTER ON users_multi;
+CREATE TABLE country (code citext PRIMARY KEY, x int);
+CREATE TABLE city (id int PRIMARY KEY, country citext REFERENCES country ON DELETE CASCADE, room int, during tsrange, EXCLUDE USING gist (room WITH =, during WITH &&));
+CREATE TABLE part (id int, name citext, UNIQUE (id, name)) PARTITION BY RANGE (id);
+CREATE TABLE part1 PARTITION OF part FOR VALUES FROM (0) TO (10);
+CREATE TABLE part2 (name citext, id int, UNIQUE (id, name)); ALTER TABLE part ATTACH PARTITION part2 FOR VALUES FROM (10) TO (20);
+CREATE INDEX part_name ON part (name);
+CREATE TABLE up (a citext); CREATE TABLE down (b hstore, l citext) INHERITS (up);
+CREATE TABLE holds (u users, us users[]);
+CREATE MATERIALIZED VIEW mv AS SELECT id, "na me" FROM users;
+CREATE INDEX mv_n ON mv ("na me");
+CREATE VIEW v AS SELECT "na me" || mail AS both FROM users;
+SQL
+my $rows = <<'SQL';
+INSERT INTO users (id, "na me", mail, tags, grid, h, p, ps, note, u, c)
+ SELECT i, 'Na' || i, 'a@B' || i, ARRAY['X' || i, 'y,"', NULL]::citext[], ARRAY[['A'], [NULL]]::citext[], 'a=>1,"B "=>NULL',
+  ('Pa' || i, i)::pair, ARRAY[('q', 1)::pair, NULL], 'note ' || i, ('00000000-0000-0000-0000-00000000000' || i)::uuid, 'C' FROM generate_series(1, 5) i;
+INSERT INTO users (id, "na me", mail, c) VALUES (6, 'Six', '6@6', repeat('Long', 100000));
+INSERT INTO country VALUES ('de', 1), ('FR', 2);
+INSERT INTO city VALUES (1, 'DE', 3, '[2020-01-01,2020-01-02)');
+INSERT INTO part SELECT i, 'N' || i FROM generate_series(0, 19) i;
+INSERT INTO down VALUES ('A', 'k=>V', 'L'); INSERT INTO up VALUES ('u');
+INSERT INTO holds SELECT w, ARRAY[w] FROM users w;
+REFRESH MATERIALIZED VIEW mv;
+SQL
+my $extensions =
+  'CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE EXTENSION pg_trgm; CREATE EXTENSION btree_gist; CREATE EXTENSION "uuid-ossp";';
+my $in_schema = <<'SQL';
+CREATE SCHEMA app;
+CREATE EXTENSION citext SCHEMA app;
+CREATE DOMAIN app.email AS app.citext;
+CREATE TABLE app.t (id int PRIMARY KEY, a app.citext UNIQUE, e app.email);
+CREATE TABLE outside (id int PRIMARY KEY, a app.citext, t app.t, last int);
+INSERT INTO app.t SELECT i, 'A' || i, 'E' || i FROM generate_series(1, 5) i;
+INSERT INTO outside SELECT id, a, t, 1 FROM app.t;
+SQL
+
+round_trips(
+	{
+		name => 'extensions and what uses them in one migration',
+		setup => 'SELECT 1',
+		migration => "BEGIN; $extensions $types $tables COMMIT;",
+		after => $rows,
+	},
+	{
+		name => 'extensions and what uses them in migrations of their own',
+		setup => 'SELECT 1',
+		migration => [ $extensions, $types, $tables ],
+		after => $rows,
+	},
+	{
+		name => 'tables, types, extensions dropped, as a down migration does',
+		setup => "$extensions $types $tables $rows",
+		migration => <<'SQL',
+DROP TABLE holds; DROP TABLE users, country, city, part, up, down CASCADE;
+DROP TYPE pair CASCADE;
+DROP DOMAIN email;
+DROP EXTENSION citext, hstore, pg_trgm, btree_gist, "uuid-ossp";
+SQL
+	},
+	{
+		name => 'the same, in migrations of their own',
+		setup => "$extensions $types $tables $rows",
+		migration => [
+			'DROP TABLE holds; DROP TABLE users, country, city, part, up, down CASCADE;',
+			'DROP TYPE pair CASCADE; DROP DOMAIN email;',
+			'DROP EXTENSION citext, hstore;', 'DROP EXTENSION pg_trgm, btree_gist, "uuid-ossp";' ],
+	},
+	{
+		name => 'an extension that comes back with another type OID, and rows of long ago',
+		setup => 'CREATE EXTENSION citext; CREATE TABLE t (id int PRIMARY KEY, c citext); INSERT INTO t SELECT i, i FROM generate_series(1, 3) i',
+		migration => [
+			'DROP TABLE t', 'DROP EXTENSION citext', 'CREATE EXTENSION citext',
+			'CREATE TABLE t2 (c citext)', 'DROP TABLE t2', 'DROP EXTENSION citext' ],
+	},
+	{
+		name => 'values kept of a table without a key, while it is in the vault',
+		setup => 'CREATE EXTENSION citext; CREATE TABLE t (v text, c citext); INSERT INTO t SELECT (i % 3)::text, i FROM generate_series(1, 9) i',
+		migration => [
+			'ALTER TABLE t ALTER v TYPE int USING length(v)',
+			'DROP TABLE t', 'DROP EXTENSION citext' ],
+	},
+	{
+		name => 'a schema with an extension and tables',
+		setup => 'CREATE TABLE other (id int)',
+		migration => $in_schema,
+	},
+	{
+		name => 'kept values that undoing is told not to keep',
+		setup => 'CREATE EXTENSION citext; CREATE TABLE t (id int PRIMARY KEY, c citext); INSERT INTO t VALUES (1, 1); DROP TABLE t; DROP EXTENSION citext;',
+		migration => 'CREATE EXTENSION citext; CREATE TABLE t (c citext)',
+		pgoptions => '-c safemig.keep_undone=off',
+		once => 1,
+	},
+	{
+		name => 'a kept table that is partitioned by an extension\'s type',
+		setup => 'SELECT 1',
+		migration => q(CREATE EXTENSION citext; CREATE TABLE t (c citext) PARTITION BY LIST (c); CREATE TABLE t1 PARTITION OF t FOR VALUES IN ('a')),
+		refused => qr/SM003: .* type (public\.)?citext is needed by data that safemig keeps/,
+	},
+	{
+		name => 'somebody else\'s type of the same name',
+		setup => q(CREATE EXTENSION citext; CREATE TABLE t (c citext); INSERT INTO t VALUES ('kept')),
+		migration => 'DROP TABLE t',
+		after => 'DROP EXTENSION citext; CREATE DOMAIN citext AS text',
+		refused => qr/SM003: .* type public.citext of column "c" does not exist/,
+	},
+);
+
+done_testing();
