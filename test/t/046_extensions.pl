@@ -135,6 +135,26 @@ SQL
 		once => 1,
 	},
 	{
+		name => 'a trusted extension of a role that is no superuser',
+		setup => q(DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO alice', current_database()); END $$),
+		migration => q(SET ROLE alice; CREATE EXTENSION citext; CREATE TABLE alices (id int PRIMARY KEY, c citext UNIQUE); INSERT INTO alices VALUES (1, 'A')),
+		rollback => q(SET ROLE alice; SELECT safemig_rollback('case')),
+	},
+	{
+		name => 'the same extension, taken back by somebody else',
+		setup => q(DO $$ BEGIN EXECUTE format('GRANT CREATE ON DATABASE %I TO alice', current_database()); END $$),
+		migration => q(SET ROLE alice; CREATE EXTENSION citext),
+		rollback => q(SET ROLE bob; SELECT safemig_rollback('case')),
+		refused => qr/42501: must be owner of extension citext/,
+	},
+	{
+		name => 'a member of an extension, changed by its owner',
+		setup => q(CREATE EXTENSION citext; ALTER FUNCTION citextin(cstring) OWNER TO bob),
+		migration => q(SET ROLE bob; ALTER FUNCTION citextin(cstring) COST 7),
+		rollback => q(SET ROLE alice; SELECT safemig_rollback('case')),
+		refused => qr/42501: must be owner of function/,
+	},
+	{
 		name => 'a kept table that is partitioned by an extension\'s type',
 		setup => 'SELECT 1',
 		migration => q(CREATE EXTENSION citext; CREATE TABLE t (c citext) PARTITION BY LIST (c); CREATE TABLE t1 PARTITION OF t FOR VALUES IN ('a')),
