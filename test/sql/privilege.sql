@@ -257,14 +257,50 @@ DROP TABLE public.seen;
 
 -- what is cancelled is not a failure of safemig that may be passed over
 SET safemig.on_capture_failure = 'warn';
-CREATE TABLE public.slow (id int PRIMARY KEY, a app.d);
-INSERT INTO public.slow SELECT g, g FROM generate_series(1, 300000) g;
+CREATE TABLE public.slow (id int PRIMARY KEY, a int);
+INSERT INTO public.slow SELECT g, g FROM generate_series(1, 100000) g;
 SET statement_timeout = '20ms';
 ALTER TABLE public.slow DROP COLUMN a;
 RESET statement_timeout;
 SELECT count(*) FROM pg_attribute WHERE attrelid = 'public.slow'::regclass AND attname = 'a' AND NOT attisdropped;
 RESET safemig.on_capture_failure;
 DROP TABLE public.slow;
+
+-- what a user puts first in the search_path means nothing to safemig
+SET client_min_messages = error;
+SET SESSION AUTHORIZATION regress_bob;
+CREATE FUNCTION app.eq(bigint, bigint) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN app.spy('= of bigint'); END $$;
+CREATE FUNCTION app.eq(text, text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN app.spy('= of text'); END $$;
+CREATE FUNCTION app.eq(oid, oid) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RETURN app.spy('= of oid'); END $$;
+CREATE FUNCTION app.joined(text, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM app.spy('||'); RETURN ''; END $$;
+CREATE FUNCTION app.now() RETURNS timestamptz LANGUAGE plpgsql AS $$ BEGIN PERFORM app.spy('now'); RETURN NULL; END $$;
+CREATE FUNCTION app.format(text, text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM app.spy('format'); RETURN ''; END $$;
+CREATE OPERATOR app.= (LEFTARG = bigint, RIGHTARG = bigint, FUNCTION = app.eq);
+CREATE OPERATOR app.= (LEFTARG = text, RIGHTARG = text, FUNCTION = app.eq);
+CREATE OPERATOR app.= (LEFTARG = oid, RIGHTARG = oid, FUNCTION = app.eq);
+CREATE OPERATOR app.|| (LEFTARG = text, RIGHTARG = text, FUNCTION = app.joined);
+CREATE TABLE app.plain (id bigint PRIMARY KEY, a numeric, b app.e[], c text DEFAULT 'x');
+INSERT INTO app.plain VALUES (1, 1.5, '{1}');
+CREATE INDEX ON app.plain ((app.ok('index')));
+SET search_path = app, pg_catalog, public;
+SET safemig.label = 'first in path';
+ALTER TABLE app.plain ALTER a TYPE int;
+ALTER TABLE app.plain DROP COLUMN b, DROP COLUMN c;
+DROP TABLE app.plain;
+RESET safemig.label;
+RESET SESSION AUTHORIZATION;
+ANALYZE;
+SELECT count(*) > 0 AS planned FROM safemig_plan(safemig_last());
+SELECT count(*) > 0 AS differs FROM safemig_diff(safemig_last());
+SELECT count(*) AS drifted FROM safemig_verify(safemig_last());
+SELECT count(*) > 0 AS seen FROM safemig.migrations;
+SELECT attempt('first in path');
+RESET search_path;
+SET client_min_messages = warning;
+SELECT * FROM public.runs;
+SET SESSION AUTHORIZATION regress_bob;
+SELECT * FROM app.plain;
+RESET SESSION AUTHORIZATION;
 
 -- everybody may look at what he did and what was done to his things
 CREATE SCHEMA seen;
@@ -305,6 +341,7 @@ SELECT count(*) FROM safemig.failures;
 RESET SESSION AUTHORIZATION;
 SELECT label, tag, query FROM safemig.migrations m JOIN safemig.commands c ON c.migration = m.id WHERE m.label LIKE 'seen: %' ORDER BY seq;
 
+SET client_min_messages = error;
 DROP SCHEMA app, closed, beside, forced, bobs, seen CASCADE;
 DROP TABLE public.runs;
 DROP FUNCTION public.attempt(text);
