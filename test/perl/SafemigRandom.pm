@@ -341,7 +341,8 @@ WITH ns AS (
 		(SELECT json_agg(quote_ident(rulename) ORDER BY rulename) FROM pg_rewrite WHERE ev_class = c.oid AND rulename <> '_RETURN') AS rules,
 		(SELECT json_agg(indexrelid::regclass::text ORDER BY i.relname) FROM pg_index JOIN pg_class i ON i.oid = indexrelid WHERE indrelid = c.oid) AS indexes,
 		(SELECT json_agg(quote_ident(i.relname) ORDER BY i.relname) FROM pg_index JOIN pg_class i ON i.oid = indexrelid WHERE indrelid = c.oid) AS index_names,
-		EXISTS (SELECT FROM pg_attrdef WHERE adrelid = c.oid AND pg_get_expr(adbin, adrelid) ~ 'random|now') AS unsteady,
+		(SELECT json_object_agg(quote_ident(attname), pg_get_expr(adbin, adrelid) ORDER BY attname) FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+		 WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS defaults,
 		(SELECT json_object_agg(quote_ident(attname), format_type(atttypid, atttypmod) ORDER BY attname) FROM pg_index, unnest(indkey) k, pg_attribute
 		 WHERE indrelid = c.oid AND indisprimary AND attrelid = c.oid AND attnum = k) AS key
 	FROM pg_class c JOIN ns ON ns.oid = relnamespace WHERE relkind IN ('r', 'p', 'v', 'm', 'S')

@@ -25,15 +25,15 @@ my $first = $ENV{SAFEMIG_SEED} // 1;
 my $sequences = $ENV{SAFEMIG_SEQUENCES} // 12;
 my $minimise = $ENV{SAFEMIG_MINIMISE} // 1;
 my %count = map { $_ => 0 } 'not redone',
-  qw(statements errors exact nothing declared writes);
+  qw(statements errors exact nothing declared conflict writes);
 
 # What the dump and the catalog query are too slow or too coarse for: every
 # row, the state of each sequence, comments.
 my $rows_query = <<'SQL';
-SELECT format('rows %s %s', c.oid::regclass, (xpath('/*', query_to_xml(format('SELECT count(*) AS n, md5(string_agg(x::text, chr(10) ORDER BY x::text)) AS h FROM %s %s AS x', CASE WHEN relkind = 'r' THEN 'ONLY' ELSE '' END, c.oid::regclass), true, true, '')))[1]::text)
+SELECT format('rows %s %s', c.oid::regclass, regexp_replace((xpath('/*', query_to_xml(format('SELECT count(*) AS n, md5(string_agg(x::text, chr(10) ORDER BY x::text)) AS h FROM %s %s AS x', CASE WHEN relkind = 'r' THEN 'ONLY' ELSE '' END, c.oid::regclass), true, true, '')))[1]::text, '\s+', ' ', 'g'))
 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 WHERE nspname !~ '^(pg_|safemig|information_schema)' AND (relkind = 'r' OR relkind = 'm' AND relispopulated) ORDER BY 1;
-SELECT format('sequence %s %s', c.oid::regclass, (xpath('/*', query_to_xml(format('SELECT last_value, is_called FROM %s', c.oid::regclass), true, true, '')))[1]::text)
+SELECT format('sequence %s %s', c.oid::regclass, regexp_replace((xpath('/*', query_to_xml(format('SELECT last_value, is_called FROM %s', c.oid::regclass), true, true, '')))[1]::text, '\s+', ' ', 'g'))
 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 WHERE nspname !~ '^(pg_|safemig|information_schema)' AND relkind = 'S' ORDER BY 1;
 SELECT format('comment %s %s: %s', o.type, o.identity, description)
@@ -159,6 +159,7 @@ sub migration
 			SafemigOracle::difference($after->{quick}, quick_state($run)))
 		  if quick_state($run) ne $after->{quick};
 		$run->{state} = $after;
+		return if conflicts($run, $error);
 		return not_rolled_back($run, $label, $said, $error, $expected, $after);
 	}
 	my $back = state($run);
@@ -185,6 +186,17 @@ sub not_redone
 	$run->{state} = $back;
 	$run->{start} = undef if $migration->{writing};
 	return;
+}
+
+# Once the application has written, a rollback may be refused for its rows.
+sub conflicts
+{
+	my ($run, $error) = @_;
+	return 0 unless $error =~ /^SM003/ && grep { $_->{writing} } @{ $run->{plan} };
+	$count{conflict}++;
+	note("a conflict: $error\n" . plan_text($run->{plan}));
+	$run->{start} = undef;
+	return 1;
 }
 
 # Nothing was recorded and nothing changed; or what cannot be taken back was
@@ -223,6 +235,7 @@ sub everything_back
 	my ($run) = @_;
 	my $operator = $run->{operator} //= session($run->{database});
 	my (undef, $error) = call($operator, "SELECT safemig_rollback_to($run->{mark})");
+	return if defined $error && conflicts($run, $error);
 	fails("all together refused: $error", '') if defined $error;
 	same($run, 'all together silent', $run->{start}, state($run))
 	  if $run->{start};
@@ -330,31 +343,42 @@ sub writes
 	return $state;
 }
 
-# By key, to tables that have the same one in both; nothing is inserted where
-# a default gives another value each time.
+# By key, to tables that have the same one in both.
 sub possible_writes
 {
-	my @catalogs = map { catalog($_) } @_;
-	my @keys = map {
-		+{ map { ($_->{name} => $_->{key}) }
-			grep { $_->{kind} =~ /[rp]/ && $_->{key} } @{ $_->{relations} } }
-	} @catalogs;
-	my %unsteady = map { ($_->{name} => 1) } grep { $_->{unsteady} } map { @{ $_->{relations} } } @catalogs;
+	my ($now, $then) = map {
+		+{ map { ($_->{name} => $_) } grep { $_->{kind} =~ /[rp]/ && $_->{key} } @{ $_->{relations} } }
+	} map { catalog($_) } @_;
 	my @writes;
-	foreach my $table (sort keys %{ $keys[0] })
+	foreach my $table (grep { $then->{$_} } sort keys %$now)
 	{
-		my ($key, $other) = map { $_->{$table} // {} } @keys;
+		my ($key, $other) = map { $_->{$table}{key} } $now, $then;
 		my @columns = sort keys %$key;
-		next if join(',', %$key{@columns}) ne join(',', map { ($_, $other->{$_} // '') } @columns);
+		next if grep { $key->{$_} ne ($other->{$_} // '') } @columns;
 		my $which = sprintf 'hashtext((%s)::text) %% 3 = 0',
 		  join ' || ', map { "$_\::text" } @columns;
 		push @writes, "UPDATE $table SET note = 'written' WHERE $which";
 		push @writes, "DELETE FROM $table WHERE " . ($which =~ s/% 3/% 5/r)
 		  if rand() < 0.2;
 		push @writes, "INSERT INTO $table ($columns[0], note) VALUES (7777, 'new')"
-		  if @columns == 1 && $key->{ $columns[0] } =~ /int/ && !$unsteady{$table};
+		  if @columns == 1 && $key->{ $columns[0] } =~ /int/
+		  && same_defaults(map { $_->{$table}{defaults} } $now, $then);
 	}
 	return @writes;
+}
+
+# A new row has the same values in both if their columns have the same
+# defaults, and none that is another each time.
+sub same_defaults
+{
+	my ($now, $then) = @_;
+	foreach my $column (keys %$then)
+	{
+		return 0 if ($then->{$column} // '') =~ /random|now/;
+		return 0 if exists $now->{$column}
+		  && ($now->{$column} // '') ne ($then->{$column} // '');
+	}
+	return 1;
 }
 
 # ---- states ----
