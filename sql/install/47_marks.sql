@@ -50,6 +50,14 @@ REVOKE EXECUTE ON FUNCTION safemig.set_index_valid(text, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION safemig.set_index_valid(text, boolean) IS
 'Builds an index that is invalid, or marks one as such: an index that a failed CREATE INDEX CONCURRENTLY had left invalid comes back as such. index is a quoted, qualified name. Takes ACCESS EXCLUSIVE on the table and the index. Errors: 42P01, 42809.';
 
+CREATE FUNCTION safemig.set_persistence(relation text, unlogged boolean)
+RETURNS void STRICT LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'safemig_set_persistence';
+REVOKE EXECUTE ON FUNCTION safemig.set_persistence(text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.set_persistence(text, boolean) IS
+'Makes a table unlogged or logged, and leaves the sequences that it owns as they are. relation is a quoted, qualified name. Takes ACCESS EXCLUSIVE on it and writes it anew. Errors: 42P01.';
+
 CREATE FUNCTION safemig.create_unbuilt_index(definition text)
 RETURNS void STRICT LANGUAGE C
 SET search_path = pg_catalog, pg_temp

@@ -475,6 +475,29 @@ keep_moved_positions(Command *command)
 
 /* ---- type changes ---- */
 
+/* They would come back USING them, which PostgreSQL refuses in such a tree. */
+static void
+note_foreign_tree(Command *command, const TypeChange *change)
+{
+	ListCell   *lc;
+
+	foreach(lc, command->roots)
+	{
+		ObjectAddress *address = lfirst(lc);
+		MemoryContext old;
+
+		if (address->classId != RelationRelationId || command->unproved ||
+			get_rel_relkind(address->objectId) != RELKIND_FOREIGN_TABLE)
+			continue;
+		old = MemoryContextSwitchTo(command->context);
+		command->unproved = psprintf("values of column \"%s\" cannot be put back into a tree with foreign table %s",
+									 change->column,
+									 quote_qualified_identifier(get_namespace_name(get_rel_namespace(address->objectId)),
+																get_rel_name(address->objectId)));
+		MemoryContextSwitchTo(old);
+	}
+}
+
 static void
 keep_values_of(Command *command, Oid relid, TypeChange *change)
 {
@@ -496,9 +519,13 @@ keep_values_of(Command *command, Oid relid, TypeChange *change)
 		 type_change_is_lossless(att->atttypid, att->atttypmod,
 								 change->type, change->typmod));
 	ReleaseSysCache(tuple);
-	if (!lossless)
-		keep_column(command, relid, attnum,
-					change->using_expression ? "values" : "cast");
+	if (lossless || get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
+		return;
+	keep_column(command, relid, attnum,
+				change->using_expression ? "values" : "cast");
+	if (command->values != NIL &&
+		history_get_kept(*(int64 *) llast(command->values))->vault_name)
+		note_foreign_tree(command, change);
 }
 
 /*

@@ -278,7 +278,8 @@ sequence_alter(const Image *have, const Image *want, Steps *steps)
 				 "catalog", "ALTER SEQUENCE %s %s", name, options_sql(want));
 		restore_position(want, RANK_SEQUENCE, steps);
 	}
-	if (facet_differs(have, want, "", "persistence") && !is_identity(want))
+	/* before the table's, which leaves its sequences as they are then */
+	if (facet_differs(have, want, "", "persistence"))
 		step_add(steps, RANK_SEQUENCE, RUN_CATALOG, ACCESS_EXCLUSIVE,
 				 "rewrite", "ALTER SEQUENCE %s SET %s", name,
 				 persistence ? persistence : "LOGGED");

@@ -68,8 +68,9 @@ alter_persistence(TableChange *change)
 	if (!differs(change, "persistence"))
 		return;
 	step_add(change->steps, RANK_TABLE, RUN_INDEX, ACCESS_EXCLUSIVE, "rewrite",
-			 "ALTER TABLE %s SET %s", change->name,
-			 persistence ? persistence : "LOGGED");
+			 "SELECT safemig.set_persistence(%s, %s)",
+			 quote_literal_cstr(change->name),
+			 value_is(persistence, "UNLOGGED") ? "true" : "false");
 }
 
 static void

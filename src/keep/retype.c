@@ -143,9 +143,41 @@ report_misfits(Oid root, const Retyped *column)
 			 errhint("%s;", column->misfit_query)));
 }
 
+/* Of such a tree PostgreSQL changes no column USING anything. */
+static bool
+has_foreign_member(Oid root)
+{
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(root, NoLock, NULL))
+	{
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
+			return true;
+	}
+	return false;
+}
+
+static bool
+has_copy(const Retyped *column)
+{
+	ListCell   *lc;
+
+	foreach(lc, column->kept)
+	{
+		if (((Kept *) lfirst(lc))->vault_name)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Where no value was kept, the cast gives what it gave when the misfits were
+ * looked for.
+ */
 static char *
 alter_statement(Relation rel, List *columns)
 {
+	bool		cast_only = has_foreign_member(RelationGetRelid(rel));
 	StringInfoData sql;
 	ListCell   *lc;
 
@@ -162,6 +194,8 @@ alter_statement(Relation rel, List *columns)
 						 quote_identifier(column->name), column->type);
 		if (column->collation)
 			appendStringInfo(&sql, " COLLATE %s", column->collation);
+		if (cast_only && !has_copy(column))
+			continue;
 		/* NULL of a domain may be an error */
 		appendStringInfo(&sql, " USING " SAFEMIG_SCHEMA ".restored_value(tableoid, ctid, %d, NULL::%s)",
 						 foreach_current_index(lc),
