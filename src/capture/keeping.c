@@ -18,6 +18,8 @@
 #include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_opclass.h"
 #include "catalog/pg_operator.h"
@@ -417,6 +419,45 @@ freeze_what_stays(Closure *closure, HTAB *moved)
 }
 
 /*
+ * A table goes with its access method, wherever it stands: the vault is no
+ * place that it could be kept in.
+ */
+static void
+note_access_methods(Command *command, Closure *closure)
+{
+	const ObjectAddress *method = NULL;
+	ListCell   *lc;
+
+	foreach(lc, closure->deleted)
+	{
+		if (((ObjectAddress *) lfirst(lc))->classId == AccessMethodRelationId)
+			method = lfirst(lc);
+	}
+	foreach(lc, closure->deleted)
+	{
+		ObjectAddress *address = lfirst(lc);
+		MemoryContext old;
+
+		if (method == NULL || address->classId != RelationRelationId ||
+			get_rel_relkind(address->objectId) != RELKIND_RELATION)
+			continue;
+		if (address_in_vault(address))
+			ereport(ERROR,
+					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+					 errmsg("%s is needed by data that safemig keeps",
+							getObjectDescription(method, false)),
+					 errdetail("%s would be dropped with it.",
+							   getObjectDescription(address, false)),
+					 errhint("SELECT * FROM safemig.kept WHERE state = 'kept'; shows it. Roll those migrations back first.")));
+		old = MemoryContextSwitchTo(command->context);
+		command->unproved = psprintf("the rows of %s go with %s",
+									 getObjectDescription(address, false),
+									 getObjectDescription(method, false));
+		MemoryContextSwitchTo(old);
+	}
+}
+
+/*
  * Keeps what a dropping command destroys.  The caller has become the
  * extension's owner; rights were checked by the rehearsal.
  */
@@ -437,6 +478,7 @@ keep_dropped(Command *command, Closure *closure, Node *parsetree)
 		if (is_movable(lfirst(lc)))
 			address_set_add(moved, lfirst(lc));
 	}
+	note_access_methods(command, closure);
 	keep_columns(command, closure);
 	keep_positions(command, closure, moved);
 	if (hash_get_num_entries(moved) > 0)
