@@ -159,6 +159,20 @@ change_object_owner(Oid classid, Oid objectid, Oid owner)
 #endif
 }
 
+/* 5983a4cffc (18): offsets of attributes are cached in compact ones */
+static inline void
+forget_attribute_offsets(TupleDesc desc)
+{
+	for (int i = 0; i < desc->natts; i++)
+	{
+#if PG_VERSION_NUM >= 180000
+		populate_compact_attribute(desc, i);
+#else
+		TupleDescAttr(desc, i)->attcacheoff = -1;
+#endif
+	}
+}
+
 /* ca87c415e2 (18): a made-up constraint has to say that it is enforced */
 static inline void
 constraint_set_enforced(Constraint *constraint)

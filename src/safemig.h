@@ -480,7 +480,7 @@ extern int64 column_keep(Oid relid, AttrNumber attnum, const char *kind,
 extern List *conversion_settings_now(void);
 extern void column_keep_finish(int64 kept);	/* after the command: stamp */
 /* of int64*: kept values, to be finished after the rewrite that is to come */
-extern List *column_keep_follow(Oid relid);
+extern List *column_keep_follow(Oid relid, const Image *before);
 
 extern bool type_change_is_lossless(Oid from, int32 from_typmod,
 									Oid to, int32 to_typmod);

@@ -310,11 +310,17 @@ static void
 follow_rewrite(Command *command, Oid relid)
 {
 	MemoryContext old = MemoryContextSwitchTo(command->context);
+	ObjectAddress address;
+	Image	   *before;
 	Frame		frame;
 
+	ObjectAddressSet(address, RelationRelationId, relid);
+	before = command_find_before(command, &address);
 	frame_become_owner(&frame);
 	own_work_begin();
-	command->values = list_concat(command->values, column_keep_follow(relid));
+	if (before)
+		command->values = list_concat(command->values,
+									  column_keep_follow(relid, before));
 	own_work_end();
 	frame_unpin(&frame);
 	MemoryContextSwitchTo(old);

@@ -540,6 +540,18 @@ note_foreign_tree(Command *command, const TypeChange *change)
 	}
 }
 
+/* A table is a root once for itself and once for each part that it loses. */
+static bool
+is_kept_already(Command *command, Oid relid, const char *column)
+{
+	ObjectAddress address;
+	Image	   *image;
+
+	ObjectAddressSet(address, RelationRelationId, relid);
+	image = command_find_before(command, &address);
+	return image && image_get(image, column, "@kept") != NULL;
+}
+
 static void
 keep_values_of(Command *command, Oid relid, TypeChange *change)
 {
@@ -548,7 +560,7 @@ keep_values_of(Command *command, Oid relid, TypeChange *change)
 	Form_pg_attribute att;
 	bool		lossless;
 
-	if (attnum <= 0)
+	if (attnum <= 0 || is_kept_already(command, relid, change->column))
 		return;
 	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum));
 	if (!HeapTupleIsValid(tuple))

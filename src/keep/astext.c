@@ -139,7 +139,7 @@ change_types(Oid relid, List *cmds)
 	foreach(lc, find_all_inheritors(relid, AccessExclusiveLock, NULL))
 	{
 		if (RELKIND_HAS_STORAGE(get_rel_relkind(lfirst_oid(lc))))
-			followed = list_concat(followed, column_keep_follow(lfirst_oid(lc)));
+			followed = list_concat(followed, column_keep_follow(lfirst_oid(lc), NULL));
 	}
 	frame_become(&frame, vault_role());
 	relation_alter_all(relid, cmds, true);

@@ -126,11 +126,8 @@ find_key(Relation rel, AttrNumber without, CopyShape *shape)
 
 /* ---- what is written down beside the copy ---- */
 
-static void
-set_detailf(Kept *kept, const char *name, const char *fmt,...) pg_attribute_printf(3, 4);
-
-static void
-set_detailf(Kept *kept, const char *name, const char *fmt,...)
+void
+kept_set_detailf(Kept *kept, const char *name, const char *fmt,...)
 {
 	StringInfoData value;
 	va_list		args;
@@ -237,25 +234,25 @@ add_attribute(Kept *kept, Relation rel, AttrNumber attnum)
 		elog(ERROR, "cache lookup failed for attribute %d of relation %u",
 			 attnum, RelationGetRelid(rel));
 	att = (Form_pg_attribute) GETSTRUCT(tuple);
-	set_detailf(kept, "attnum", "%d", attnum);
-	set_detailf(kept, "type", "%u", att->atttypid);
+	kept_set_detailf(kept, "attnum", "%d", attnum);
+	kept_set_detailf(kept, "type", "%u", att->atttypid);
 	kept_add_detail(kept, "type_name",
 					format_type_with_typemod(att->atttypid, att->atttypmod));
 	kept_add_detail(kept, "type_image", type_fingerprint(att->atttypid));
-	set_detailf(kept, "typmod", "%d", att->atttypmod);
-	set_detailf(kept, "ndims", "%d", att->attndims);
-	set_detailf(kept, "collation", "%u", att->attcollation);
+	kept_set_detailf(kept, "typmod", "%d", att->atttypmod);
+	kept_set_detailf(kept, "ndims", "%d", att->attndims);
+	kept_set_detailf(kept, "collation", "%u", att->attcollation);
 	if (OidIsValid(att->attcollation) &&
 		att->attcollation != get_typcollation(att->atttypid))
 		kept_add_detail(kept, "collation_name",
 						collation_name(att->attcollation));
-	set_detailf(kept, "storage", "%c", att->attstorage);
+	kept_set_detailf(kept, "storage", "%c", att->attstorage);
 	if (att->attcompression)
-		set_detailf(kept, "compression", "%c", att->attcompression);
-	set_detailf(kept, "islocal", "%d", att->attislocal);
-	set_detailf(kept, "inhcount", "%d", att->attinhcount);
+		kept_set_detailf(kept, "compression", "%c", att->attcompression);
+	kept_set_detailf(kept, "islocal", "%d", att->attislocal);
+	kept_set_detailf(kept, "inhcount", "%d", att->attinhcount);
 	if (att->attgenerated)
-		set_detailf(kept, "generated", "%c", att->attgenerated);
+		kept_set_detailf(kept, "generated", "%c", att->attgenerated);
 	if ((text = options_text(tuple)) != NULL)
 		kept_add_detail(kept, "options", text);
 	if (rel->rd_rel->relispartition)
@@ -268,7 +265,7 @@ add_attribute(Kept *kept, Relation rel, AttrNumber attnum)
 static void
 add_stored(Kept *kept, const char *prefix, const StoredColumn *column)
 {
-	set_detailf(kept, psprintf("%s.stored", prefix), "%c", column->form);
+	kept_set_detailf(kept, psprintf("%s.stored", prefix), "%c", column->form);
 	if (column->unproved)
 		kept_add_detail(kept, "unproved", column->name);
 }
@@ -278,13 +275,13 @@ add_shape(Kept *kept, const CopyShape *shape)
 {
 	if (shape->nkeys == 0)
 		kept_add_detail(kept, "keyless", "true");
-	set_detailf(kept, "keys", "%d", shape->nkeys);
+	kept_set_detailf(kept, "keys", "%d", shape->nkeys);
 	for (int i = 0; i < shape->nkeys; i++)
 	{
 		char	   *prefix = psprintf("key%d", i + 1);
 
 		kept_add_detail(kept, prefix, shape->keys[i].name);
-		set_detailf(kept, psprintf("%s.attnum", prefix), "%d",
+		kept_set_detailf(kept, psprintf("%s.attnum", prefix), "%d",
 					shape->keys[i].attnum);
 		add_stored(kept, prefix, &shape->keys[i]);
 	}
@@ -325,7 +322,7 @@ keep_values(Kept *kept, Relation rel, AttrNumber attnum)
 		column_has_no_value(rel, attnum, &rows) &&
 		(!new_rows_get_value(kept, att) || rows == 0))
 	{
-		set_detailf(kept, "rows", INT64_FORMAT, rows);
+		kept_set_detailf(kept, "rows", INT64_FORMAT, rows);
 		return;
 	}
 
@@ -343,9 +340,9 @@ keep_values(Kept *kept, Relation rel, AttrNumber attnum)
 	kept->bytes = DatumGetInt64(DirectFunctionCall1(pg_total_relation_size,
 													ObjectIdGetDatum(copy)));
 	kept->checksum = psprintf("%016llx", (unsigned long long) proof.checksum);
-	set_detailf(kept, "rows", INT64_FORMAT, proof.rows);
-	set_detailf(kept, "values", INT64_FORMAT, proof.values);
-	set_detailf(kept, "value_checksum", "%016llx",
+	kept_set_detailf(kept, "rows", INT64_FORMAT, proof.rows);
+	kept_set_detailf(kept, "values", INT64_FORMAT, proof.values);
+	kept_set_detailf(kept, "value_checksum", "%016llx",
 				(unsigned long long) proof.value_checksum);
 	add_shape(kept, &shape);
 }
@@ -442,8 +439,8 @@ column_keep(Oid relid, AttrNumber attnum, const char *kind, int64 migration,
 	kept->object_type = getObjectTypeDescription(&address, false);
 	kept->identity = getObjectIdentity(&address, false);
 	kept_add_detail(kept, "incarnation", history_incarnation());
-	set_detailf(kept, "relation", "%u", relid);
-	set_detailf(kept, "relfilenode", "%u", rel->rd_rel->relfilenode);
+	kept_set_detailf(kept, "relation", "%u", relid);
+	kept_set_detailf(kept, "relfilenode", "%u", rel->rd_rel->relfilenode);
 	add_attribute(kept, rel, attnum);
 	keep_values(kept, rel, attnum);
 	history_add_kept(kept);
@@ -471,10 +468,10 @@ add_stamp(Kept *kept, Relation rel)
 
 	if (xid > XidFromFullTransactionId(next))
 		epoch--;
-	set_detailf(kept, "stamp", "%llu",
+	kept_set_detailf(kept, "stamp", "%llu",
 				(unsigned long long) FullTransactionIdFromEpochAndXid(epoch, xid).value);
-	set_detailf(kept, "stamp_command", "%u", GetCurrentCommandId(true));
-	set_detailf(kept, "stamp_relfilenode", "%u", rel->rd_rel->relfilenode);
+	kept_set_detailf(kept, "stamp_command", "%u", GetCurrentCommandId(true));
+	kept_set_detailf(kept, "stamp_relfilenode", "%u", rel->rd_rel->relfilenode);
 }
 
 /*
@@ -522,11 +519,14 @@ column_keep_finish(int64 kept_id)
 	frame_become_owner(&frame);
 	kept = history_get_kept(kept_id);
 	rel = relation_open((Oid) kept_number(kept, "relation"), NoLock);
-	if (strcmp(kept->kind, "values") == 0 && kept->vault_name &&
+	if (kept->vault_name &&
 		rel->rd_rel->relfilenode != (Oid) kept_number(kept, "relfilenode"))
 	{
 		add_stamp(kept, rel);
-		if (kept_detail(kept, "cast") == NULL &&
+		kept_set_detailf(kept, "stamp_more", INT64_FORMAT,
+						 kept_number(kept, "more"));
+		if (strcmp(kept->kind, "values") == 0 &&
+			kept_detail(kept, "cast") == NULL &&
 			kept_detail(kept, "converted") == NULL)
 			keep_converted(kept, rel, (AttrNumber) kept_number(kept, "attnum"));
 		history_update_kept(kept);

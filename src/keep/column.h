@@ -17,6 +17,7 @@
 #include "access/heapam.h"
 #include "access/tableam.h"
 #include "access/tupdesc.h"
+#include "executor/tuptable.h"
 #include "fmgr.h"
 #include "nodes/execnodes.h"
 #include "utils/portal.h"
@@ -126,6 +127,7 @@ extern TableScanDesc plain_scan_begin(Relation rel, Snapshot *snapshot);
 extern void plain_scan_end(TableScanDesc scan, Snapshot snapshot);
 
 /* ---- column.c ---- */
+extern void kept_set_detailf(Kept *kept, const char *name, const char *fmt,...) pg_attribute_printf(3, 4);
 extern void kept_set_conversion_settings(const Kept *kept);
 extern void reset_scan_start(Relation rel);
 
@@ -143,6 +145,34 @@ extern Oid	kept_collation(const Kept *kept, Oid typid);
 extern List *kept_family(const Kept *kept);
 extern List *relation_parents(Oid relid);
 extern char *collation_name(Oid collation);
+
+/* ---- place.c: rows without a key ---- */
+
+/* By what a row is known that was not written since a rewrite. */
+typedef struct Stamp
+{
+	bool		valid;
+	TransactionId xid;
+	CommandId	command;
+} Stamp;
+
+extern Stamp stamp_read(const Kept *kept);
+extern bool stamp_is(const Stamp *stamp, TransactionId xmin, CommandId cmin);
+extern bool stamp_is_on(const Stamp *stamp, TupleTableSlot *slot);
+
+typedef struct StampedRows
+{
+	int64		stamped;
+	int64		rows;
+	bool		appended;		/* those without a stamp come after the others */
+} StampedRows;
+
+extern bool place_rows_bear_stamp(Relation rel, const Kept *kept, StampedRows *places);
+extern bool place_rows_as_copied(Relation rel, TupleDesc desc, const Kept *kept,
+								 AttrNumber attnum, int64 *more);
+
+/* ---- follow.c: through rewrites ---- */
+extern void column_keep_recount(Relation rel, int64 kept);
 
 /* ---- present.c: the rows of now, joined to a copy ---- */
 typedef struct Present

@@ -35,11 +35,20 @@
 #include "utils/snapmgr.h"
 
 #include "compat.h"
-#include "keep/column.h"
+#include "history/history.h"
+#include "keep/retype.h"
 
 PG_FUNCTION_INFO_V1(fill_column);
 
 #define FETCH_ROWS	1000
+
+/* What becomes of the rows whose value is NULL. */
+typedef enum FillWhich
+{
+	FILL_ALL,					/* kept value, or, without one, the expression */
+	FILL_ONLY_NEW,				/* only those without one, the expression */
+	FILL_AS_NEW					/* all are known to be new: the expression */
+} FillWhich;
 
 /* Writes one column of rows that are known by their place. */
 typedef struct RowWriter
@@ -52,6 +61,7 @@ typedef struct RowWriter
 	TupleTableSlot *old;
 	TupleTableSlot *new;
 	const char *text;			/* expression for rows written since, or NULL */
+	bool		only_new;		/* leave the rows of the copy alone */
 	char		generated;		/* pg_attribute.attgenerated */
 	ExprState  *expression;		/* made for the first such row */
 	MemoryContext context;		/* of one row */
@@ -158,6 +168,8 @@ fill_row(RowWriter *writer, StoredColumn *stored, HeapTuple row, TupleDesc desc)
 
 	if (!kept && writer->text == NULL)
 		return false;
+	if (kept && writer->only_new)
+		return true;
 	fetch_old(writer, place);
 	if (kept)
 	{
@@ -177,10 +189,12 @@ fill_row(RowWriter *writer, StoredColumn *stored, HeapTuple row, TupleDesc desc)
  */
 static int64
 fill_rows(Relation rel, const Kept *kept, CopyShape *shape,
-		  const char *expression, int64 *later, int64 *valued)
+		  const char *expression, FillWhich which, int64 *later, int64 *valued)
 {
 	const char *generated = kept_detail(kept, "generated");
-	Present		present = present_open(rel, shape->value.attnum, kept, shape, true);
+	Present		present = present_open(rel, shape->value.attnum,
+									   which == FILL_AS_NEW ? NULL : kept,
+									   shape, true);
 	RowWriter	writer;
 	int64		filled = 0;
 	Frame		frame;
@@ -188,6 +202,7 @@ fill_rows(Relation rel, const Kept *kept, CopyShape *shape,
 	frame_become(&frame, rel->rd_rel->relowner);
 	writer_begin(&writer, rel, shape->value.attnum);
 	writer.text = expression;
+	writer.only_new = which == FILL_ONLY_NEW;
 	writer.generated = generated ? generated[0] : '\0';
 	for (;;)
 	{
@@ -253,30 +268,98 @@ prove_column(Relation rel, StoredColumn *column, CopyProof *proof)
 	MemoryContextDelete(context);
 }
 
+static void
+refuse_keyless(const Kept *kept, char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_SAFEMIG_CONFLICT),
+			 errmsg("the values of column \"%s\" of %s %s cannot be put back into their rows",
+					kept->part, kept->object_type, kept->identity),
+			 errdetail_internal("%s", detail),
+			 errhint("The kept rows are in %s, in the order that they had.",
+					 copy_name(kept))));
+}
+
 /*
- * Rows without a key cannot be told apart, so the revival must have brought
- * every value.  Returns whether a row that shows NULL is known to be new.
+ * The table was not rewritten: the revival must have brought every value.
+ * What is left is the expression for the rows written since, if they can be
+ * told from those that had no value before.
  */
-static bool
-check_keyless(Relation rel, const Kept *kept, CopyShape *shape)
+static void
+fill_around_values(Relation rel, const Kept *kept, CopyShape *shape,
+				   const char *expression)
 {
 	CopyProof	proof;
 	int64		values = kept_number(kept, "values");
+	int64		later;
+	int64		more;
 
 	prove_column(rel, &shape->value, &proof);
 	if (proof.values != values ||
 		strcmp(psprintf("%016llx", (unsigned long long) proof.value_checksum),
 			   kept_detail(kept, "value_checksum")) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_SAFEMIG_CONFLICT),
-				 errmsg("the values of column \"%s\" of %s %s cannot be put back into their rows",
-						kept->part, kept->object_type, kept->identity),
-				 errdetail("The table has no key, and was written since: %lld of %lld values are in their places.",
-						   (long long) proof.values, (long long) values),
-				 errhint("The kept rows are in %s, in the order that they had.",
-						 copy_name(kept))));
-	/* if nothing was NULL then, what is NULL now is new */
-	return values == kept->rows || proof.rows == kept->rows;
+		refuse_keyless(kept,
+					   psprintf("The table has no key, and was written since: %lld of %lld values are in their places.",
+								(long long) proof.values, (long long) values));
+	later = Max(proof.rows - kept->rows, 0);
+	if (expression)
+	{
+		FillWhich	which = FILL_AS_NEW;
+
+		if (values != kept->rows)
+		{
+			which = FILL_ONLY_NEW;
+			if (!place_rows_as_copied(rel, RelationGetDescr(rel), kept,
+									  shape->value.attnum, &more))
+				refuse_keyless(kept,
+							   psprintf("The table has no key, and was written since: which of the rows without a value get the default %s cannot be told.",
+										expression));
+		}
+		later = 0;
+		(void) fill_rows(rel, kept, shape, expression, which, &later, &more);
+	}
+	rollback_count(RelationGetRelid(rel), 0, later);
+}
+
+/*
+ * The table was rewritten without the column: the rows that the rewrite wrote
+ * will get their values by another one.  Before it the others, which bear no
+ * stamp, get theirs.
+ */
+static void
+prepare_refill(Relation rel, Kept *kept, CopyShape *shape,
+			  const char *expression)
+{
+	StampedRows		places;
+	int64		later = 0;
+	int64		valued;
+	List	   *others;
+	ListCell   *lc;
+
+	if (!place_rows_bear_stamp(rel, kept, &places))
+		refuse_keyless(kept,
+					   psprintf("The table has no key, and was written since: %lld of %lld rows are as they were.",
+								(long long) places.stamped, (long long) kept->rows));
+	if (expression == NULL || places.rows == kept->rows)
+		return;
+	/* the new rows are moved: other copies do not miss them */
+	others = list_append_unique_ptr(column_keep_follow(RelationGetRelid(rel), NULL),
+									&kept->id);
+	(void) fill_rows(rel, kept, shape, expression, FILL_ONLY_NEW, &later, &valued);
+	foreach(lc, others)
+		column_keep_recount(rel, *(int64 *) lfirst(lc));
+}
+
+/* The copy has done its service: a later rewrite need not follow it. */
+static void
+note_filled(int64 id)
+{
+	Kept	   *kept = history_get_kept(id);
+
+	if (kept_detail(kept, "restored"))
+		return;
+	kept_add_detail(kept, "restored", "true");
+	history_update_kept(kept);
 }
 
 /* ---- the call ---- */
@@ -289,7 +372,7 @@ fills_every_row(const Kept *kept)
 }
 
 static int64
-fill_relation(Relation rel, const Kept *kept, const char *expression)
+fill_relation(Relation rel, Kept *kept, const char *expression)
 {
 	AttrNumber	attnum = kept_live_column(kept, rel);
 	CopyShape	shape;
@@ -308,11 +391,17 @@ fill_relation(Relation rel, const Kept *kept, const char *expression)
 		kept_shape(kept, rel, attnum, &shape);
 	else if (!fills_every_row(kept))
 		return 0;
-	if (kept->vault_name && shape.nkeys == 0 && !check_keyless(rel, kept, &shape))
-		expression = NULL;
+	if (kept->vault_name && shape.nkeys == 0)
+	{
+		if (kept_detail(kept, "stamp"))
+			prepare_refill(rel, kept, &shape, expression);
+		else
+			fill_around_values(rel, kept, &shape, expression);
+		return 0;
+	}
 	if (kept->vault_name == NULL && expression == NULL)
 		return 0;
-	filled = fill_rows(rel, kept, &shape, expression, &later, &valued);
+	filled = fill_rows(rel, kept, &shape, expression, FILL_ALL, &later, &valued);
 	rollback_count(RelationGetRelid(rel), filled,
 				   kept_detail(kept, "generated") == NULL ? later : 0);
 	/* what has a value was not written since, so the copy has it */
@@ -333,6 +422,7 @@ fill_column(PG_FUNCTION_ARGS)
 	const char *root_default;
 	Kept	   *kept;
 	Relation	rel;
+	bool		keyless;
 	int64		filled = 0;
 	Frame		frame;
 
@@ -348,13 +438,20 @@ fill_column(PG_FUNCTION_ARGS)
 	if (root_default)
 		expression = root_default[0] ? pstrdup(root_default) : NULL;
 	rel = relation_open(kept_relation(kept, AccessExclusiveLock), NoLock);
-	if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
+	keyless = kept->vault_name && kept_detail(kept, "keyless");
+	if (keyless && kept_detail(kept, "restored"))
+		keyless = false;		/* done together with another one of its tree */
+	else if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
 	{
 		CheckTableNotInUse(rel, "fill a column of");
 		copy_prove(kept);
 		filled = fill_relation(rel, kept, expression);
 	}
 	relation_close(rel, NoLock);
+	if (keyless && kept_detail(kept, "stamp"))
+		retyped_refill(kept);
+	if (keyless)
+		note_filled(kept->id);
 	SPI_finish();
 	frame_unpin(&frame);
 	PG_RETURN_INT64(filled);

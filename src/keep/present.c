@@ -35,7 +35,10 @@
 #define PRESENT			"present"
 #define FIXED_COLUMNS	4		/* place, xid, cid, value */
 
-/* Keys follow as k1, k2 ...; for a keyless copy k1 is the row's ordinal. */
+/*
+ * Keys follow as k1, k2 ...; for a keyless copy k1 is the row's ordinal.  After
+ * a rewrite only the rows that it wrote have one.
+ */
 static TupleDesc
 present_descriptor(Relation rel, const CopyShape *shape, AttrNumber attnum)
 {
@@ -67,7 +70,7 @@ put_row(Tuplestorestate *store, TupleDesc desc, TupleTableSlot *slot,
 	values[2] = slot_getsysattr(slot, MinCommandIdAttributeNumber, &nulls[2]);
 	values[3] = slot_getattr(slot, attnum, &nulls[3]);
 	values[4] = Int64GetDatum(ordinal);
-	nulls[4] = false;
+	nulls[4] = ordinal == 0;
 	for (int i = 0; i < shape->nkeys; i++)
 	{
 		StoredColumn *key = &shape->keys[i];
@@ -82,8 +85,8 @@ put_row(Tuplestorestate *store, TupleDesc desc, TupleTableSlot *slot,
 
 /* Reads the rows, or those whose value is NULL; as the table's owner. */
 static int64
-read_rows(Relation rel, CopyShape *shape, AttrNumber attnum, bool only_null,
-		  TupleDesc desc, Present *present)
+read_rows(Relation rel, const Kept *kept, CopyShape *shape, AttrNumber attnum,
+		  bool only_null, TupleDesc desc, Present *present)
 {
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
@@ -91,22 +94,25 @@ read_rows(Relation rel, CopyShape *shape, AttrNumber attnum, bool only_null,
 												  ALLOCSET_DEFAULT_SIZES);
 	Snapshot	snapshot;
 	TableScanDesc scan = plain_scan_begin(rel, &snapshot);
+	Stamp		stamp = stamp_read(kept);
 	int64		ordinal = 0;
 	int64		rows = 0;
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		MemoryContext old;
+		bool		counts = !stamp.valid || stamp_is_on(&stamp, slot);
 
 		CHECK_FOR_INTERRUPTS();
-		ordinal++;
+		ordinal += counts;
 		if (only_null && !slot_attisnull(slot, attnum))
 		{
 			present->valued++;
 			continue;
 		}
 		old = MemoryContextSwitchTo(context);
-		put_row(present->store, desc, slot, shape, attnum, ordinal);
+		put_row(present->store, desc, slot, shape, attnum,
+				counts ? ordinal : 0);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
 		rows++;
@@ -153,8 +159,7 @@ present_query(const Kept *kept, const CopyShape *shape, bool only_null)
 {
 	const char *value;
 
-	if (kept == NULL || kept->vault_name == NULL ||
-		(only_null && shape->nkeys == 0))
+	if (kept == NULL || kept->vault_name == NULL)
 		return "SELECT t.place, t.xid, t.cid, t.value, false,"
 			" NULL::pg_catalog.text, NULL::pg_catalog.text"
 			" FROM " PRESENT " t ORDER BY t.place";
@@ -187,8 +192,8 @@ present_open(Relation rel, AttrNumber attnum, const Kept *kept,
 	present.store = tuplestore_begin_heap(true, false, work_mem);
 	present.valued = 0;
 	frame_become(&frame, rel->rd_rel->relowner);
-	named->md.enrtuples = read_rows(rel, shape, attnum, only_null, desc,
-									&present);
+	named->md.enrtuples = read_rows(rel, kept, shape, attnum, only_null,
+									desc, &present);
 	frame_unpin(&frame);
 	named->md.name = PRESENT;
 	named->md.reliddesc = InvalidOid;

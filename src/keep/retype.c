@@ -270,6 +270,78 @@ retype(Oid root, List *columns)
 		finish_column(lfirst(lc));
 }
 
+/* ---- a column that is back ---- */
+
+/* What the command kept of it and a rewrite left behind, below root. */
+static List *
+left_behind(const Kept *kept, Oid root)
+{
+	List	   *left = NIL;
+	ListCell   *lc;
+
+	foreach(lc, kept_family(kept))
+	{
+		Kept	   *one = lfirst(lc);
+
+		if (one->vault_name && kept_detail(one, "keyless") &&
+			kept_detail(one, "stamp") &&
+			find_root(kept_relation(one, AccessExclusiveLock), one->part) == root)
+			left = lappend(left, one);
+	}
+	return left;
+}
+
+/* New rows of a member that has not had its turn would lose their default. */
+static void
+check_no_rows_since(const Kept *self, List *members)
+{
+	ListCell   *lc;
+
+	foreach(lc, members)
+	{
+		Kept	   *kept = lfirst(lc);
+		Relation	rel = relation_open(kept_relation(kept, AccessExclusiveLock), NoLock);
+		StampedRows		places;
+
+		if (kept->id != self->id &&
+			place_rows_bear_stamp(rel, kept, &places) && places.rows > kept->rows)
+			ereport(ERROR,
+					(errcode(ERRCODE_SAFEMIG_CONFLICT),
+					 errmsg("the values of column \"%s\" of %s %s cannot be put back into their rows",
+							kept->part, kept->object_type, kept->identity),
+					 errdetail("The table has no key, is one of a tree, and has %lld rows that were written since.",
+							   (long long) (places.rows - kept->rows)),
+					 errhint("The kept rows are in %s, in the order that they had.",
+							 copy_name(kept))));
+		relation_close(rel, NoLock);
+	}
+}
+
+/*
+ * Puts values that are known by the place of their row into a column that is
+ * back, in the whole tree, by a rewrite: it leaves every row in its place, so
+ * that the same can be done for the next column.  It is part of the revival,
+ * not a change of type.
+ */
+void
+retyped_refill(const Kept *kept)
+{
+	Oid			root = find_root(kept_relation(kept, AccessExclusiveLock), kept->part);
+	Retyped    *column = retyped_column(kept);
+	List	   *ids = NIL;
+	ListCell   *lc;
+
+	column->kept = left_behind(kept, root);
+	check_no_rows_since(kept, column->kept);
+	own_work_begin();
+	foreach(lc, find_all_inheritors(root, AccessExclusiveLock, NULL))
+		ids = list_concat(ids, column_keep_follow(lfirst_oid(lc), NULL));
+	retype(root, list_make1(column));
+	foreach(lc, ids)
+		column_keep_finish(*(int64 *) lfirst(lc));
+	own_work_end();
+}
+
 /* ---- the calls ---- */
 
 /*

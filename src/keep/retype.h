@@ -47,8 +47,9 @@ struct RestoredValues
 
 /* ---- values.c ---- */
 extern void retyped_find_values(Retyped *column, Relation rel, const Kept *kept);
-extern bool retyped_rows_in_place(Relation rel, const Kept *kept,
-								  int64 *untouched);
+
+/* ---- retype.c ---- */
+extern void retyped_refill(const Kept *kept);
 
 /* ---- rebuilt.c ---- */
 /* parsed: what ALTER TABLE states anew when the type of a column changes */

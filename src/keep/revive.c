@@ -456,6 +456,22 @@ revive_in_place(Tree *tree)
 
 /* ---- the second best ---- */
 
+/* A domain's checks are evaluated for NULL: anybody's code. */
+static void
+alter_as_needed(Oid relid, Oid typid, const char *sql)
+{
+	Frame		frame;
+
+	if (DomainHasConstraints(typid))
+		frame_become_for(&frame, relation_owner(relid), parse_statement(sql),
+						 InvalidOid, 1);
+	else
+		frame_become_owner(&frame);
+	if (SPI_execute(sql, false, 0) != SPI_OK_UTILITY)
+		elog(ERROR, "could not run \"%s\"", sql);
+	frame_unpin(&frame);
+}
+
 static void
 add_at_end(Tree *tree, const Kept *kept, const char *reason)
 {
@@ -473,25 +489,21 @@ add_at_end(Tree *tree, const Kept *kept, const char *reason)
 	foreach(lc, tree->roots)
 	{
 		Oid			relid = lfirst_oid(lc);
-		char	   *sql = psprintf("ALTER TABLE %s ADD COLUMN %s %s%s%s",
-								   quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-															  get_rel_name(relid)),
-								   quote_identifier(kept->part), type,
-								   collation ? " COLLATE " : "",
-								   collation ? collation : "");
-		Frame		frame;
-		Relation	rel = table_open(relid, NoLock);
+		char	   *table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+													   get_rel_name(relid));
+		const char *name = quote_identifier(kept->part);
+		bool		type_has_default = get_typdefault(typid) != NULL;
 
-		/* a domain's checks are evaluated for NULL: anybody's code */
-		if (DomainHasConstraints(typid))
-			frame_become_for(&frame, rel->rd_rel->relowner, parse_statement(sql),
-							 InvalidOid, 1);
-		else
-			frame_become_owner(&frame);
-		table_close(rel, NoLock);
-		if (SPI_execute(sql, false, 0) != SPI_OK_UTILITY)
-			elog(ERROR, "could not run \"%s\"", sql);
-		frame_unpin(&frame);
+		/* a row that shows a value counts as one that has its own: so NULL */
+		alter_as_needed(relid, typid,
+						psprintf("ALTER TABLE %s ADD COLUMN %s %s%s%s%s",
+								 table, name, type, collation ? " COLLATE " : "",
+								 collation ? collation : "",
+								 type_has_default ? " DEFAULT NULL" : ""));
+		if (type_has_default)
+			alter_as_needed(relid, typid,
+							psprintf("ALTER TABLE %s ALTER COLUMN %s DROP DEFAULT",
+									 table, name));
 	}
 	foreach(lc, tree->members)
 	{

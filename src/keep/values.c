@@ -40,42 +40,6 @@
 
 #define FETCH_ROWS	1000
 
-/* ---- which rows were not written since ---- */
-
-typedef struct Stamp
-{
-	bool		valid;
-	TransactionId xid;
-	CommandId	command;
-} Stamp;
-
-/*
- * The transaction id in a row has 32 bits; after as many transactions it may
- * be another one.
- */
-static Stamp
-read_stamp(const Kept *kept)
-{
-	const char *text = kept ? kept_detail(kept, "stamp") : NULL;
-	Stamp		stamp = {false};
-	uint64		full;
-
-	if (text == NULL)
-		return stamp;
-	full = strtoull(text, NULL, 10);
-	stamp.valid = U64FromFullTransactionId(ReadNextFullTransactionId()) - full < PG_UINT32_MAX;
-	stamp.xid = (TransactionId) full;
-	stamp.command = (CommandId) kept_number(kept, "stamp_command");
-	return stamp;
-}
-
-/* Later commands of the same transaction have higher command ids. */
-static bool
-is_untouched(const Stamp *stamp, TransactionId xmin, CommandId cmin)
-{
-	return stamp->valid && xmin == stamp->xid && cmin <= stamp->command;
-}
-
 /* ---- the rows ---- */
 
 static RestoredRows *
@@ -123,7 +87,7 @@ read_row(ConvertedRow *row, HeapTuple tuple, TupleDesc desc, const Stamp *stamp,
 	row->has_kept = DatumGetBool(SPI_getbinval(tuple, desc, 5, &isnull));
 	if (!row->has_kept)
 		return;
-	row->untouched = is_untouched(stamp, xmin, cmin);
+	row->untouched = stamp_is(stamp, xmin, cmin);
 	row->kept = SPI_getbinval(tuple, desc, 6, &row->kept_isnull);
 	if (!row->kept_isnull)
 		row->kept = stored_to_value(&shape->value, row->kept);
@@ -207,7 +171,7 @@ find_values(Retyped *column, Relation rel, AttrNumber attnum, const Kept *kept,
 {
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
 	RestoredRows *rows = add_relation(column, RelationGetRelid(rel));
-	Stamp		stamp = read_stamp(kept);
+	Stamp		stamp = stamp_read(kept);
 	Present		present = present_open(rel, attnum, kept, shape, false);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "safemig restore",
@@ -244,48 +208,18 @@ find_values(Retyped *column, Relation rel, AttrNumber attnum, const Kept *kept,
 					kept_number(kept, "values") - rows->found, rows->unkept);
 }
 
-/*
- * Without a key a row is known by its ordinal, which holds while every row is
- * still as and where the conversion put it.
- */
-bool
-retyped_rows_in_place(Relation rel, const Kept *kept, int64 *untouched)
-{
-	Stamp		stamp = read_stamp(kept);
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	Snapshot	snapshot;
-	TableScanDesc scan = plain_scan_begin(rel, &snapshot);
-	int64		rows = 0;
-
-	*untouched = 0;
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		bool		isnull;
-		TransactionId xmin = DatumGetTransactionId(slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull));
-		CommandId	cmin = DatumGetCommandId(slot_getsysattr(slot, MinCommandIdAttributeNumber, &isnull));
-
-		CHECK_FOR_INTERRUPTS();
-		rows++;
-		*untouched += is_untouched(&stamp, xmin, cmin);
-	}
-	plain_scan_end(scan, snapshot);
-	ExecDropSingleTupleTableSlot(slot);
-	return rows == kept->rows && *untouched == rows &&
-		rel->rd_rel->relfilenode == (Oid) kept_number(kept, "stamp_relfilenode");
-}
-
 static void
 check_keyless(Relation rel, const Kept *kept)
 {
-	int64		untouched;
+	StampedRows		places;
 
-	if (!retyped_rows_in_place(rel, kept, &untouched))
+	if (!place_rows_bear_stamp(rel, kept, &places))
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_CONFLICT),
 				 errmsg("the old values of column \"%s\" of %s %s cannot be put back into their rows",
 						kept->part, kept->object_type, kept->identity),
 				 errdetail("The table has no key, and was written since: %lld of %lld rows are as they were.",
-						   (long long) untouched, (long long) kept->rows),
+						   (long long) places.stamped, (long long) kept->rows),
 				 errhint("The kept rows are in %s, in the order that they had.",
 						 copy_name(kept))));
 }

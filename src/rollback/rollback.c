@@ -338,7 +338,7 @@ prepare(List *migrations, Options *options)
 /*
  * Our own steps may have rewritten rows after a column of theirs changed its
  * type.  Nobody else could write meanwhile: as they are now they count as
- * untouched since.
+ * untouched since.  Not so where the stamp also says which row is which.
  */
 static void
 stamp_values(int64 record)
@@ -352,7 +352,8 @@ stamp_values(int64 record)
 	SPI_connect();
 	if (SPI_execute_with_args("SELECT id FROM safemig.kept_log"
 							  " WHERE migration OPERATOR(pg_catalog.=) $1"
-							  " AND kind OPERATOR(pg_catalog.=) ANY (ARRAY['values', 'cast']) ORDER BY id",
+							  " AND kind OPERATOR(pg_catalog.=) ANY (ARRAY['values', 'cast'])"
+							  " AND NOT details OPERATOR(pg_catalog.@>) ARRAY['keyless'] ORDER BY id",
 							  1, &type, &arg, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kept_log");
 	for (uint64 i = 0; i < SPI_processed; i++)

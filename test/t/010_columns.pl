@@ -395,4 +395,118 @@ SKIP:
 		'the plan says which values and rows may belong together');
 }
 
+# Without a key a row is known by its place, also through rewrites.
+my $heap = q(CREATE TABLE t (a int, b text DEFAULT 'new', c int, d numeric);
+			 INSERT INTO t SELECT i, CASE WHEN i % 3 > 0 THEN repeat('b', i) END, i, i / 8.0 FROM generate_series(1, 40) i;
+			 DELETE FROM t WHERE a % 7 = 0);
+my $serial = q(CREATE TABLE t (id serial PRIMARY KEY, a text); INSERT INTO t (a) SELECT 'a' || i FROM generate_series(1, 300) i;
+			   DELETE FROM t WHERE id % 10 = 0);
+my $to_uuid = q(ALTER TABLE t DROP COLUMN id; ALTER TABLE t ADD COLUMN id uuid PRIMARY KEY DEFAULT gen_random_uuid());
+round_trips(
+	{
+		name => 'no key: a column with a default and rows without a value',
+		setup => $heap,
+		migration => 'ALTER TABLE t DROP COLUMN b',
+	},
+	{
+		name => 'no key: a column with a default, rows inserted since get it',
+		setup => $heap,
+		migration => 'ALTER TABLE t DROP COLUMN b',
+		after => 'INSERT INTO t SELECT i, i FROM generate_series(50, 60) i',
+		same => 'INSERT INTO t (a, c) SELECT i, i FROM generate_series(50, 60) i',
+		says => qr/ 11 later writes kept/,
+	},
+	{
+		name => 'no key: a serial primary key becomes a uuid',
+		setup => $serial,
+		migration => $to_uuid,
+	},
+	{
+		name => 'no key: a serial primary key becomes a uuid, rows inserted since',
+		setup => $serial,
+		migration => $to_uuid,
+		after => q(INSERT INTO t (a) VALUES ('x')),
+		same => q(INSERT INTO t (a) VALUES ('x')),
+	},
+	{
+		name => 'no key: a serial primary key becomes a uuid, rows updated since',
+		setup => $serial,
+		migration => $to_uuid,
+		after => q(UPDATE t SET a = 'x' WHERE a = 'a5'),
+		refused => qr/SM003.*no key, and was written since: 269 of 270 rows/s,
+	},
+	{
+		name => 'no key: two columns, then the table is rewritten twice',
+		setup => $heap,
+		migration => [
+			'ALTER TABLE t DROP COLUMN b, DROP COLUMN c',
+			'ALTER TABLE t ADD COLUMN r float DEFAULT random()',
+			'ALTER TABLE t ALTER COLUMN d TYPE int',
+		],
+	},
+	{
+		name => 'no key: two columns, a rewrite, and rows inserted since',
+		setup => $heap,
+		migration => 'ALTER TABLE t DROP COLUMN b, DROP COLUMN c; ALTER TABLE t ADD COLUMN r float DEFAULT random()',
+		after => 'INSERT INTO t (a, d) SELECT i, i FROM generate_series(50, 60) i',
+		same => 'INSERT INTO t (a, d) SELECT i, i FROM generate_series(50, 60) i',
+	},
+	{
+		name => 'no key: dropped, added and converted by one command',
+		setup => $heap,
+		migration => 'ALTER TABLE t DROP COLUMN b, ALTER COLUMN d TYPE int, ADD COLUMN r float DEFAULT random()',
+	},
+	{
+		name => 'no key but a deferrable one',
+		setup => $heap . '; ALTER TABLE t ADD CONSTRAINT t_key UNIQUE (a) DEFERRABLE, ALTER a SET NOT NULL',
+		migration => 'ALTER TABLE t DROP COLUMN b; ALTER TABLE t ADD COLUMN r float DEFAULT random()',
+	},
+	{
+		name => 'no key: a column that had a missing value, then a rewrite',
+		setup => $heap . '; ALTER TABLE t ADD COLUMN v int DEFAULT 42; INSERT INTO t VALUES (99)',
+		migration => 'ALTER TABLE t DROP COLUMN v; ALTER TABLE t ADD COLUMN r float DEFAULT random()',
+	},
+	{
+		name => 'no key: values of types of the user, then a rewrite',
+		setup => q(
+			CREATE TYPE mood AS ENUM ('sad', 'ok'); CREATE TYPE pair AS (x int, y text); CREATE DOMAIN zip AS text CHECK (VALUE <> '') DEFAULT 'z';
+			CREATE TABLE t (a int, m mood, p pair, z zip, big text);
+			INSERT INTO t SELECT i, 'ok', ROW(i, 'y')::pair, 'z' || i, (SELECT string_agg(md5((i * 1000 + k)::text), '') FROM generate_series(1, 200) k)
+			FROM generate_series(1, 9) i),
+		migration => 'ALTER TABLE t DROP m, DROP p, DROP z, DROP big; ALTER TABLE t ADD COLUMN r float DEFAULT random()',
+	},
+	{
+		name => 'no key: a column of parents, children and partitions, then a rewrite',
+		setup => q(
+			CREATE TABLE parent (a text, z int); CREATE TABLE child (w int) INHERITS (parent); CREATE TABLE keyed (k int PRIMARY KEY) INHERITS (parent);
+			INSERT INTO parent SELECT 'p' || i, i FROM generate_series(1, 9) i; INSERT INTO child SELECT 'c' || i, i FROM generate_series(1, 9) i;
+			INSERT INTO keyed SELECT 'k' || i, i, 10 - i FROM generate_series(1, 9) i;
+			CREATE TABLE pt (v text, n int) PARTITION BY RANGE (n);
+			CREATE TABLE pt1 PARTITION OF pt FOR VALUES FROM (0) TO (10); CREATE TABLE pt2 PARTITION OF pt FOR VALUES FROM (10) TO (20);
+			INSERT INTO pt SELECT 'v' || i, i FROM generate_series(1, 19) i),
+		migration => q(
+			ALTER TABLE parent DROP COLUMN a; ALTER TABLE parent ADD COLUMN r float DEFAULT random();
+			ALTER TABLE pt DROP COLUMN v; ALTER TABLE pt1 SET UNLOGGED; ALTER TABLE pt ADD COLUMN r float DEFAULT random()),
+	},
+	{
+		name => 'no key: written between the drop and a rewrite',
+		setup => $heap,
+		migration => [ 'ALTER TABLE t DROP COLUMN b', 'ALTER TABLE t ADD COLUMN r float DEFAULT random()' ],
+		after => 'UPDATE t SET c = 0 WHERE a = 1',
+		refused => qr/SM003.*no key, and was written since/s,
+	},
+	{
+		name => 'a column added at the end whose type has a default',
+		setup => q(
+			CREATE DOMAIN word AS text DEFAULT 'word';
+			CREATE TABLE pt (n int PRIMARY KEY, v word) PARTITION BY RANGE (n);
+			CREATE TABLE pt1 PARTITION OF pt FOR VALUES FROM (0) TO (10);
+			INSERT INTO pt SELECT i, 'v' || i FROM generate_series(1, 9) i),
+		migration => 'ALTER TABLE pt DROP COLUMN v',
+		after => 'SET safemig.enabled = off; CREATE TABLE pt2 PARTITION OF pt FOR VALUES FROM (10) TO (20)',
+		same => 'CREATE TABLE pt2 PARTITION OF pt FOR VALUES FROM (10) TO (20)',
+		once => 1,
+	},
+);
+
 done_testing();
