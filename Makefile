@@ -27,7 +27,8 @@ REGRESS_OPTS = --inputdir=test --outputdir=. --encoding=UTF8
 # isolation, test/specs/iso_*.spec
 ISOLATION = \
 	iso_rollback \
-	iso_locks
+	iso_locks \
+	iso_copy
 ISOLATION_OPTS = --inputdir=test --outputdir=. --encoding=UTF8
 
 # Perl; one of the files runs pgTAP on test/pgtap

@@ -49,6 +49,7 @@ typedef struct Command
 	char	   *unproved;		/* a copy that may not be exact, or NULL */
 	char	   *failed;			/* why it could not be captured, or NULL */
 	List	   *values;			/* kept ids to finish after the command */
+	List	   *early;			/* of EarlyCopy*: copied before the lock */
 } Command;
 
 /* A column whose type the command changes, by the name the user gave. */
@@ -114,6 +115,11 @@ extern bool object_depends_by(const ObjectAddress *address, char deptype);
 extern bool address_in_vault(const ObjectAddress *address);
 extern bool address_is_temporary(const ObjectAddress *address);
 
+/* ---- early.c: copies made while others still read ---- */
+extern void early_keep(Command *command, Node *parsetree);
+extern int64 early_take(Command *command, Oid relid, AttrNumber attnum);
+extern void early_check(Command *command);
+
 /* ---- addressset.c ---- */
 extern HTAB *address_set(void);
 extern void address_set_add(HTAB *set, const ObjectAddress *address);
@@ -134,6 +140,7 @@ typedef struct Closure
 } Closure;
 
 extern bool statement_drops(Node *parsetree);
+extern List *closure_rehearse(Node *parsetree);
 extern Closure *closure_of(Node *parsetree);
 /* what dropping one object with CASCADE would delete, in deletion order */
 extern List *dependants_of(const ObjectAddress *address);

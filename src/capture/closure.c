@@ -338,6 +338,15 @@ lock_relations(List *deleted)
 	}
 }
 
+/* What the statement would delete as things are now; no lock remains. */
+List *
+closure_rehearse(Node *parsetree)
+{
+	List	   *notices;
+
+	return rehearse(run_drop, parsetree, &notices);
+}
+
 Closure *
 closure_of(Node *parsetree)
 {

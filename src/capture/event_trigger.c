@@ -183,17 +183,18 @@ look_before(Command *command, Node *parsetree)
 	Closure    *closure = NULL;
 	Frame		frame;
 
-	/* names mean what they mean to the user ... */
+	/* casts do what they do to the user ... */
+	state_save();
+	safemig_state.conversion_settings = conversion_settings_now();
+	early_keep(command, parsetree);
+
+	/* ... names mean what they mean to the user ... */
 	if (IsA(parsetree, DropStmt) && command->concurrent)
 		drop_index_concurrently_targets(command, (DropStmt *) parsetree);
 	else
 		targets_resolve(command, parsetree);
 	if (!command->concurrent && statement_drops(parsetree))
 		closure = closure_of(parsetree);
-
-	/* ... and casts do what they do to the user ... */
-	state_save();
-	safemig_state.conversion_settings = conversion_settings_now();
 
 	/* ... but images do not depend on who looks, or how */
 	frame_become_owner(&frame);
@@ -203,6 +204,7 @@ look_before(Command *command, Node *parsetree)
 		keep_dropped(command, closure, parsetree);
 	keep_changed_values(command);
 	keep_moved_positions(command);
+	early_check(command);
 	own_work_end();
 	safemig_state.conversion_settings = NIL;
 	frame_unpin(&frame);

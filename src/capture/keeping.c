@@ -113,7 +113,9 @@ keep_column(Command *command, Oid relid, AttrNumber attnum, const char *kind)
 	if (image == NULL)
 		return;
 	command_identify(command);
-	kept = column_keep(relid, attnum, kind, command->migration, command->seq);
+	kept = early_take(command, relid, attnum);
+	if (kept == 0)
+		kept = column_keep(relid, attnum, kind, command->migration, command->seq);
 	hint_kept(command, image, get_attname(relid, attnum, false), kept);
 	note_unproved(command, image, kept);
 	if (strcmp(kind, "column") != 0)

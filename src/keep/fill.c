@@ -371,14 +371,38 @@ fills_every_row(const Kept *kept)
 		(kept_detail(kept, "generated") != NULL || kept_number(kept, "rows") == 0);
 }
 
+/*
+ * Fills row by row.  If values of other columns are known by the places of the
+ * rows, only what hangs on no copy; then the rest is left to a rewrite, which
+ * *refill asks for.
+ */
 static int64
-fill_relation(Relation rel, Kept *kept, const char *expression)
+fill_keyed(Relation rel, Kept *kept, CopyShape *shape, const char *expression,
+		   bool *refill)
 {
-	AttrNumber	attnum = kept_live_column(kept, rel);
-	CopyShape	shape;
 	int64		later = 0;
 	int64		valued;
 	int64		filled;
+
+	*refill = kept->vault_name && kept_detail(kept, "restored") == NULL &&
+		column_keep_follow(RelationGetRelid(rel), NULL) != NIL;
+	filled = fill_rows(rel, kept, shape, expression,
+					   *refill ? FILL_ONLY_NEW : FILL_ALL, &later, &valued);
+	*refill = *refill && filled > 0;
+	rollback_count(RelationGetRelid(rel), *refill ? 0 : filled,
+				   kept_detail(kept, "generated") == NULL ? later : 0);
+	/* what has a value was not written since, so the copy has it */
+	if (shape->nkeys > 0)
+		astray_note(kept, rel, shape,
+					kept_number(kept, "values") - valued - filled, later);
+	return filled;
+}
+
+static int64
+fill_relation(Relation rel, Kept *kept, const char *expression, bool *refill)
+{
+	AttrNumber	attnum = kept_live_column(kept, rel);
+	CopyShape	shape;
 
 	if (attnum == InvalidAttrNumber)
 		ereport(ERROR,
@@ -389,26 +413,16 @@ fill_relation(Relation rel, Kept *kept, const char *expression)
 	shape.value.attnum = attnum;
 	if (kept->vault_name)
 		kept_shape(kept, rel, attnum, &shape);
-	else if (!fills_every_row(kept))
+	else if (!fills_every_row(kept) || expression == NULL)
 		return 0;
-	if (kept->vault_name && shape.nkeys == 0)
-	{
-		if (kept_detail(kept, "stamp"))
-			prepare_refill(rel, kept, &shape, expression);
-		else
-			fill_around_values(rel, kept, &shape, expression);
-		return 0;
-	}
-	if (kept->vault_name == NULL && expression == NULL)
-		return 0;
-	filled = fill_rows(rel, kept, &shape, expression, FILL_ALL, &later, &valued);
-	rollback_count(RelationGetRelid(rel), filled,
-				   kept_detail(kept, "generated") == NULL ? later : 0);
-	/* what has a value was not written since, so the copy has it */
-	if (shape.nkeys > 0)
-		astray_note(kept, rel, &shape,
-					kept_number(kept, "values") - valued - filled, later);
-	return filled;
+	if (kept->vault_name == NULL || shape.nkeys > 0)
+		return fill_keyed(rel, kept, &shape, expression, refill);
+	*refill = kept_detail(kept, "stamp") != NULL;
+	if (*refill)
+		prepare_refill(rel, kept, &shape, expression);
+	else
+		fill_around_values(rel, kept, &shape, expression);
+	return 0;
 }
 
 /*
@@ -423,6 +437,7 @@ fill_column(PG_FUNCTION_ARGS)
 	Kept	   *kept;
 	Relation	rel;
 	bool		keyless;
+	bool		refill = false;
 	int64		filled = 0;
 	Frame		frame;
 
@@ -445,10 +460,10 @@ fill_column(PG_FUNCTION_ARGS)
 	{
 		CheckTableNotInUse(rel, "fill a column of");
 		copy_prove(kept);
-		filled = fill_relation(rel, kept, expression);
+		filled = fill_relation(rel, kept, expression, &refill);
 	}
 	relation_close(rel, NoLock);
-	if (keyless && kept_detail(kept, "stamp"))
+	if (refill)
 		retyped_refill(kept);
 	if (keyless)
 		note_filled(kept->id);

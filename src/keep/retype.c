@@ -272,7 +272,7 @@ retype(Oid root, List *columns)
 
 /* ---- a column that is back ---- */
 
-/* What the command kept of it and a rewrite left behind, below root. */
+/* What the command kept of it and the rows do not hold, below root. */
 static List *
 left_behind(const Kept *kept, Oid root)
 {
@@ -283,8 +283,8 @@ left_behind(const Kept *kept, Oid root)
 	{
 		Kept	   *one = lfirst(lc);
 
-		if (one->vault_name && kept_detail(one, "keyless") &&
-			kept_detail(one, "stamp") &&
+		if (one->vault_name &&
+			(kept_detail(one, "keyless") == NULL || kept_detail(one, "stamp")) &&
 			find_root(kept_relation(one, AccessExclusiveLock), one->part) == root)
 			left = lappend(left, one);
 	}
@@ -303,7 +303,7 @@ check_no_rows_since(const Kept *self, List *members)
 		Relation	rel = relation_open(kept_relation(kept, AccessExclusiveLock), NoLock);
 		StampedRows		places;
 
-		if (kept->id != self->id &&
+		if (kept->id != self->id && kept_detail(kept, "keyless") &&
 			place_rows_bear_stamp(rel, kept, &places) && places.rows > kept->rows)
 			ereport(ERROR,
 					(errcode(ERRCODE_SAFEMIG_CONFLICT),
@@ -318,10 +318,9 @@ check_no_rows_since(const Kept *self, List *members)
 }
 
 /*
- * Puts values that are known by the place of their row into a column that is
- * back, in the whole tree, by a rewrite: it leaves every row in its place, so
- * that the same can be done for the next column.  It is part of the revival,
- * not a change of type.
+ * Puts values into a column that is back, in the whole tree, by a rewrite: it
+ * leaves every row in its place, for values that are known by that, of this
+ * column or of another.  It is part of the revival, not a change of type.
  */
 void
 retyped_refill(const Kept *kept)

@@ -128,7 +128,12 @@ find_batch(RestoredRows *rows, Conversion *conversion,
 	int64		misfits;
 
 	for (int i = 0; i < nrows; i++)
+	{
 		read_row(&batch[i], fetched->vals[i], fetched->tupdesc, stamp, shape);
+		/* in a column that is back, what has no value gets its kept one */
+		if (kept && strcmp(kept->kind, "column") == 0)
+			batch[i].untouched = batch[i].has_kept && batch[i].now_isnull;
+	}
 	misfits = convert_under_settings(conversion, batch, nrows, kept);
 	for (int i = 0; i < nrows; i++)
 	{
@@ -203,7 +208,7 @@ find_values(Retyped *column, Relation rel, AttrNumber attnum, const Kept *kept,
 	if (misfits > 0 && column->misfits == 0)
 		column->misfit_query = misfit_query(rel, attnum, column, &stamp);
 	column->misfits += misfits;
-	if (shape->nkeys > 0)
+	if (shape->nkeys > 0 && strcmp(kept->kind, "values") == 0)
 		astray_note(kept, rel, shape,
 					kept_number(kept, "values") - rows->found, rows->unkept);
 }
