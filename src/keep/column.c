@@ -309,9 +309,14 @@ keep_values(Kept *kept, Relation rel, AttrNumber attnum)
 				copy;
 	int64		rows;
 
-	/* a generated column is computed again */
-	if (!RELKIND_HAS_STORAGE(rel->rd_rel->relkind) || att->attgenerated)
+	if (!RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
 		return;
+	/* a generated column is computed again, in rows written since */
+	if (att->attgenerated)
+	{
+		kept_set_detailf(kept, "snapshot", "%s", place_snapshot());
+		return;
+	}
 
 	/*
 	 * A column without values needs no copy; but if it has a default, rows

@@ -171,6 +171,9 @@ extern bool place_rows_bear_stamp(Relation rel, const Kept *kept, StampedRows *p
 extern bool place_rows_as_copied(Relation rel, TupleDesc desc, const Kept *kept,
 								 AttrNumber attnum, int64 *more);
 
+extern char *place_snapshot(void);
+extern bool place_row_is_seen(Datum snapshot, TransactionId xmin);
+
 /* ---- follow.c: through rewrites ---- */
 extern void column_keep_recount(Relation rel, int64 kept);
 

@@ -29,6 +29,7 @@
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -61,6 +62,7 @@ typedef struct RowWriter
 	TupleTableSlot *old;
 	TupleTableSlot *new;
 	const char *text;			/* expression for rows written since, or NULL */
+	Datum		snapshot;		/* leave the rows that it saw alone, or 0 */
 	bool		only_new;		/* leave the rows of the copy alone */
 	char		generated;		/* pg_attribute.attgenerated */
 	ExprState  *expression;		/* made for the first such row */
@@ -156,6 +158,23 @@ evaluate(RowWriter *writer, bool *isnull)
 
 /* ---- the rows ---- */
 
+/*
+ * For a generated column that stands where it stood: the snapshot that tells
+ * the rows which still hold what was computed for them, if only NULL, from
+ * those written since.  Else 0.
+ */
+static Datum
+snapshot_of_drop(Relation rel, const Kept *kept, AttrNumber attnum)
+{
+	const char *text = kept_detail(kept, "snapshot");
+
+	if (text == NULL || !kept_is_same_relation(kept, RelationGetRelid(rel)) ||
+		rel->rd_rel->relfilenode != (Oid) kept_number(kept, "relfilenode") ||
+		attnum != (AttrNumber) kept_number(kept, "attnum"))
+		return (Datum) 0;
+	return OidInputFunctionCall(F_PG_SNAPSHOT_IN, pstrdup(text), InvalidOid, -1);
+}
+
 /* One row of the query; true if it was one of the copy. */
 static bool
 fill_row(RowWriter *writer, StoredColumn *stored, HeapTuple row, TupleDesc desc)
@@ -170,6 +189,10 @@ fill_row(RowWriter *writer, StoredColumn *stored, HeapTuple row, TupleDesc desc)
 		return false;
 	if (kept && writer->only_new)
 		return true;
+	if (writer->snapshot &&
+		place_row_is_seen(writer->snapshot,
+						  DatumGetTransactionId(SPI_getbinval(row, desc, 2, &isnull))))
+		return false;
 	fetch_old(writer, place);
 	if (kept)
 	{
@@ -202,6 +225,7 @@ fill_rows(Relation rel, const Kept *kept, CopyShape *shape,
 	frame_become(&frame, rel->rd_rel->relowner);
 	writer_begin(&writer, rel, shape->value.attnum);
 	writer.text = expression;
+	writer.snapshot = snapshot_of_drop(rel, kept, shape->value.attnum);
 	writer.only_new = which == FILL_ONLY_NEW;
 	writer.generated = generated ? generated[0] : '\0';
 	for (;;)

@@ -23,11 +23,13 @@
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/datum.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/xid8.h"
 
 #include "keep/column.h"
 
@@ -101,6 +103,41 @@ place_rows_bear_stamp(Relation rel, const Kept *kept, StampedRows *places)
 	ExecDropSingleTupleTableSlot(slot);
 	return places->stamped == kept->rows + kept_number(kept, "stamp_more") &&
 		rel->rd_rel->relfilenode == (Oid) kept_number(kept, "stamp_relfilenode");
+}
+
+/* ---- rows as old as something else ---- */
+
+/* What is committed now, to be put on record. */
+char *
+place_snapshot(void)
+{
+	char	   *text;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	text = OidOutputFunctionCall(F_PG_SNAPSHOT_OUT,
+								 OidFunctionCall0(F_PG_CURRENT_SNAPSHOT));
+	PopActiveSnapshot();
+	return text;
+}
+
+/*
+ * Did that snapshot see the transaction that wrote the row?  After four
+ * billion transactions an old row may be taken for a new one.
+ */
+bool
+place_row_is_seen(Datum snapshot, TransactionId xmin)
+{
+	FullTransactionId next = ReadNextFullTransactionId();
+	uint32		epoch = EpochFromFullTransactionId(next);
+	FullTransactionId full;
+
+	if (!TransactionIdIsNormal(xmin))
+		return true;
+	if (xmin > XidFromFullTransactionId(next))
+		epoch--;
+	full = FullTransactionIdFromEpochAndXid(epoch, xmin);
+	return DatumGetBool(OidFunctionCall2(F_PG_VISIBLE_IN_SNAPSHOT,
+										 FullTransactionIdGetDatum(full), snapshot));
 }
 
 /* ---- values that are still in the rows ---- */

@@ -509,4 +509,26 @@ round_trips(
 	},
 );
 
+# A generated column is computed again only where it has to be.
+my $generated = q(CREATE FUNCTION f(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT CASE WHEN $1 > 3 THEN $1 * 2 END';
+				  CREATE TABLE t (id int PRIMARY KEY, a int, g int GENERATED ALWAYS AS (f(a)) STORED, z int);
+				  INSERT INTO t SELECT i, i FROM generate_series(1, 9) i);
+my $replaced = q(SET safemig.enabled = off; CREATE OR REPLACE FUNCTION f(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 100');
+round_trips(
+	{
+		name => 'drop a generated column, then its function is replaced',
+		setup => $generated,
+		migration => 'ALTER TABLE t DROP COLUMN g',
+		after => "$replaced; UPDATE t SET a = a WHERE id IN (2, 5); INSERT INTO t VALUES (10, 10)",
+		same => "$replaced; UPDATE t SET a = a WHERE id IN (2, 5); INSERT INTO t VALUES (10, 10)",
+		once => 1,
+	},
+	{
+		name => 'drop a generated column, then the table is rewritten',
+		setup => $generated,
+		migration => 'ALTER TABLE t DROP COLUMN g; ALTER TABLE t ADD COLUMN r float DEFAULT random()',
+		after => 'VACUUM FULL t',
+	},
+);
+
 done_testing();
