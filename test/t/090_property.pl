@@ -30,7 +30,7 @@ my %count = map { $_ => 0 } 'not redone',
 # What the dump and the catalog query are too slow or too coarse for: every
 # row, the state of each sequence, comments.
 my $rows_query = <<'SQL';
-SELECT format('rows %s %s', c.oid::regclass, regexp_replace((xpath('/*', query_to_xml(format('SELECT count(*) AS n, md5(string_agg(x::text, chr(10) ORDER BY x::text)) AS h FROM %s %s AS x', CASE WHEN relkind = 'r' THEN 'ONLY' ELSE '' END, c.oid::regclass), true, true, '')))[1]::text, '\s+', ' ', 'g'))
+SELECT format('rows %s %s', c.oid::regclass, regexp_replace((xpath('/*', query_to_xml(format('SELECT count(*) AS n, md5(string_agg(whole_row::text, chr(10) ORDER BY whole_row::text)) AS h FROM %s %s AS whole_row', CASE WHEN relkind = 'r' THEN 'ONLY' ELSE '' END, c.oid::regclass), true, true, '')))[1]::text, '\s+', ' ', 'g'))
 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 WHERE nspname !~ '^(pg_|safemig|information_schema)' AND (relkind = 'r' OR relkind = 'm' AND relispopulated) ORDER BY 1;
 SELECT format('sequence %s %s', c.oid::regclass, regexp_replace((xpath('/*', query_to_xml(format('SELECT last_value, is_called FROM %s', c.oid::regclass), true, true, '')))[1]::text, '\s+', ' ', 'g'))
@@ -149,6 +149,7 @@ sub migration
 		return;
 	}
 	my $expected = $migration->{writing} ? writes($run, $migration) : $before;
+	$run->{start} = undef if $migration->{writing};
 	my $after = state($run);
 
 	my $operator = $run->{operator} //= session($run->{database});
@@ -172,7 +173,6 @@ sub migration
 		SafemigOracle::difference($after->{quick}, $redone))
 	  if $redone ne $after->{quick};
 	$run->{state} = $after;
-	$run->{start} = undef if $migration->{writing};
 	return;
 }
 
@@ -184,7 +184,6 @@ sub not_redone
 	same($run, 'redo refused, but changed', $back, state($run));
 	$count{'not redone'}++;
 	$run->{state} = $back;
-	$run->{start} = undef if $migration->{writing};
 	return;
 }
 
@@ -328,7 +327,7 @@ sub writes
 	foreach my $sql (@tries)
 	{
 		$_->run('BEGIN') foreach $subject, $twin;
-		my @errors = map { ($_->run($sql))[1] } $subject, $twin;
+		my @errors = map { ($_->run("$sql;\nSET CONSTRAINTS ALL IMMEDIATE"))[1] } $subject, $twin;
 		my $end = (grep { defined } @errors) ? 'ROLLBACK' : 'COMMIT';
 		@errors = map { ($_->run($end))[1] } $subject, $twin;
 		next if $end eq 'ROLLBACK' || grep { defined } @errors;
