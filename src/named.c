@@ -72,7 +72,7 @@ is_name_type(const TypeName *type)
 static void
 add_constant(List **schemas, const TypeCast *cast)
 {
-	const A_Const *constant = (const A_Const *) cast->arg;
+	A_Const    *constant = (A_Const *) cast->arg;
 
 	if (IsA(constant, A_Const) && !constant->isnull &&
 		IsA(&constant->val, String) && is_name_type(cast->typeName))
