@@ -39,8 +39,9 @@ PG_CONFIG ?= pg_config
 
 # These bring their own PostgreSQL and need no PGXS here: where nothing is
 # installed yet, it is their first step to change that.  "make check-versions"
-# does so for several versions, VERSIONS="17 18" for some of them.
-OWN_GOALS = check check-versions demo
+# does so for several versions, VERSIONS="17 18" for some of them; "make
+# check-assert" on a server built with assertions.
+OWN_GOALS = check check-versions check-assert demo
 
 ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
 
@@ -52,6 +53,9 @@ check:
 
 check-versions:
 	@script/versions $(VERSIONS)
+
+check-assert:
+	@PG_CONFIG='$(PG_CONFIG)' script/assert
 
 demo:
 	@PG_CONFIG='$(PG_CONFIG)' script/throwaway demo script/demo
