@@ -21,6 +21,7 @@ REGRESS = \
 	rollback \
 	vault \
 	records \
+	registry \
 	privilege
 REGRESS_OPTS = --inputdir=test --outputdir=. --encoding=UTF8
 
