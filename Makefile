@@ -42,7 +42,7 @@ PG_CONFIG ?= pg_config
 # installed yet, it is their first step to change that.  "make check-versions"
 # does so for several versions, VERSIONS="17 18" for some of them; "make
 # check-assert" on a server built with assertions.
-OWN_GOALS = check check-versions check-assert demo
+OWN_GOALS = bench check check-versions check-assert demo
 
 ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
 
@@ -60,6 +60,11 @@ check-assert:
 
 demo:
 	@PG_CONFIG='$(PG_CONFIG)' script/throwaway demo script/demo
+
+# SCALE=10 is the size that the budgets are for
+bench:
+	@SCALE='$(or $(SCALE),1)' ROUNDS='$(or $(ROUNDS),5)' PG_CONFIG='$(PG_CONFIG)' script/throwaway bench bench/run
+	@bench/report tmp_check/bench.md
 
 # whatever else was asked for along with them
 $(filter-out $(OWN_GOALS),$(MAKECMDGOALS)):

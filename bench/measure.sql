@@ -1,0 +1,90 @@
+--
+-- The measurements, side against side: called by bench/run with :rounds.
+--
+\set QUIET on
+DO $$
+DECLARE
+	rounds int := current_setting('bench.rounds')::int;
+BEGIN
+	-- what is first always pays for caches
+	CALL bench.series('warm up', '', false, 20, 'ALTER TABLE bench.ten ALTER c3 SET DEFAULT %L');
+	CALL bench.series('warm up', '', true, 20, 'ALTER TABLE bench.ten ALTER c3 SET DEFAULT %L');
+	CALL bench.series('warm up', '', true, 20, 'ALTER TABLE bench.dependants ALTER c3 SET DEFAULT %L');
+
+	FOR i IN 1..3 * rounds LOOP
+		CALL bench.series('command', 'bare', false, 40, 'ALTER TABLE bench.ten ALTER c3 SET DEFAULT %L');
+		CALL bench.series('command', 'captured', true, 40, 'ALTER TABLE bench.ten ALTER c3 SET DEFAULT %L');
+		CALL bench.series('dependants', 'bare', false, 10, 'ALTER TABLE bench.dependants ALTER c3 SET DEFAULT %L');
+		CALL bench.series('dependants', 'captured', true, 10, 'ALTER TABLE bench.dependants ALTER c3 SET DEFAULT %L');
+	END LOOP;
+	FOR i IN 1..2 * rounds LOOP
+		CALL bench.chain('chain, committed', 'bare', false, true);
+		CALL bench.chain('chain, committed', 'captured', true, true);
+		CALL bench.chain('chain, one transaction', 'bare', false, false);
+		CALL bench.chain('chain, one transaction', 'captured', true, false);
+	END LOOP;
+	FOR i IN 1..2 * rounds LOOP
+		CALL bench.once('drop table', 'small', true, '{}', 'DROP TABLE bench.small');
+		CALL bench.once('drop table', 'big', true, '{}', 'DROP TABLE bench.big');
+		CALL bench.once('drop table, back', 'big', true, ARRAY['DROP TABLE bench.big'],
+			'SELECT safemig_rollback(safemig_last())');
+	END LOOP;
+	FOR i IN 1..rounds LOOP
+		CALL bench.once('drop column', 'copy', false, '{}', 'CREATE TABLE bench.copy AS SELECT id, t FROM bench.rows');
+		CALL bench.once('drop column', 'kept', true, '{}', 'ALTER TABLE bench.rows DROP COLUMN t');
+		CALL bench.once('drop column, back', 'by hand', false,
+			ARRAY['CREATE TABLE bench.copy AS SELECT id, t FROM bench.rows',
+				'ALTER TABLE bench.rows DROP COLUMN t', 'ALTER TABLE bench.copy ADD PRIMARY KEY (id)',
+				'ALTER TABLE bench.rows ADD COLUMN t text'],
+			'UPDATE bench.rows r SET t = c.t FROM bench.copy c WHERE c.id = r.id');
+		CALL bench.once('drop column, back', 'rollback', true,
+			ARRAY['ALTER TABLE bench.rows DROP COLUMN t', 'UPDATE bench.rows SET v = -v WHERE id % 1000 = 0'],
+			'SELECT safemig_rollback(safemig_last())');
+	END LOOP;
+	FOR i IN 1..rounds LOOP
+		CALL bench.once('type', 'bare', false, '{}', 'ALTER TABLE bench.rows ALTER v TYPE int USING v / 2');
+		CALL bench.once('type', 'kept', true, '{}', 'ALTER TABLE bench.rows ALTER v TYPE int USING v / 2');
+		CALL bench.once('type, narrow', 'bare', false, '{}', 'ALTER TABLE bench.narrow ALTER v TYPE int USING v / 2');
+		CALL bench.once('type, narrow', 'kept', true, '{}', 'ALTER TABLE bench.narrow ALTER v TYPE int USING v / 2');
+		CALL bench.once('type, lossless', 'bare', false, '{}', 'ALTER TABLE bench.rows ALTER v TYPE bigint');
+		CALL bench.once('type, lossless', 'kept', true, '{}', 'ALTER TABLE bench.rows ALTER v TYPE bigint');
+	END LOOP;
+	FOR i IN 1..rounds LOOP
+		CALL bench.once('drop schema', 'bare', false, '{}', 'DROP SCHEMA many CASCADE');
+		CALL bench.once('drop schema', 'captured', true, '{}', 'DROP SCHEMA many CASCADE');
+		CALL bench.once('drop schema', 'rollback', true, ARRAY['DROP SCHEMA many CASCADE'],
+			'SELECT safemig_rollback(safemig_last())');
+	END LOOP;
+END
+$$;
+
+-- A plan in a short history, and in a long one, made by multiplying the short.
+SET safemig.enabled = on;
+CREATE TABLE bench.planned (id int);
+SELECT max(id) AS planned FROM safemig.migrations \gset
+SET safemig.enabled = off;
+CREATE PROCEDURE bench.plan(side text, id bigint, rounds int) LANGUAGE plpgsql AS
+$$
+BEGIN
+	FOR i IN 1..rounds LOOP
+		CALL bench.once('plan', side, true, '{}', format('SELECT count(*) FROM safemig_plan(%s)', id));
+	END LOOP;
+END
+$$;
+CALL bench.plan('short', :planned, 10);
+SELECT pg_catalog.nextval('safemig.command_seq') AS seq \gset
+INSERT INTO safemig.migration_log
+SELECT (jsonb_populate_record(m, jsonb_build_object('id', m.id + i, 'effective', m.id + i))).*
+FROM safemig.migration_log m, generate_series(1, current_setting('bench.migrations')::int) i
+WHERE m.id = :planned;
+INSERT INTO safemig.command_log
+SELECT (jsonb_populate_record(c, jsonb_build_object('seq', :seq + i, 'migration', c.migration + i))).*
+FROM safemig.command_log c, generate_series(1, current_setting('bench.migrations')::int) i
+WHERE c.migration = :planned;
+INSERT INTO safemig.change_log
+SELECT (jsonb_populate_record(c, jsonb_build_object('command', :seq + i, 'migration', c.migration + i,
+	'identity_after', 'bench.other' || i, 'identity_before', null))).*
+FROM safemig.change_log c, generate_series(1, current_setting('bench.migrations')::int) i
+WHERE c.migration = :planned;
+VACUUM ANALYZE;
+CALL bench.plan('long', :planned, 10);

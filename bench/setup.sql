@@ -1,0 +1,153 @@
+--
+-- What is measured, and with what: called by bench/run with :scale.
+--
+-- Every sample is one statement in a transaction of its own, timed alone and
+-- then rolled back, so that each round finds what the first one found.  The
+-- two sides of a ratio are measured in turn, and medians are compared: a busy
+-- machine makes both sides slower.
+--
+\set QUIET on
+SET client_min_messages = warning;
+CREATE EXTENSION safemig;
+ALTER DATABASE postgres SET safemig.enabled = off;
+ALTER DATABASE postgres SET safemig.notices = off;
+ALTER DATABASE postgres SET client_min_messages = warning;
+CREATE SCHEMA bench;
+
+CREATE TABLE bench.sample (what text NOT NULL, side text NOT NULL, ms float8 NOT NULL);
+
+CREATE PROCEDURE bench.record(what text, side text, since timestamptz, n int DEFAULT 1)
+LANGUAGE sql AS
+$$ INSERT INTO bench.sample
+	SELECT what, side, extract(epoch FROM clock_timestamp() - since) * 1000 / n $$;
+
+-- prepare, not timed; then statement, timed; then as if it had not been.
+CREATE PROCEDURE bench.once(what text, side text, captured bool, prepare text[], statement text)
+LANGUAGE plpgsql AS
+$$
+DECLARE
+	one text;
+	since timestamptz;
+	ms float8;
+BEGIN
+	PERFORM set_config('safemig.enabled', captured::text, false);
+	FOREACH one IN ARRAY prepare LOOP
+		EXECUTE one;
+	END LOOP;
+	since := clock_timestamp();
+	EXECUTE statement;
+	ms := extract(epoch FROM clock_timestamp() - since) * 1000;
+	ROLLBACK;
+	INSERT INTO bench.sample VALUES (what, side, ms);
+	COMMIT;
+END
+$$;
+
+-- n statements, each committed; %s in the statement is its number.
+CREATE PROCEDURE bench.series(what text, side text, captured bool, n int, statement text)
+LANGUAGE plpgsql AS
+$$
+DECLARE
+	since timestamptz := clock_timestamp();
+BEGIN
+	PERFORM set_config('safemig.enabled', captured::text, false);
+	FOR i IN 1..n LOOP
+		EXECUTE format(statement, i);
+		COMMIT;
+	END LOOP;
+	PERFORM set_config('safemig.enabled', 'off', false);
+	CALL bench.record(what, side, since, n);
+	COMMIT;
+END
+$$;
+
+-- A migration as frameworks write them; each statement committed, or all at once.
+CREATE PROCEDURE bench.chain(what text, side text, captured bool, each bool)
+LANGUAGE plpgsql AS
+$$
+DECLARE
+	since timestamptz;
+	one text;
+BEGIN
+	PERFORM set_config('safemig.enabled', 'off', false);
+	CREATE SCHEMA m;
+	SET LOCAL search_path = m;
+	CREATE TABLE customers (id bigint PRIMARY KEY, name text NOT NULL, mail text);
+	CREATE TABLE orders (id bigint PRIMARY KEY, customer bigint, total numeric(10,2), placed date, note varchar(20));
+	INSERT INTO customers SELECT i, 'c' || i FROM generate_series(1, 5000) i;
+	INSERT INTO orders SELECT i, i % 5000 + 1, i, current_date, i FROM generate_series(1, 20000) i;
+	COMMIT;
+	PERFORM set_config('safemig.enabled', captured::text, false);
+	since := clock_timestamp();
+	FOREACH one IN ARRAY ARRAY[
+		'CREATE TABLE m.addresses (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, customer bigint NOT NULL, city text)',
+		'ALTER TABLE m.addresses ADD CONSTRAINT addresses_customer FOREIGN KEY (customer) REFERENCES m.customers',
+		'CREATE INDEX addresses_city ON m.addresses (city)',
+		'ALTER TABLE m.customers ADD COLUMN active bool NOT NULL DEFAULT true',
+		'ALTER TABLE m.customers ADD COLUMN phone text',
+		'ALTER TABLE m.customers RENAME COLUMN mail TO email',
+		'CREATE INDEX customers_email ON m.customers (email)',
+		'ALTER TABLE m.orders ADD CONSTRAINT orders_customer FOREIGN KEY (customer) REFERENCES m.customers',
+		'CREATE INDEX orders_customer ON m.orders (customer)',
+		'ALTER TABLE m.orders ALTER COLUMN note TYPE varchar(200)',
+		'ALTER TABLE m.orders ADD CONSTRAINT orders_total CHECK (total >= 0)',
+		'ALTER TABLE m.orders ALTER COLUMN total SET NOT NULL',
+		'ALTER TABLE m.orders ALTER COLUMN placed SET DEFAULT current_date',
+		'CREATE VIEW m.open_orders AS SELECT o.id, c.name FROM m.orders o JOIN m.customers c ON c.id = o.customer',
+		'COMMENT ON TABLE m.orders IS ''what was bought''',
+		'CREATE FUNCTION m.total(bigint) RETURNS numeric LANGUAGE sql AS ''SELECT sum(total) FROM m.orders WHERE customer = $1''',
+		'ALTER TABLE m.customers DROP COLUMN phone']
+	LOOP
+		EXECUTE one;
+		IF each THEN
+			COMMIT;
+		END IF;
+	END LOOP;
+	COMMIT;
+	CALL bench.record(what, side, since);
+	PERFORM set_config('safemig.enabled', 'off', false);
+	DROP SCHEMA m CASCADE;
+	COMMIT;
+END
+$$;
+
+-- ten columns, as most tables have
+CREATE TABLE bench.ten (id bigint PRIMARY KEY, c2 int NOT NULL DEFAULT 0, c3 text,
+	c4 timestamptz DEFAULT now(), c5 numeric(10,2), c6 varchar(40), c7 bool NOT NULL,
+	c8 date, c9 jsonb, c10 text);
+CREATE TABLE bench.dependants (LIKE bench.ten INCLUDING ALL);
+DO $$
+BEGIN
+	FOR i IN 1..50 LOOP
+		EXECUTE format('CREATE INDEX i%s ON bench.dependants (c2, c5)', i);
+		EXECUTE format('ALTER TABLE bench.dependants ADD CONSTRAINT k%s CHECK (c2 >= -%1$s)', i);
+	END LOOP;
+END
+$$;
+
+-- rows
+CREATE TABLE bench.small (id bigint PRIMARY KEY, v int, t text);
+INSERT INTO bench.small SELECT i, i, md5(i::text) FROM generate_series(1, 10000) i;
+CREATE TABLE bench.big (id bigint PRIMARY KEY, v int, t text);
+INSERT INTO bench.big SELECT i, i, md5(i::text) FROM generate_series(1, :scale * 1000000) i;
+CREATE TABLE bench.rows (id bigint PRIMARY KEY, v int NOT NULL, t text, w text, n numeric, d date,
+	e text, f int, g timestamptz, h text);
+INSERT INTO bench.rows SELECT i, i, md5(i::text), repeat('w', 60), i, current_date,
+	md5((-i)::text), i, now(), 'h' FROM generate_series(1, :scale * 200000) i;
+CREATE TABLE bench.narrow (id bigint PRIMARY KEY, v int NOT NULL);
+INSERT INTO bench.narrow SELECT i, i FROM generate_series(1, :scale * 200000) i;
+
+-- a schema of many tables
+CREATE SCHEMA many;
+DO $$
+BEGIN
+	FOR i IN 1..current_setting('bench.tables')::int LOOP
+		EXECUTE format('CREATE TABLE many.t%s (id bigint PRIMARY KEY, v int NOT NULL DEFAULT 0, t text)', i);
+		IF i % 100 = 0 THEN
+			COMMIT;
+		END IF;
+	END LOOP;
+END
+$$;
+VACUUM ANALYZE;
+CHECKPOINT;

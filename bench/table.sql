@@ -1,0 +1,37 @@
+--
+-- The table of bench/README.md.
+--
+WITH median AS (
+	SELECT what, side, percentile_cont(0.5) WITHIN GROUP (ORDER BY ms) AS ms
+	FROM bench.sample GROUP BY what, side
+), ratio(ord, what, budget, figure) AS (
+	SELECT 1, 'capture of one command on a table of ten columns', '≤ 0.3 ms',
+		(SELECT format('%s ms', round((c.ms - b.ms)::numeric, 2)) FROM median c, median b
+		WHERE (c.what, c.side, b.what, b.side) = ('command', 'captured', 'command', 'bare'))
+	UNION ALL SELECT 2, 'the same, for each further index or constraint of the table', '≤ 10 µs',
+		(SELECT format('%s µs', round(((c.ms - b.ms - d.ms + e.ms) * 10)::numeric, 1)) FROM median c, median b, median d, median e
+		WHERE (c.what, c.side, b.what, b.side) = ('dependants', 'captured', 'dependants', 'bare')
+		AND (d.what, d.side, e.what, e.side) = ('command', 'captured', 'command', 'bare'))
+	UNION ALL SELECT v.ord, v.what, v.budget,
+		(SELECT CASE WHEN v.below IS NULL THEN format('%s ms', round(a.ms::numeric, 1))
+			ELSE round((a.ms / b.ms)::numeric, 2)::text END
+		FROM median a LEFT JOIN median b ON b.what = v.name AND b.side = v.below
+		WHERE a.what = v.name AND a.side = v.above)
+	FROM (VALUES
+		(3, 'a migration of 17 statements, each committed, captured / bare', '≤ 1.10', 'chain, committed', 'captured', 'bare'),
+		(4, 'the same in one transaction', '≤ 1.5', 'chain, one transaction', 'captured', 'bare'),
+		(5, 'DROP TABLE kept, ' || :'big' || ' rows / 10,000 rows', '≤ 1.5', 'drop table', 'big', 'small'),
+		(6, 'rollback of it, ' || :'big' || ' rows', '≤ 50 ms', 'drop table, back', 'big', NULL),
+		(7, 'pg_restore of the table / that rollback', '≥ 1000 at 10 million rows', 'drop table, back', 'pg_restore', 'big'),
+		(8, 'DROP COLUMN kept / CREATE TABLE AS SELECT key, column', '≤ 1.0', 'drop column', 'kept', 'copy'),
+		(9, 'rollback of it / UPDATE … FROM a copy by hand, one row in 1,000 changed since', '≤ 0.1', 'drop column, back', 'rollback', 'by hand'),
+		(10, 'ALTER COLUMN TYPE … USING kept / bare, ten columns', '≤ 1.3', 'type', 'kept', 'bare'),
+		(11, 'the same, two columns', '≤ 1.7', 'type, narrow', 'kept', 'bare'),
+		(12, 'lossless ALTER COLUMN TYPE captured / bare', '≤ 1.05', 'type, lossless', 'kept', 'bare'),
+		(13, 'plan of a migration among ' || :'migrations' || ' / among few', '≤ 1.5', 'plan', 'long', 'short'),
+		(14, 'DROP SCHEMA of ' || :'tables' || ' tables, captured / bare', '≤ 1.6', 'drop schema', 'captured', 'bare'),
+		(15, 'rollback of it / bare DROP SCHEMA', '–', 'drop schema', 'rollback', 'bare')
+	) v(ord, what, budget, name, above, below)
+)
+SELECT format('| %s | %s | %s |', what, budget, COALESCE(figure, 'not measured'))
+FROM ratio ORDER BY ord;
