@@ -99,7 +99,13 @@ extern void unkept_own_end(void);
 extern void unkept_forget(void);
 extern void unkept_record(int64 migration);
 
-/* ---- record.c: after images, comparison, writing ---- */
+/* ---- changes.c: after images, comparison ---- */
+extern List *command_changes(Command *command);	/* of Change* */
+
+/* ---- reverse.c ---- */
+extern void command_reverse(Command *command, List *changes, Steps *steps);
+
+/* ---- record.c: the end of a command, writing ---- */
 extern void command_record(Command *command);
 extern void command_record_unfinished(void);
 extern const char *command_text(const char *tag);
@@ -121,6 +127,12 @@ extern int64 early_take(Command *command, Oid relid, AttrNumber attnum);
 extern void early_check(Command *command);
 
 /* ---- addressset.c ---- */
+static inline bool
+same_address(const ObjectAddress *a, const ObjectAddress *b)
+{
+	return a->classId == b->classId && a->objectId == b->objectId;
+}
+
 extern HTAB *address_set(void);
 extern void address_set_add(HTAB *set, const ObjectAddress *address);
 extern bool address_set_has(HTAB *set, const ObjectAddress *address);
