@@ -76,6 +76,10 @@ extern char *column_type_sql(const Column *column);
 extern char *column_definition(const Column *column);
 extern char *column_identity_sql(const Column *column);
 
+/* ---- table_column_set.c ---- */
+extern void column_set(TableChange *change, const Column *have,
+					   const Column *want, bool retyped);
+
 /* ---- table_notnull.c ---- */
 typedef struct NotNullRow NotNullRow;
 
@@ -92,6 +96,12 @@ extern void notnull_alter(TableChange *change, const Column *have,
 extern bool table_alter(const Image *have, const Image *want, Steps *steps);
 
 /* ---- table_column_alter.c ---- */
+extern void change_begin_dropping(TableChange *change, bool *saved);
+extern void change_end_dropping(TableChange *change, bool saved);
+extern bool column_same_expression(const TableChange *change, const Column *have,
+								   const Column *want, const char *facet);
+extern void column_fill(TableChange *change, const char *kept,
+						const char *expression);
 extern void columns_alter(TableChange *change);
 /* once they have been matched: are some others, or of other types? */
 extern bool columns_reshaped(const TableChange *change);

@@ -20,15 +20,15 @@
  * A step that takes away: it runs before those that give, and names columns as
  * have does where want has them no more.
  */
-static void
-begin_dropping(TableChange *change, bool *saved)
+void
+change_begin_dropping(TableChange *change, bool *saved)
 {
 	*saved = change->steps->dropping;
 	change->steps->dropping = true;
 }
 
-static void
-end_dropping(TableChange *change, bool saved)
+void
+change_end_dropping(TableChange *change, bool saved)
 {
 	change->steps->dropping = saved;
 }
@@ -36,9 +36,9 @@ end_dropping(TableChange *change, bool saved)
 /* ---- which column is which ---- */
 
 /* An expression that PostgreSQL has not replaced since, whatever it reads. */
-static bool
-same_expression(const TableChange *change, const Column *have,
-				const Column *want, const char *facet)
+bool
+column_same_expression(const TableChange *change, const Column *have,
+					   const Column *want, const char *facet)
 {
 	const char *a = column_get(have, facet);
 	const char *b = column_get(want, facet);
@@ -61,7 +61,7 @@ can_become(const TableChange *change, const Column *have, const Column *want)
 		column_get(have, "generated") == NULL ||
 		column_get(want, "generated") == NULL ||
 		column_is_inherited(want) ||
-		same_expression(change, have, want, "generated");
+		column_same_expression(change, have, want, "generated");
 }
 
 static void
@@ -132,7 +132,7 @@ drop_columns(TableChange *change)
 {
 	bool		saved;
 
-	begin_dropping(change, &saved);
+	change_begin_dropping(change, &saved);
 	for (int i = list_length(change->have_columns) - 1; i >= 0; i--)
 	{
 		const Column *column = list_nth(change->have_columns, i);
@@ -145,7 +145,7 @@ drop_columns(TableChange *change)
 				 "ALTER TABLE %s DROP COLUMN %s", change->name,
 				 quote_identifier(column->name));
 	}
-	end_dropping(change, saved);
+	change_end_dropping(change, saved);
 }
 
 static void
@@ -166,7 +166,7 @@ rename_columns(TableChange *change)
 	ListCell   *lc;
 	bool		saved;
 
-	begin_dropping(change, &saved);
+	change_begin_dropping(change, &saved);
 	for (int round = 0; round < 2; round++)
 	{
 		foreach(lc, change->want_columns)
@@ -189,7 +189,7 @@ rename_columns(TableChange *change)
 				rename_column(change, detour ? detour : have->name, want->name);
 		}
 	}
-	end_dropping(change, saved);
+	change_end_dropping(change, saved);
 }
 
 /* ---- the column itself: its slot, its type ---- */
@@ -218,8 +218,8 @@ add_column(TableChange *change, const Column *column)
  * fill_column gives rows written while the column was dropped its default,
  * which may need functions and sequences that come back first.
  */
-static void
-fill_column(TableChange *change, const char *kept, const char *expression)
+void
+column_fill(TableChange *change, const char *kept, const char *expression)
 {
 	/* behind the revival of all columns: one may be another's key */
 	step_add(change->steps, expression ? RANK_DEFAULT : RANK_COLUMN + 1,
@@ -234,7 +234,7 @@ revive_column(TableChange *change, const Column *column, const char *kept)
 	step_add(change->steps, RANK_COLUMN, RUN_CATALOG, ACCESS_EXCLUSIVE,
 			 "catalog", "SELECT safemig.revive_column(%s)", kept);
 	if (column_get(column, "generated") == NULL)
-		fill_column(change, kept, column_get(column, "default"));
+		column_fill(change, kept, column_get(column, "default"));
 }
 
 /*
@@ -303,11 +303,11 @@ change_generated_type(TableChange *change, const Column *want)
 
 	if (!column_is_inherited(want))
 	{
-		begin_dropping(change, &saved);
+		change_begin_dropping(change, &saved);
 		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
 				 "catalog", "ALTER TABLE %s ALTER COLUMN %s DROP EXPRESSION",
 				 change->name, name);
-		end_dropping(change, saved);
+		change_end_dropping(change, saved);
 		step_add(change->steps, RANK_COLUMN_TYPE, RUN_OWNER, ACCESS_EXCLUSIVE,
 				 "rewrite", "ALTER TABLE %s ALTER COLUMN %s TYPE %s USING (%s)",
 				 change->name, name, column_type_sql(want), text);
@@ -331,7 +331,7 @@ change_type(TableChange *change, const Column *have, const Column *want)
 	bool		plain_cast = column_get(have, "generated") || foreign;
 
 	if (!foreign && column_get(have, "generated") &&
-		same_expression(change, have, want, "generated") &&
+		column_same_expression(change, have, want, "generated") &&
 		column_get(want, "generated kind") == NULL)
 	{
 		change_generated_type(change, want);
@@ -367,201 +367,6 @@ change_type(TableChange *change, const Column *have, const Column *want)
 				 quote_literal_cstr(column_get(want, "type")),
 				 collation ? quote_literal_cstr(collation) : "NULL");
 	}
-}
-
-/* ---- what gives a column its values ---- */
-
-/*
- * A setting of one column that evaluates nothing and touches no row: those of
- * several columns may go into one statement.
- */
-static void
-set_of_column(TableChange *change, const Column *want, const char *lock_mode,
-			  const char *what)
-{
-	char	   *table = psprintf("ALTER TABLE ONLY %s ", change->name);
-	Step	   *step = step_add(change->steps, RANK_DEFAULT, RUN_CATALOG,
-								lock_mode, "catalog", "%sALTER COLUMN %s %s",
-								table, quote_identifier(want->name), what);
-
-	step->clause = strlen(table);
-}
-
-static void
-alter_default(TableChange *change, const Column *have, const Column *want,
-			  bool retyped)
-{
-	const char *text = column_get(want, "default");
-	bool		saved;
-
-	if (text && (retyped || !same_expression(change, have, want, "default")))
-		set_of_column(change, want, ACCESS_EXCLUSIVE,
-					  psprintf("SET DEFAULT %s", text));
-	else if (text == NULL && column_get(have, "default") && !retyped)
-	{
-		begin_dropping(change, &saved);
-		set_of_column(change, want, ACCESS_EXCLUSIVE, "DROP DEFAULT");
-		end_dropping(change, saved);
-	}
-}
-
-/*
- * A stored expression is put back as a catalog change: rows written before it
- * was taken away still hold its values, fill_column has computed the others.
- * A virtual one has no values in the rows.
- */
-static void
-alter_generated(TableChange *change, const Column *have, const Column *want)
-{
-	const char *name = quote_identifier(want->name);
-	const char *text = column_get(want, "generated");
-	const char *kept = column_get(want, "@kept");
-	bool		virtual = column_get(want, "generated kind") != NULL;
-	bool		saved;
-
-	if (same_expression(change, have, want, "generated"))
-		return;
-	if (text == NULL)
-	{
-		if (column_is_inherited(have))
-			return;
-		begin_dropping(change, &saved);
-		if (column_get(have, "generated kind"))
-			step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
-					 "catalog", "SELECT safemig.unset_generated(%s, %s)",
-					 quote_literal_cstr(change->name),
-					 quote_literal_cstr(want->name));
-		else
-			step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
-					 "catalog", "ALTER TABLE %s ALTER COLUMN %s DROP EXPRESSION",
-					 change->name, name);
-		end_dropping(change, saved);
-		return;
-	}
-	if (column_get(have, "generated"))
-	{
-		step_add(change->steps, RANK_DEFAULT, RUN_OWNER, ACCESS_EXCLUSIVE,
-				 virtual ? "catalog" : "rewrite",
-				 "ALTER TABLE %s ALTER COLUMN %s SET EXPRESSION AS (%s)",
-				 change->name, name, text);
-		return;
-	}
-	if (kept && !virtual)
-		fill_column(change, kept, text);
-	else if (!virtual)
-		step_add(change->steps, RANK_DEFAULT, RUN_OWNER, ACCESS_EXCLUSIVE,
-				 "scan", "UPDATE ONLY %s SET %s = (%s) WHERE %s IS DISTINCT FROM (%s)",
-				 change->name, name, text, name, text);
-	step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
-			 "catalog", "SELECT safemig.set_generated(%s, %s, %s%s)",
-			 quote_literal_cstr(change->name), quote_literal_cstr(want->name),
-			 quote_literal_cstr(text), virtual ? ", virtual => true" : "");
-}
-
-/*
- * DROP IDENTITY goes with what is taken away: it frees the sequence's name.
- */
-static void
-alter_identity(TableChange *change, const Column *have, const Column *want)
-{
-	const char *name = quote_identifier(want->name);
-	const char *old = column_get(have, "identity");
-	const char *new = column_get(want, "identity");
-	bool		saved;
-
-	if (texts_equal(old, new))
-		return;
-	if (partitions_inherit_identity() &&
-		image_get(change->want, "", "partition of"))
-		return;
-	if (new == NULL)
-	{
-		begin_dropping(change, &saved);
-		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
-				 "catalog", "ALTER TABLE %s ALTER COLUMN %s DROP IDENTITY",
-				 change->name, name);
-		end_dropping(change, saved);
-	}
-	else if (old == NULL)
-		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
-				 "catalog", "ALTER TABLE %s ALTER COLUMN %s ADD %s",
-				 change->name, name, column_identity_sql(want));
-	else
-		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
-				 "catalog", "ALTER TABLE %s ALTER COLUMN %s SET GENERATED %s",
-				 change->name, name, new);
-}
-
-/* ---- how a column is stored and planned for ---- */
-
-static void
-alter_storage(TableChange *change, const Column *have, const Column *want,
-			  bool retyped)
-{
-	const char *old = retyped ? NULL : column_get(have, "storage");
-	const char *method = column_get(want, "compression");
-
-	if (!texts_equal(old, column_get(want, "storage")))
-		set_of_column(change, want, ACCESS_EXCLUSIVE,
-					  psprintf("SET STORAGE %s", column_get(want, "@storage")));
-	old = retyped ? NULL : column_get(have, "compression");
-	if (!texts_equal(old, method))
-		set_of_column(change, want, ACCESS_EXCLUSIVE,
-					  psprintf("SET COMPRESSION %s",
-							   method ? quote_identifier(method) : "DEFAULT"));
-}
-
-static void
-alter_planning(TableChange *change, const Column *have, const Column *want)
-{
-	const char *name = quote_identifier(want->name);
-	List	   *old = have ? have->facets : NIL;
-	const char *target = column_get(want, "statistics");
-	char	   *text;
-
-	if (!texts_equal(column_get(have, "statistics"), target))
-		set_of_column(change, want, SHARE_UPDATE_EXCLUSIVE,
-					  psprintf("SET STATISTICS %s", target ? target : "-1"));
-	if ((text = options_to_reset(old, want->facets, "option")) != NULL)
-		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG,
-				 SHARE_UPDATE_EXCLUSIVE, "catalog",
-				 "ALTER TABLE %s ALTER COLUMN %s RESET (%s)",
-				 change->name, name, text);
-	if ((text = options_to_set(old, want->facets, "option")) != NULL)
-		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG,
-				 SHARE_UPDATE_EXCLUSIVE, "catalog",
-				 "ALTER TABLE %s ALTER COLUMN %s SET (%s)",
-				 change->name, name, text);
-	if ((text = options_generic_change(old, want->facets, "fdw option")) != NULL)
-		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
-				 "catalog", "ALTER TABLE %s ALTER COLUMN %s OPTIONS (%s)",
-				 change->name, name, text);
-}
-
-/*
- * Whether a column is also defined locally: leaving a parent makes it so, and
- * no SQL makes it otherwise again.
- */
-static void
-alter_islocal(TableChange *change, const Column *have, const Column *want)
-{
-	bool		local = column_get(want, "islocal") == NULL;
-	bool		reinherited = !local && change->reinherits &&
-		column_is_inherited(have);
-
-	if (have == NULL || (!reinherited &&
-						 texts_equal(column_get(have, "islocal"),
-									  column_get(want, "islocal"))))
-		return;
-	/* a partition's columns follow ATTACH and DETACH */
-	if (image_get(change->want, "", "partition of") ||
-		image_get(change->have, "", "partition of"))
-		return;
-	step_add(change->steps, RANK_TABLE_AFTER + 1, RUN_CATALOG,
-			 ACCESS_EXCLUSIVE, "catalog",
-			 "SELECT safemig.set_column_local(%s, %s, %s)",
-			 quote_literal_cstr(change->name), quote_literal_cstr(want->name),
-			 local ? "true" : "false");
 }
 
 /* ---- one column, all columns ---- */
@@ -612,12 +417,7 @@ alter_column(TableChange *change, const Column *want)
 	}
 	/* identity wants NOT NULL there before it, and no default */
 	notnull_alter(change, have, want);
-	alter_default(change, have, want, retyped);
-	alter_generated(change, have, want);
-	alter_identity(change, have, want);
-	alter_storage(change, have, want, retyped);
-	alter_planning(change, have, want);
-	alter_islocal(change, have, want);
+	column_set(change, have, want, retyped);
 }
 
 void
