@@ -79,6 +79,7 @@ extern char *column_identity_sql(const Column *column);
 /* ---- table_column_set.c ---- */
 extern void column_set(TableChange *change, const Column *have,
 					   const Column *want, bool retyped);
+extern void column_set_statistics(TableChange *change, const Column *want);
 
 /* ---- table_notnull.c ---- */
 typedef struct NotNullRow NotNullRow;

@@ -430,6 +430,8 @@ columns_alter(TableChange *change)
 	rename_columns(change);
 	foreach(lc, change->want_columns)
 		alter_column(change, lfirst(lc));
+	foreach(lc, change->want_columns)
+		column_set_statistics(change, lfirst(lc));
 }
 
 bool

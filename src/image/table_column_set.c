@@ -160,12 +160,8 @@ alter_planning(TableChange *change, const Column *have, const Column *want)
 {
 	const char *name = quote_identifier(want->name);
 	List	   *old = have ? have->facets : NIL;
-	const char *target = column_get(want, "statistics");
 	char	   *text;
 
-	if (!texts_equal(column_get(have, "statistics"), target))
-		set_of_column(change, want, SHARE_UPDATE_EXCLUSIVE,
-					  psprintf("SET STATISTICS %s", target ? target : "-1"));
 	if ((text = options_to_reset(old, want->facets, "option")) != NULL)
 		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG,
 				 SHARE_UPDATE_EXCLUSIVE, "catalog",
@@ -218,4 +214,18 @@ column_set(TableChange *change, const Column *have, const Column *want,
 	alter_storage(change, have, want, retyped);
 	alter_planning(change, have, want);
 	alter_islocal(change, have, want);
+}
+
+/*
+ * By itself, after all else: its lock is a weaker one, so that it cannot share
+ * a statement with the rest, but those of all columns can.
+ */
+void
+column_set_statistics(TableChange *change, const Column *want)
+{
+	const char *target = column_get(want, "statistics");
+
+	if (!texts_equal(column_get(want->match, "statistics"), target))
+		set_of_column(change, want, SHARE_UPDATE_EXCLUSIVE,
+					  psprintf("SET STATISTICS %s", target ? target : "-1"));
 }

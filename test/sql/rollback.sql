@@ -91,5 +91,18 @@ RESET safemig.label;
 INSERT INTO numbered (v) VALUES (3);
 SELECT safemig_rollback('wider') IS NOT NULL AS rolled_back;
 INSERT INTO numbered (v) VALUES (4) RETURNING id;
+
+-- what is set of several columns of one table is one statement
+CREATE TABLE wide (a int DEFAULT 1, b int DEFAULT 2, c text DEFAULT 'c', d int);
+ALTER TABLE wide ALTER c SET STORAGE EXTERNAL, ALTER d SET STATISTICS 10;
+SET safemig.label = 'wide';
+ALTER TABLE wide ALTER a DROP DEFAULT, ALTER b SET DEFAULT 3, ALTER c DROP DEFAULT,
+	ALTER c SET STORAGE MAIN, ALTER d SET DEFAULT 4, ALTER d SET STATISTICS 20;
+RESET safemig.label;
+SELECT step, lock_mode, statement FROM safemig_plan(safemig_last());
+SELECT safemig_rollback('wide') IS NOT NULL AS rolled_back;
+SELECT a.attname, pg_get_expr(d.adbin, d.adrelid) AS expr, a.attstorage, NULLIF(a.attstattarget, -1) AS target
+FROM pg_attribute a LEFT JOIN pg_attrdef d ON (adrelid, adnum) = (attrelid, attnum)
+WHERE attrelid = 'wide'::regclass AND attnum > 0 ORDER BY attnum;
 SET client_min_messages = warning;
 DROP SCHEMA shop CASCADE;

@@ -124,6 +124,15 @@ round_trips(
 			ALTER TABLE orders ALTER amount DROP DEFAULT, ALTER note SET DEFAULT now()::text, ALTER amount DROP NOT NULL, ALTER customer SET NOT NULL),
 	},
 	{
+		name => 'settings of three hundred columns, their values, and the table itself',
+		setup => q(DO $$ BEGIN EXECUTE (SELECT 'CREATE TABLE wide (id int PRIMARY KEY, ' || string_agg(format('c%s text COLLATE "C" DEFAULT %L', i, i), ', ') || ')' FROM generate_series(1, 300) i);
+			EXECUTE (SELECT 'ALTER TABLE wide ' || string_agg(format('ALTER c%s SET STORAGE EXTERNAL, ALTER c%s SET STATISTICS %s', i, i, i), ', ') FROM generate_series(1, 300, 7) i); END $$;
+			INSERT INTO wide VALUES (1)),
+		migration => q(DO $$ BEGIN EXECUTE (SELECT 'ALTER TABLE wide ' || string_agg(format('ALTER c%s DROP DEFAULT', i), ', ') FROM generate_series(1, 300) i);
+			EXECUTE (SELECT 'ALTER TABLE wide ' || string_agg(format('ALTER c%s SET STORAGE MAIN, ALTER c%s SET NOT NULL, ALTER c%s SET STATISTICS -1', i, i, i), ', ') FROM generate_series(1, 300, 5) i); END $$;
+			COMMENT ON COLUMN wide.c17 IS 'x'; GRANT SELECT (c18) ON wide TO bob; ALTER TABLE wide ADD COLUMN more serial UNIQUE, ADD COLUMN plain int NOT NULL DEFAULT 1, DROP COLUMN c100; DROP TABLE wide),
+	},
+	{
 		name => 'an identity loses its sequence',
 		setup => 'CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY (START 7 INCREMENT 3), b int, g int GENERATED ALWAYS AS (b + 1) STORED); INSERT INTO t (b) SELECT 1 FROM generate_series(1, 5)',
 		migration => 'ALTER TABLE t ALTER id DROP IDENTITY, ALTER g DROP EXPRESSION',
