@@ -16,10 +16,10 @@ CREATE SCHEMA bench;
 
 CREATE TABLE bench.sample (what text NOT NULL, side text NOT NULL, ms float8 NOT NULL);
 
-CREATE PROCEDURE bench.record(what text, side text, since timestamptz, n int DEFAULT 1)
+CREATE PROCEDURE bench.record(what text, side text, since timestamptz)
 LANGUAGE sql AS
 $$ INSERT INTO bench.sample
-	SELECT what, side, extract(epoch FROM clock_timestamp() - since) * 1000 / n $$;
+	SELECT what, side, extract(epoch FROM clock_timestamp() - since) * 1000 $$;
 
 -- prepare, not timed; then statement, timed; then as if it had not been.
 CREATE PROCEDURE bench.once(what text, side text, captured bool, prepare text[], statement text)
@@ -43,20 +43,24 @@ BEGIN
 END
 $$;
 
--- n statements, each committed; %s in the statement is its number.
+-- Milliseconds that this server process has been on a processor.
+CREATE FUNCTION bench.spent() RETURNS float8 LANGUAGE sql VOLATILE AS
+$$ SELECT split_part(pg_read_file('/proc/self/schedstat', 0, 1000), ' ', 1)::float8 / 1e6 $$;
+
+-- n statements, each committed, by processor time; %L in the statement is its number.
 CREATE PROCEDURE bench.series(what text, side text, captured bool, n int, statement text)
 LANGUAGE plpgsql AS
 $$
 DECLARE
-	since timestamptz := clock_timestamp();
+	since float8 := bench.spent();
 BEGIN
 	PERFORM set_config('safemig.enabled', captured::text, false);
 	FOR i IN 1..n LOOP
 		EXECUTE format(statement, i);
 		COMMIT;
 	END LOOP;
+	INSERT INTO bench.sample VALUES (what, side, (bench.spent() - since) / n);
 	PERFORM set_config('safemig.enabled', 'off', false);
-	CALL bench.record(what, side, since, n);
 	COMMIT;
 END
 $$;
