@@ -363,7 +363,6 @@ delete_dependants(Command *command, Closure *closure, Node *parsetree,
 
 		if (object_owner_address(address, &owner) &&
 			!address_set_has(named, address) &&
-			!address_is_temporary(address) &&
 			!is_part_of(command, address, moved) &&
 			!is_altered_itself(command, parsetree, address) &&
 			!goes_with_another(address))

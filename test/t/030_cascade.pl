@@ -48,6 +48,11 @@ round_trips(
 
 round_trips(
 	{
+		name => 'temporary things that hang on what goes',
+		setup => q(CREATE SCHEMA s; CREATE TYPE s.e AS ENUM ('x'); CREATE TABLE s.a (x int, e s.e); INSERT INTO s.a VALUES (1, 'x')),
+		migration => q(CREATE TEMP VIEW tv AS SELECT * FROM s.a; CREATE TEMP VIEW tr AS SELECT 's.a'::regclass::text; CREATE TEMP TABLE te (y s.e DEFAULT 'x', z int); CREATE TEMP TABLE ti () INHERITS (s.a); DROP SCHEMA s CASCADE),
+	},
+	{
 		name => 'an enum dropped, rows written since',
 		setup => $types,
 		migration => 'DROP TYPE mood CASCADE',
