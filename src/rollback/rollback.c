@@ -9,12 +9,8 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "fmgr.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "rollback/rollback.h"
@@ -28,13 +24,6 @@ PG_FUNCTION_INFO_V1(safemig_redo);
 PG_FUNCTION_INFO_V1(safemig_plan_hash);
 
 /* ---- arguments ---- */
-
-typedef struct Options
-{
-	bool		keep_rows;		/* on_conflict = keep */
-	char	   *plan_hash;		/* NULL: any */
-	char	   *reason;
-} Options;
 
 static char *
 text_argument(FunctionCallInfo fcinfo, int n)
@@ -184,55 +173,6 @@ resolve_label(const char *label)
 
 /* ---- the rollback ---- */
 
-static char *
-counted(int64 n, const char *thing)
-{
-	return psprintf(INT64_FORMAT " %s%s", n, thing, n == 1 ? "" : "s");
-}
-
-static void
-announce(const RollbackPlan *plan)
-{
-	Migration  *first = linitial(plan->migrations);
-
-	if (!safemig_notices)
-		return;
-	if (list_length(plan->migrations) > 1)
-		ereport(NOTICE,
-				(errmsg("rolling back %d migrations: %s, strongest lock %s on %s",
-						list_length(plan->migrations), counted(plan->steps, "step"),
-						plan->strongest_lock ? plan->strongest_lock : "none",
-						plan->strongest_object ? plan->strongest_object : "anything")));
-	else
-		ereport(NOTICE,
-				(errmsg("rolling back migration " INT64_FORMAT "%s%s%s: %s, strongest lock %s on %s",
-						first->id, first->label ? " \"" : "",
-						first->label ? first->label : "", first->label ? "\"" : "",
-						counted(plan->steps, "step"),
-						plan->strongest_lock ? plan->strongest_lock : "none",
-						plan->strongest_object ? plan->strongest_object : "anything")));
-}
-
-static void
-report_done(const RollbackPlan *plan, int64 record, int objects)
-{
-	Migration  *first = linitial(plan->migrations);
-	char	   *what = list_length(plan->migrations) > 1 ?
-	psprintf("%d migrations", list_length(plan->migrations)) :
-	psprintf("migration " INT64_FORMAT, first->id);
-
-	if (!safemig_notices)
-		return;
-	ereport(NOTICE,
-			(errmsg("%s rolled back as " INT64_FORMAT ": %s%s, %s restored, %s kept, verified",
-					what, record, counted(objects, "object"),
-					safemig_state.tables_restored == 0 ? "" :
-					psprintf(", %s put back", counted(safemig_state.tables_restored, "table")),
-					counted(safemig_state.rows_restored, "row"),
-					counted(safemig_state.rows_later, "later write")),
-			 errhint("SELECT safemig_redo(" INT64_FORMAT "); applies it again.", record)));
-}
-
 static void
 update_marks(const char *query, List *ids, int64 record)
 {
@@ -251,17 +191,6 @@ update_marks(const char *query, List *ids, int64 record)
 	if (SPI_execute_with_args(query, 2, types, args, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not update migration_log");
 	SPI_finish();
-}
-
-static List *
-ids_of(List *migrations)
-{
-	List	   *ids = NIL;
-	ListCell   *lc;
-
-	foreach(lc, migrations)
-		ids = lappend(ids, &((Migration *) lfirst(lc))->id);
-	return ids;
 }
 
 /* Several that were redone in one act have one record: all or none. */
@@ -301,144 +230,6 @@ check_shares_record(List *migrations)
 	}
 }
 
-static RollbackPlan *
-prepare(List *migrations, Options *options)
-{
-	Frame		frame;
-	RollbackPlan *plan;
-	List	   *conflicts;
-
-	frame_become_owner(&frame);
-	own_work_begin();
-	plan = plan_build(migrations);
-	plan->keep_rows = options->keep_rows;
-	own_work_end();
-	frame_unpin(&frame);
-
-	plan_check_rights(plan);
-
-	frame_become_owner(&frame);
-	own_work_begin();
-	plan_lock(plan);
-	if (options->plan_hash && strcmp(options->plan_hash, plan_hash(plan)) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_SAFEMIG_STALE_PLAN),
-				 errmsg("the plan is stale"),
-				 errdetail("The objects or the plan have changed since it was made."),
-				 errhint("SELECT * FROM safemig_plan(" INT64_FORMAT ");",
-						 ((Migration *) linitial(migrations))->id)));
-	conflicts = plan_check(plan);
-	own_work_end();
-	frame_unpin(&frame);
-	if (conflicts != NIL)
-		conflicts_raise(plan, conflicts);
-	return plan;
-}
-
-/*
- * Our own steps may have rewritten rows after a column of theirs changed its
- * type.  Nobody else could write meanwhile: as they are now they count as
- * untouched since.  Not so where the stamp also says which row is which.
- */
-static void
-stamp_values(int64 record)
-{
-	Oid			type = INT8OID;
-	Datum		arg = Int64GetDatum(record);
-	List	   *ids = NIL;
-	MemoryContext context = CurrentMemoryContext;
-	ListCell   *lc;
-
-	SPI_connect();
-	if (SPI_execute_with_args("SELECT id FROM safemig.kept_log"
-							  " WHERE migration OPERATOR(pg_catalog.=) $1"
-							  " AND kind OPERATOR(pg_catalog.=) ANY (ARRAY['values', 'cast'])"
-							  " AND NOT details OPERATOR(pg_catalog.@>) ARRAY['keyless'] ORDER BY id",
-							  1, &type, &arg, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read kept_log");
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		MemoryContext old = MemoryContextSwitchTo(context);
-		int64	   *id = palloc(sizeof(int64));
-		bool		isnull;
-
-		*id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i],
-										  SPI_tuptable->tupdesc, 1, &isnull));
-		ids = lappend(ids, id);
-		MemoryContextSwitchTo(old);
-	}
-	SPI_finish();
-	foreach(lc, ids)
-		column_keep_finish(*(int64 *) lfirst(lc));
-}
-
-/*
- * Everything but the steps themselves, which take_back runs at once and a
- * script one by one: from here on what is done is recorded as the rollback.
- */
-static RollbackRun *
-open_run(List *migrations, Options *options, const char *kind)
-{
-	RollbackRun *run = palloc0(sizeof(RollbackRun));
-	Migration  *first = linitial(migrations);
-	Caller	   *caller = caller_now();
-	Frame		frame;
-
-	if (safemig_state.record_id)
-		ereport(ERROR,
-				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("a rollback is under way in this transaction already")));
-	run->plan = prepare(migrations, options);
-	announce(run->plan);
-	frame_become_owner(&frame);
-	state_save();
-	safemig_state.tables_restored = 0;
-	safemig_state.rows_restored = safemig_state.rows_later = 0;
-	safemig_state.later = safemig_state.astray = NIL;
-	safemig_state.caller = caller;
-	own_work_begin();
-	run->contents = plan_contents(run->plan);
-	run->record = history_open_record(kind, first->label, ids_of(migrations),
-									  options->reason);
-	own_work_end();
-	frame_unpin(&frame);
-	return run;
-}
-
-/* The proof; returns the record's id. */
-static int64
-close_run(RollbackRun *run)
-{
-	Frame		frame;
-	int			objects;
-
-	frame_become_owner(&frame);
-	own_work_begin();
-	objects = plan_verify(run->plan, run->contents);
-	stamp_values(run->record);
-	history_set_state(run->record, "applied");
-	own_work_end();
-	safemig_state.record_id = 0;
-	safemig_state.caller = NULL;
-	astray_report();
-	frame_unpin(&frame);
-	report_done(run->plan, run->record, objects);
-	return run->record;
-}
-
-/* Takes back a list of migrations, newest first; returns the record's id. */
-static int64
-take_back(List *migrations, Options *options, const char *kind)
-{
-	RollbackRun *run = open_run(migrations, options, kind);
-	Frame		frame;
-
-	frame_become_owner(&frame);
-	plan_apply(run->plan);
-	frame_unpin(&frame);
-	return close_run(run);
-}
-
 static void
 check_can_all_be_rolled_back(List *migrations)
 {
@@ -460,13 +251,13 @@ mark_rolled_back(List *migrations, int64 record)
 	frame_become_owner(&frame);
 	own_work_begin();
 	update_marks("UPDATE safemig.migration_log SET state = 'rolled_back', rolled_back_by = $2"
-				 " WHERE id OPERATOR(pg_catalog.=) ANY ($1)", ids_of(migrations), record);
+				 " WHERE id OPERATOR(pg_catalog.=) ANY ($1)", migration_ids(migrations), record);
 	own_work_end();
 	frame_unpin(&frame);
 }
 
 static int64
-rollback_migrations(List *migrations, Options *options)
+rollback_migrations(List *migrations, RollbackOptions *options)
 {
 	int64		record;
 
@@ -502,17 +293,17 @@ rollback_plan_for_script(int64 id)
 RollbackRun *
 rollback_begin_script(int64 id, char *plan_hash)
 {
-	Options		options = {false, plan_hash, NULL};
+	RollbackOptions		options = {false, plan_hash, NULL};
 	List	   *migrations = list_make1(resolve_id(id));
 
 	check_can_all_be_rolled_back(migrations);
-	return open_run(migrations, &options, "rollback");
+	return run_open(migrations, &options, "rollback");
 }
 
 int64
 rollback_end_script(RollbackRun *run)
 {
-	int64		record = close_run(run);
+	int64		record = run_close(run);
 
 	mark_rolled_back(run->plan->migrations, record);
 	return record;
@@ -521,7 +312,7 @@ rollback_end_script(RollbackRun *run)
 int64
 rollback_one(int64 id, char *reason)
 {
-	Options		options = {false, NULL, reason};
+	RollbackOptions		options = {false, NULL, reason};
 
 	return rollback_migrations(list_make1(resolve_id(id)), &options);
 }
@@ -531,7 +322,7 @@ rollback_one(int64 id, char *reason)
 Datum
 safemig_rollback_id(PG_FUNCTION_ARGS)
 {
-	Options		options = {keep_argument(fcinfo, 1), text_argument(fcinfo, 2),
+	RollbackOptions		options = {keep_argument(fcinfo, 1), text_argument(fcinfo, 2),
 	text_argument(fcinfo, 3)};
 
 	check_not_null(fcinfo, 0, "id");
@@ -542,7 +333,7 @@ safemig_rollback_id(PG_FUNCTION_ARGS)
 Datum
 safemig_rollback_label(PG_FUNCTION_ARGS)
 {
-	Options		options = {keep_argument(fcinfo, 1), text_argument(fcinfo, 2),
+	RollbackOptions		options = {keep_argument(fcinfo, 1), text_argument(fcinfo, 2),
 	text_argument(fcinfo, 3)};
 
 	check_not_null(fcinfo, 0, "label");
@@ -578,7 +369,7 @@ last_command_of(const Migration *migration)
 static Datum
 rollback_to(FunctionCallInfo fcinfo, Migration *named)
 {
-	Options		options = {keep_argument(fcinfo, 1), text_argument(fcinfo, 2),
+	RollbackOptions		options = {keep_argument(fcinfo, 1), text_argument(fcinfo, 2),
 	text_argument(fcinfo, 3)};
 	Frame		frame;
 	List	   *newer;
@@ -616,7 +407,7 @@ safemig_rollback_to_label(PG_FUNCTION_ARGS)
 Datum
 safemig_rollback_last(PG_FUNCTION_ARGS)
 {
-	Options		options = {keep_argument(fcinfo, 3), text_argument(fcinfo, 4),
+	RollbackOptions		options = {keep_argument(fcinfo, 3), text_argument(fcinfo, 4),
 	text_argument(fcinfo, 5)};
 	bool		anyone = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
 	char	   *session = GetUserNameFromId(GetSessionUserId(), false);
@@ -669,7 +460,7 @@ safemig_rollback_last(PG_FUNCTION_ARGS)
 Datum
 safemig_redo(PG_FUNCTION_ARGS)
 {
-	Options		options = {true, NULL, text_argument(fcinfo, 1)};
+	RollbackOptions		options = {true, NULL, text_argument(fcinfo, 1)};
 	Frame		frame;
 	Migration  *rollback;
 	int64		record;

@@ -32,6 +32,14 @@ typedef struct RollbackRun
 	int64		record;
 } RollbackRun;
 
+/* What the calls leave to the caller's choice. */
+typedef struct RollbackOptions
+{
+	bool		keep_rows;		/* on_conflict = keep */
+	char	   *plan_hash;		/* NULL: any */
+	char	   *reason;
+} RollbackOptions;
+
 /* The state that the history says an object is in. */
 typedef struct ObjectState
 {
@@ -59,11 +67,23 @@ extern Image *image_now(const Image *recorded);	/* NULL: not there */
 extern RollbackPlan *plan_build(List *migrations);
 extern char *plan_hash(RollbackPlan *plan);
 
-/* ---- check.c ---- */
+/* ---- lock.c ---- */
 extern void plan_lock(RollbackPlan *plan);
-extern List *plan_check(RollbackPlan *plan);	/* of Conflict* */
+
+/* ---- rights.c ---- */
 extern void plan_check_rights(RollbackPlan *plan);
+
+/* ---- check.c ---- */
+extern List *plan_check(RollbackPlan *plan);	/* of Conflict* */
 extern void conflicts_raise(RollbackPlan *plan, List *conflicts);
+
+/* ---- run.c: one rollback, from its locks to its record ---- */
+extern RollbackRun *run_open(List *migrations, RollbackOptions *options,
+							 const char *kind);
+extern List *migration_ids(List *migrations);
+extern int64 run_close(RollbackRun *run);	/* proves; the record's id */
+extern int64 take_back(List *migrations, RollbackOptions *options,
+					   const char *kind);
 
 /* ---- rollback.c ---- */
 extern int64 rollback_one(int64 id, char *reason);
