@@ -241,6 +241,20 @@ target_add_referring_to_relation(Command *command, Oid relid)
 		target_add_referring_to_relation(command, lfirst_oid(lc));
 }
 
+/* A constraint is described with the parameters of its index. */
+static void
+add_constraint_of_index(Command *command, Oid relid)
+{
+	Oid			constraint = get_index_constraint(relid);
+	ObjectAddress address;
+
+	if (!OidIsValid(constraint))
+		return;
+	ObjectAddressSet(address, ConstraintRelationId, constraint);
+	command->restates = true;
+	command_add_referring(command, &address);
+}
+
 void
 target_alter_table(Command *command, AlterTableStmt *stmt)
 {
@@ -264,4 +278,5 @@ target_alter_table(Command *command, AlterTableStmt *stmt)
 	/* the foreign keys of other tables are rebuilt with the key they refer to */
 	if (command->type_changes != NIL)
 		target_add_referring_to_relation(command, relid);
+	add_constraint_of_index(command, relid);
 }

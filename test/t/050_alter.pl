@@ -240,4 +240,16 @@ DROP INDEX broken; CREATE INDEX CONCURRENTLY broken ON orders (note)),
 	},
 );
 
+# The description of a constraint has the parameters of its index.
+round_trips(
+	{
+		name => 'an index of a key altered after the table was made',
+		setup => 'CREATE TABLE other (id int)',
+		migration => [
+			'CREATE TABLE keyed (id int PRIMARY KEY, u int UNIQUE)',
+			'ALTER INDEX keyed_pkey SET (fillfactor = 60)',
+			'ALTER INDEX keyed_u_key SET (fillfactor = 70); ALTER INDEX keyed_u_key RESET (fillfactor)'
+		],
+	});
+
 done_testing();
