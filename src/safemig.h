@@ -457,6 +457,10 @@ extern Kept *history_kept_in_vault(const char *kind, const char *schema,
 /* vault schema for this command's objects of that schema; made when missing */
 extern Oid	vault_schema_for(int64 migration, int64 command, Oid source_namespace);
 extern bool vault_is_schema(Oid namespace);
+/* can the type be made only when some table is there? */
+extern bool type_needs_table(Oid typid);
+/* the type's name, for one in the vault that which it has out of it */
+extern char *type_name_at_home(Oid typid, int32 typmod);
 /* materialized views before what they read, parents before their children;
  * see relation.c */
 extern int64 vault_keep_relation(Oid relid, int64 migration, int64 command);

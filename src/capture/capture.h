@@ -158,6 +158,9 @@ extern Closure *closure_of(Node *parsetree);
 extern List *dependants_of(const ObjectAddress *address);
 extern void closure_report(Closure *closure);
 
+/* ---- order.c ---- */
+extern void order_tables_and_types(Command *command, Closure *closure);
+
 /* ---- untie.c ---- */
 extern void untie_vault(Node *parsetree, List *named);
 

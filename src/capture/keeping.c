@@ -67,6 +67,7 @@ take_images(Command *command, Closure *closure)
 			address->objectSubId == 0)
 			image->seq = place + 1;
 	}
+	order_tables_and_types(command, closure);
 	command_look(command);
 }
 

@@ -45,7 +45,7 @@ composite_read(Image *image, HeapTuple row)
 		image_addf(image, name, "@attnum", "%d", att->attnum);
 		image_addf(image, name, "@typid", "%u", att->atttypid);
 		image_add(image, name, "type",
-				  format_type_with_typemod(att->atttypid, att->atttypmod));
+				  type_name_at_home(att->atttypid, att->atttypmod));
 		if (att->attcollation != get_typcollation(att->atttypid))
 			image_add(image, name, "collation",
 					  generate_collation_name(att->attcollation));
@@ -181,6 +181,13 @@ drop_attributes(const Image *have, const Image *want, Steps *steps)
 	steps->dropping = dropping;
 }
 
+/* An attribute may be of the row type of a table that has to be back first. */
+static int
+attribute_rank(const Image *want)
+{
+	return want->rank == RANK_TABLE ? RANK_TABLE + 1 : want->rank;
+}
+
 /*
  * An attribute of the same type comes back in place, with what values of the
  * type have there.
@@ -190,7 +197,7 @@ revive_attribute(const Image *want, const char *part, Steps *steps)
 {
 	const char *collation = image_get(want, part, "collation");
 
-	step_add(steps, want->rank, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
+	step_add(steps, attribute_rank(want), RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
 			 "SELECT safemig.revive_attribute(%s, %s, %s, %s, %s, %s, %s)",
 			 quote_literal_cstr(want->identity), quote_literal_cstr(part),
 			 image_get(want, part, "@attnum"), image_get(want, part, "position"),
@@ -219,7 +226,7 @@ add_attribute(const Image *have, const Image *want, const char *part,
 	else if (is_used(have->address.objectId))
 		steps_irreversible(steps, "the values of attribute \"%s\" of type %s are not kept",
 						   part, want->identity);
-	step_add(steps, want->rank, RUN_CATALOG, "ACCESS EXCLUSIVE",
+	step_add(steps, attribute_rank(want), RUN_CATALOG, "ACCESS EXCLUSIVE",
 			 "catalog", "ALTER TYPE %s ADD ATTRIBUTE %s",
 			 want->identity, attribute_definition(want, part));
 }
@@ -229,7 +236,7 @@ alter_attribute(const Image *want, const char *part, Steps *steps)
 {
 	const char *collation = image_get(want, part, "collation");
 
-	step_add(steps, want->rank, RUN_CATALOG, "ACCESS EXCLUSIVE",
+	step_add(steps, attribute_rank(want), RUN_CATALOG, "ACCESS EXCLUSIVE",
 			 "catalog", "ALTER TYPE %s ALTER ATTRIBUTE %s TYPE %s%s%s",
 			 want->identity, quote_identifier(part),
 			 image_get(want, part, "type"),

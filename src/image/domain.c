@@ -72,7 +72,7 @@ domain_read(Image *image, HeapTuple row)
 	bool		isnull;
 
 	image_add(image, "", "base",
-			  format_type_with_typemod(form->typbasetype, form->typtypmod));
+			  type_name_at_home(form->typbasetype, form->typtypmod));
 	if (form->typcollation != get_typcollation(form->typbasetype))
 		image_add(image, "", "collation",
 				  generate_collation_name(form->typcollation));

@@ -54,7 +54,7 @@ range_read(Image *image, HeapTuple type)
 		elog(ERROR, "cache lookup failed for range type %u",
 			 image->address.objectId);
 	form = (Form_pg_range) GETSTRUCT(row);
-	image_add(image, "", "subtype", format_type_be_qualified(form->rngsubtype));
+	image_add(image, "", "subtype", type_name_at_home(form->rngsubtype, -1));
 	image_add(image, "", "operator class", operator_class_name(form->rngsubopc));
 	if (OidIsValid(form->rngcollation))
 		image_add(image, "", "collation", generate_collation_name(form->rngcollation));

@@ -188,7 +188,7 @@ read_placement(Image *image, HeapTuple tuple)
 				  quote_identifier(get_tablespace_name(form->reltablespace)));
 	if (OidIsValid(form->reloftype))
 	{
-		image_add(image, "", "of type", format_type_be_qualified(form->reloftype));
+		image_add(image, "", "of type", type_name_at_home(form->reloftype, -1));
 		image_addf(image, "", "@of type", "%u", form->reloftype);
 	}
 	if (form->relkind == RELKIND_PARTITIONED_TABLE)

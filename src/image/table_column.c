@@ -226,7 +226,7 @@ read_type(Image *image, Form_pg_attribute att)
 	ReleaseSysCache(tuple);
 
 	image_add(image, part, "type",
-			  format_type_with_typemod(att->atttypid, att->atttypmod));
+			  type_name_at_home(att->atttypid, att->atttypmod));
 	image_addf(image, part, "@attnum", "%d", att->attnum);
 	image_addf(image, part, "@typid", "%u", att->atttypid);
 	image_addf(image, part, "@typmod", "%d", att->atttypmod);

@@ -84,6 +84,8 @@ type_read(Image *image)
 	kind = kind_of(image);
 	if (kind)
 		kind->read(image, row);
+	if (type_needs_table(image->address.objectId))
+		image->rank = RANK_TABLE;
 	ReleaseSysCache(row);
 	return true;
 }
@@ -95,7 +97,8 @@ type_create(const Image *image, Steps *steps)
 
 	if (image->kept)
 	{
-		step_add(steps, RANK_TYPE, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
+		step_add(steps, image->rank == RANK_TABLE ? RANK_TABLE : RANK_TYPE,
+				 RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
 				 "SELECT safemig.restore_type(" INT64_FORMAT ")", image->kept);
 		return;
 	}

@@ -356,44 +356,6 @@ refuse_bounds(const Frozen *frozen, Oid typid)
 	relation_close(rel, NoLock);
 }
 
-/* ---- the types of columns ---- */
-
-/* What a type in the vault, or the element of an array, was kept as; or NULL. */
-static Kept *
-kept_of_type(Oid typid)
-{
-	Oid			element = get_element_type(typid);
-	Oid			relid;
-	Kept	   *kept;
-
-	if (OidIsValid(element))
-		typid = element;
-	if (!vault_is_schema(get_type_namespace(typid)))
-		return NULL;
-	relid = get_typ_typrelid(typid);
-	if (OidIsValid(relid) && get_rel_relkind(relid) != RELKIND_COMPOSITE_TYPE)
-		kept = kept_of_relation(relid);
-	else
-		kept = history_kept_in_vault("type", get_namespace_name(get_type_namespace(typid)),
-									 get_type_name(typid));
-	if (kept == NULL)
-		elog(ERROR, "type %u is in the vault, but was not kept there", typid);
-	return kept;
-}
-
-/* The name that a type has out of the vault. */
-static char *
-name_when_back(Oid typid, int32 typmod)
-{
-	Kept	   *kept = kept_of_type(typid);
-
-	if (kept == NULL)
-		return format_type_with_typemod(typid, typmod);
-	return psprintf("%s%s", quote_qualified_identifier(kept_need_detail(kept, "schema"),
-													   kept_need_detail(kept, "name")),
-					OidIsValid(get_element_type(typid)) ? "[]" : "");
-}
-
 /* ---- freezing ---- */
 
 static bool
@@ -420,7 +382,7 @@ note_type(Kept *kept, int n, Oid typid, int32 typmod)
 	Oid			extension = getExtensionOfObject(TypeRelationId,
 												 OidIsValid(element) ? element : typid);
 
-	set_note(kept, "frozen", n, ".type", name_when_back(typid, typmod));
+	set_note(kept, "frozen", n, ".type", type_name_at_home(typid, typmod));
 	if (OidIsValid(extension))
 		set_note(kept, "frozen", n, ".extension", get_extension_name(extension));
 	if (needed == NULL)
@@ -528,55 +490,6 @@ strip_tree(Oid root, List *all, const Going *going)
 	}
 }
 
-static void
-set_facet(Image *image, const char *part, const char *name, char *value)
-{
-	ListCell   *lc;
-
-	foreach(lc, image->facets)
-	{
-		Facet	   *facet = lfirst(lc);
-
-		if (strcmp(facet->part, part) == 0 && strcmp(facet->name, name) == 0)
-			facet->value = value;
-	}
-}
-
-/* What the type is made from will be out of the vault by then. */
-static void
-name_parts_when_back(Image *image, Oid typid)
-{
-	Oid			relid = get_typ_typrelid(typid);
-	int32		typmod = -1;
-	Relation	rel;
-	TupleDesc	desc;
-
-	if (!OidIsValid(relid))
-	{
-		HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(typid));
-		Oid			base;
-
-		if (!HeapTupleIsValid(tuple))
-			elog(ERROR, "cache lookup failed for type %u", typid);
-		base = ((Form_pg_type) GETSTRUCT(tuple))->typbasetype;
-		typmod = ((Form_pg_type) GETSTRUCT(tuple))->typtypmod;
-		ReleaseSysCache(tuple);
-		set_facet(image, "", "base", name_when_back(base, typmod));
-		return;
-	}
-	rel = relation_open(relid, AccessShareLock);
-	desc = RelationGetDescr(rel);
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		if (!att->attisdropped)
-			set_facet(image, NameStr(att->attname), "type",
-					  name_when_back(att->atttypid, att->atttypmod));
-	}
-	relation_close(rel, NoLock);
-}
-
 /*
  * A type in the vault that is made from what goes is made again; so are those
  * that are made from it.
@@ -612,7 +525,6 @@ freeze_type(Oid typid)
 		elog(ERROR, "type %u is in the vault, but was not kept there", typid);
 	ObjectAddressSet(address, TypeRelationId, typid);
 	image = image_take(&address);
-	name_parts_when_back(image, typid);
 	steps_init(&steps);
 	compare_to_steps(NULL, image, &steps);
 	note_steps(kept, &steps, typid);

@@ -65,6 +65,16 @@ extern void matview_from_table(Oid relid, const Kept *kept);
 extern char *get_type_name(Oid typid);
 extern Oid	get_type_namespace(Oid typid);
 
+/* ---- parts.c ---- */
+extern List *relation_types(Oid relid);
+extern List *type_parts(Oid typid);
+/* the table (or view) whose rows the type is of, or InvalidOid */
+extern Oid	type_row_relation(Oid typid);
+
+/* ---- home.c ---- */
+/* what a type in the vault, an array's element too, was kept as; or NULL */
+extern Kept *kept_of_type(Oid typid);
+
 /* ---- range.c ---- */
 /* does ANALYZE of such a column call a function that its owner may replace? */
 extern bool type_analyze_runs_user_code(Oid typid);

@@ -32,6 +32,22 @@ INSERT INTO orders (customer, parent, total) SELECT 1 + i % 20, NULLIF(i / 2, 0)
 INSERT INTO items (order_id, what, n) SELECT 1 + i % 40, 'w' || i, i FROM generate_series(1, 90) i;
 SQL
 
+# named in one command, b is deleted after a, but its columns before
+my $holders = <<'SQL';
+CREATE TABLE a (id int PRIMARY KEY, v text);
+CREATE TYPE c AS (x a);
+CREATE DOMAIN d AS a;
+CREATE TABLE b (id int PRIMARY KEY, x a, xs a[], y c, zs c[]);
+CREATE TABLE p1 (id int, x a);
+CREATE TABLE p (id int, x a) PARTITION BY RANGE (id);
+ALTER TABLE p ATTACH PARTITION p1 FOR VALUES FROM (1) TO (3);
+CREATE TABLE q (x d, xs d[]);
+INSERT INTO a VALUES (1, 'x'), (2, NULL);
+INSERT INTO b SELECT id, a, ARRAY[a, NULL], ROW(a.*::a)::c, ARRAY[ROW(a.*::a)::c] FROM a;
+INSERT INTO p SELECT id, a FROM a WHERE id < 3;
+INSERT INTO q SELECT a, ARRAY[a::d] FROM a;
+SQL
+
 round_trips(
 	{
 		name => 'a plain table',
@@ -47,6 +63,16 @@ round_trips(
 		name => 'DROP TABLE IF EXISTS, one there and one not',
 		setup => 'CREATE TABLE t (a int); INSERT INTO t VALUES (1)',
 		migration => 'DROP TABLE IF EXISTS missing, t, other.missing',
+	},
+	{
+		name => 'a table and those that hold its rows, in one command',
+		setup => $holders,
+		migration => 'DROP TABLE a, b, p, q CASCADE',
+	},
+	{
+		name => 'a schema where a type needs a table, and a table the type',
+		setup => "CREATE SCHEMA s; SET search_path = s; $holders",
+		migration => 'DROP SCHEMA s CASCADE',
 	},
 	{
 		name => 'a created table goes away',
