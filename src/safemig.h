@@ -424,7 +424,7 @@ typedef struct Kept
 	int64		id;				/* set by history_add_kept if 0 */
 	int64		migration;
 	int64		command;
-	char	   *kind;			/* relation, type, column, values, rows, position */
+	char	   *kind;			/* relation, type, collation, column, values, rows, position */
 	char	   *object_type;	/* the object it belongs to, as it was called */
 	char	   *identity;
 	char	   *part;			/* column name, or "" */
@@ -461,10 +461,12 @@ extern bool vault_is_schema(Oid namespace);
 extern bool type_needs_table(Oid typid);
 /* the type's name, for one in the vault that which it has out of it */
 extern char *type_name_at_home(Oid typid, int32 typmod);
+extern char *collation_name_at_home(Oid collation);
 /* materialized views before what they read, parents before their children;
  * see relation.c */
 extern int64 vault_keep_relation(Oid relid, int64 migration, int64 command);
 extern int64 vault_keep_type(Oid typid, int64 migration, int64 command);
+extern int64 vault_keep_collation(Oid collation, int64 migration, int64 command);
 /* after the dependants' removal: an object left over is an error */
 extern void vault_check_untied(Oid relid);
 /* OIDs of the tables OF a type */

@@ -24,6 +24,13 @@ REVOKE EXECUTE ON FUNCTION safemig.restore_type(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION safemig.restore_type(bigint) IS
 	'takes a type out of the vault; SM003 if it is not what was kept or its place is taken';
 
+CREATE FUNCTION safemig.restore_collation(kept bigint)
+	RETURNS void LANGUAGE C STRICT VOLATILE
+	AS 'MODULE_PATHNAME', 'safemig_restore_collation';
+REVOKE EXECUTE ON FUNCTION safemig.restore_collation(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.restore_collation(bigint) IS
+	'takes a collation out of the vault; SM003 if it is not what was kept or its place is taken';
+
 CREATE FUNCTION safemig.set_range_functions(type_name text, canonical text, subtype_diff text)
 	RETURNS void LANGUAGE C CALLED ON NULL INPUT VOLATILE
 	AS 'MODULE_PATHNAME', 'safemig_set_range_functions';

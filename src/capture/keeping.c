@@ -4,12 +4,12 @@
  *	  What a command would destroy, and how each part of it is kept.
  *
  * A closure is walked in deletion order, dependants first.  Tables,
- * materialized views and types are moved to the vault instead of being
- * deleted; what hangs on them from outside is deleted here, since PostgreSQL,
- * which will no longer delete the table, would not reach it.  Then the names
- * of what was moved are taken out of the statement, and PostgreSQL runs the
- * rest.  (Since PostgreSQL 14 the statement is a copy of its own, never the
- * cached one.)
+ * materialized views, types and collations are moved to the vault instead of
+ * being deleted; what hangs on them from outside is deleted here, since
+ * PostgreSQL, which will no longer delete the table, would not reach it.  Then
+ * the names of what was moved are taken out of the statement, and PostgreSQL
+ * runs the rest.  (Since PostgreSQL 14 the statement is a copy of its own,
+ * never the cached one.)
  *
  *-------------------------------------------------------------------------
  */
@@ -20,6 +20,7 @@
 #include "catalog/dependency.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_opclass.h"
 #include "catalog/pg_operator.h"
@@ -167,6 +168,8 @@ is_movable(const ObjectAddress *address)
 			relkind == RELKIND_PARTITIONED_TABLE ||
 			relkind == RELKIND_MATVIEW;
 	}
+	if (address->classId == CollationRelationId)
+		return true;
 	if (address->classId == TypeRelationId)
 	{
 		ObjectAddress owner;
@@ -235,6 +238,8 @@ move_object(Command *command, ObjectAddress *address)
 	command_identify(command);
 	if (address->classId == RelationRelationId)
 		kept = vault_keep_relation(address->objectId, command->migration, command->seq);
+	else if (address->classId == CollationRelationId)
+		kept = vault_keep_collation(address->objectId, command->migration, command->seq);
 	else
 		kept = vault_keep_type(address->objectId, command->migration, command->seq);
 	if (image)

@@ -84,6 +84,12 @@ collation_create(const Image *image, Steps *steps)
 	const char *version = image_get(image, "", "@version");
 	StringInfoData buf;
 
+	if (image->kept)
+	{
+		step_add(steps, RANK_COLLATION, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
+				 "SELECT safemig.restore_collation(" INT64_FORMAT ")", image->kept);
+		return;
+	}
 	initStringInfo(&buf);
 	for (size_t i = 0; i < lengthof(option_names); i++)
 	{

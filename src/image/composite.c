@@ -48,7 +48,7 @@ composite_read(Image *image, HeapTuple row)
 				  type_name_at_home(att->atttypid, att->atttypmod));
 		if (att->attcollation != get_typcollation(att->atttypid))
 			image_add(image, name, "collation",
-					  generate_collation_name(att->attcollation));
+					  collation_name_at_home(att->attcollation));
 		image_add_part_comment(image, name, RelationRelationId, relid, att->attnum);
 	}
 	relation_close(rel, AccessShareLock);

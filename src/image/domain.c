@@ -75,7 +75,7 @@ domain_read(Image *image, HeapTuple row)
 			  type_name_at_home(form->typbasetype, form->typtypmod));
 	if (form->typcollation != get_typcollation(form->typbasetype))
 		image_add(image, "", "collation",
-				  generate_collation_name(form->typcollation));
+				  collation_name_at_home(form->typcollation));
 	if (form->typnotnull)
 		read_not_null(image, NameStr(form->typname));
 	value = SysCacheGetAttr(TYPEOID, row, Anum_pg_type_typdefaultbin, &isnull);

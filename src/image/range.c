@@ -57,7 +57,7 @@ range_read(Image *image, HeapTuple type)
 	image_add(image, "", "subtype", type_name_at_home(form->rngsubtype, -1));
 	image_add(image, "", "operator class", operator_class_name(form->rngsubopc));
 	if (OidIsValid(form->rngcollation))
-		image_add(image, "", "collation", generate_collation_name(form->rngcollation));
+		image_add(image, "", "collation", collation_name_at_home(form->rngcollation));
 	add_function(image, "canonical", form->rngcanonical);
 	add_function(image, "subtype_diff", form->rngsubdiff);
 	image_add(image, "", "@multirange",

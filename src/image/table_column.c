@@ -172,21 +172,12 @@ read_default(Image *image, ColumnTexts *texts, Form_pg_attribute att)
 static void
 read_collation(Image *image, Form_pg_attribute att, Oid type_collation)
 {
-	HeapTuple	tuple;
-	Form_pg_collation form;
-
 	if (!OidIsValid(att->attcollation) || att->attcollation == type_collation)
 		return;
-	tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(att->attcollation));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for collation %u", att->attcollation);
-	form = (Form_pg_collation) GETSTRUCT(tuple);
 	image_add(image, NameStr(att->attname), "collation",
-			  quote_qualified_identifier(get_namespace_name(form->collnamespace),
-										 NameStr(form->collname)));
+			  collation_name_at_home(att->attcollation));
 	image_addf(image, NameStr(att->attname), "@collid", "%u",
 			   att->attcollation);
-	ReleaseSysCache(tuple);
 }
 
 static const char *

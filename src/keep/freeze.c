@@ -418,7 +418,7 @@ freeze_column(const Frozen *frozen, AttrNumber attnum, Kept *kept)
 	set_note(kept, "frozen", n, ".dimensions", psprintf("%d", att.attndims));
 	if (OidIsValid(att.attcollation) &&
 		att.attcollation != get_typcollation(att.atttypid))
-		set_note(kept, "frozen", n, ".collation", collation_name(att.attcollation));
+		set_note(kept, "frozen", n, ".collation", collation_name_at_home(att.attcollation));
 	return type_change(frozen->relid, attnum, TEXTOID, -1, InvalidOid, 0);
 }
 

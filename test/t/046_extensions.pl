@@ -77,6 +77,25 @@ INSERT INTO app.t SELECT i, 'A' || i, 'E' || i FROM generate_series(1, 5) i;
 INSERT INTO outside SELECT id, a, t, 1 FROM app.t;
 SQL
 
+my $collated = <<'SQL';
+CREATE COLLATION "c q" (PROVIDER = icu, LOCALE = 'de-u-co-phonebk', DETERMINISTIC = false);
+COMMENT ON COLLATION "c q" IS 'it''s';
+CREATE DOMAIN d AS text COLLATE "c q" CHECK (VALUE <> 'no');
+CREATE TYPE ty AS (a text COLLATE "c q", b int);
+CREATE TYPE r AS RANGE (SUBTYPE = text, COLLATION = "c q");
+CREATE TABLE t (id int PRIMARY KEY, a text COLLATE "c q" DEFAULT 'x' UNIQUE, x d, y ty, z r, last int);
+CREATE INDEX t_a ON t (id, a DESC);
+CREATE TABLE t2 (y text, CHECK (y < 'b' COLLATE "c q"));
+CREATE INDEX t2_y ON t2 (y COLLATE "c q");
+CREATE INDEX t2_lower ON t2 (lower(y COLLATE "c q"));
+CREATE VIEW v AS SELECT id FROM t ORDER BY a;
+DROP VIEW v;
+SQL
+my $collated_rows = <<'SQL';
+INSERT INTO t SELECT i, 'A' || i, 'x' || i, ROW('y', i)::ty, '[a,b)', i FROM generate_series(1, 9) i;
+INSERT INTO t2 VALUES ('a'), (NULL);
+SQL
+
 round_trips(
 	{
 		name => 'extensions and what uses them in one migration',
@@ -146,6 +165,35 @@ SQL
 		migration => q(SET ROLE alice; CREATE EXTENSION citext),
 		rollback => q(SET ROLE bob; SELECT safemig_rollback('case')),
 		refused => qr/42501: must be owner of extension citext/,
+	},
+	{
+		name => 'a collation and what uses it, in one migration',
+		setup => 'SELECT 1',
+		migration => "BEGIN; $collated COMMIT;",
+		after => $collated_rows,
+	},
+	{
+		name => 'what uses a collation dropped, then the collation',
+		setup => "$collated $collated_rows",
+		migration => [ 'DROP TABLE t, t2; DROP TYPE ty; DROP DOMAIN d; DROP TYPE r',
+			'DROP COLLATION "c q"', 'CREATE COLLATION "c q" FROM "C"', 'DROP COLLATION "c q"' ],
+	},
+	{
+		name => 'a collation dropped from under columns, indexes, domains, types and views',
+		setup => "$collated $collated_rows",
+		migration => 'DROP COLLATION "c q" CASCADE',
+	},
+	{
+		name => 'a schema with a collation that is used outside',
+		setup => "CREATE SCHEMA s; SET search_path = s, public; $collated SET search_path = public, s; CREATE TABLE o (id int PRIMARY KEY, x text COLLATE \"c q\", y int); INSERT INTO o VALUES (1, 'x', 2)",
+		migration => 'DROP SCHEMA s CASCADE',
+	},
+	{
+		name => 'another collation has the name of the dropped one',
+		setup => 'CREATE COLLATION c FROM "C"; CREATE TABLE t (a text COLLATE c)',
+		migration => 'DROP TABLE t; DROP COLLATION c',
+		after => 'SET safemig.enabled = off; CREATE COLLATION c FROM "POSIX"',
+		refused => qr/collation public.c has to come back, but the name is taken/,
 	},
 	{
 		name => 'a member of an extension, changed by its owner',
