@@ -21,6 +21,7 @@
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_opclass.h"
 #include "catalog/pg_operator.h"
@@ -376,6 +377,54 @@ delete_dependants(Command *command, Closure *closure, Node *parsetree,
 	}
 }
 
+/* A foreign key, not a clone of one, to a whole partition tree. */
+static bool
+refers_to_tree(const ObjectAddress *address)
+{
+	HeapTuple	tuple;
+	Form_pg_constraint form;
+	bool		result;
+
+	if (address->classId != ConstraintRelationId)
+		return false;
+	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(address->objectId));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_constraint) GETSTRUCT(tuple);
+	result = form->contype == CONSTRAINT_FOREIGN &&
+		!OidIsValid(form->conparentid) &&
+		get_rel_relkind(form->confrelid) == RELKIND_PARTITIONED_TABLE;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/*
+ * Foreign keys that go with a partition go before it is cut off, which would
+ * be refused as long as rows refer to it.  DROP asks for no such check.
+ */
+static void
+delete_references(Command *command, Closure *closure, Node *parsetree,
+				  HTAB *moved, HTAB *named)
+{
+	ListCell   *lc;
+
+	foreach(lc, closure->deleted)
+	{
+		ObjectAddress *address = lfirst(lc);
+
+		if (!refers_to_tree(address) || address_set_has(named, address))
+			continue;
+		if (is_part_of(command, address, moved))
+		{
+			performDeletion(address, DROP_CASCADE,
+							PERFORM_DELETION_INTERNAL | PERFORM_DELETION_QUIETLY);
+			CommandCounterIncrement();
+		}
+		else if (!is_altered_itself(command, parsetree, address))
+			delete_object(address);
+	}
+}
+
 static void
 move_and_delete(Command *command, Closure *closure, Node *parsetree,
 				HTAB *moved)
@@ -385,6 +434,7 @@ move_and_delete(Command *command, Closure *closure, Node *parsetree,
 
 	foreach(lc, closure->named)
 		address_set_add(named, lfirst(lc));
+	delete_references(command, closure, parsetree, moved, named);
 	move_all(command, closure, moved, named);
 	delete_dependants(command, closure, parsetree, moved, named);
 	foreach(lc, closure->deleted)

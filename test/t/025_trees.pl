@@ -512,4 +512,23 @@ round_trips(
 		migration => 'DROP TYPE pair CASCADE',
 	});
 
+# Foreign keys to the whole tree go with a partition, and no row that refers
+# to the partition stands in the way.
+round_trips(
+	map {
+		{
+			name => "a partition that rows refer to, dropped $_->[0]",
+			setup => "$tree
+				CREATE SCHEMA apart;
+				CREATE TABLE apart.refers (id int, at date, kind text, CONSTRAINT refers_pt FOREIGN KEY (id, at, kind) REFERENCES pt);
+				INSERT INTO apart.refers SELECT id, at, kind FROM pt WHERE n % 3 = 0;
+				ALTER TABLE pt2 SET SCHEMA apart;",
+			migration => $_->[1],
+		}
+	} [ 'CASCADE', 'DROP TABLE pt1 CASCADE' ],
+	[ 'with partitions below it', 'DROP TABLE apart.pt2 CASCADE' ],
+	[ 'with the table that refers', 'DROP TABLE pt1, apart.refers' ],
+	[ 'with the schema of both', 'DROP SCHEMA apart CASCADE' ],
+);
+
 done_testing();
