@@ -49,6 +49,7 @@ set_persistence(Oid relid, bool unlogged)
 {
 	List	   *sequences = getOwnedSequences(relid);
 	List	   *others = NIL;
+	List	   *followed = column_keep_follow(relid, NULL);
 	ListCell   *lc;
 
 	foreach(lc, sequences)
@@ -61,6 +62,9 @@ set_persistence(Oid relid, bool unlogged)
 	foreach(lc, others)
 		alter("SEQUENCE", lfirst_oid(lc), !unlogged);
 	SPI_finish();
+	/* the table was rewritten */
+	foreach(lc, followed)
+		column_keep_finish(*(int64 *) lfirst(lc));
 }
 
 /* safemig.set_persistence(relation text, unlogged boolean) */

@@ -108,7 +108,8 @@ prepare(List *migrations, RollbackOptions *options)
 /*
  * Our own steps may have rewritten rows after a column of theirs changed its
  * type.  Nobody else could write meanwhile: as they are now they count as
- * untouched since.  Not so where the stamp also says which row is which.
+ * untouched since.  Not so where the stamp also says which row is which, unless
+ * the column is generated, whose values are computed again in any case.
  */
 static void
 stamp_values(int64 record)
@@ -120,10 +121,18 @@ stamp_values(int64 record)
 	ListCell   *lc;
 
 	SPI_connect();
-	if (SPI_execute_with_args("SELECT id FROM safemig.kept_log"
+	if (SPI_execute_with_args(
+							  "SELECT id FROM safemig.kept_log"
 							  " WHERE migration OPERATOR(pg_catalog.=) $1"
 							  " AND kind OPERATOR(pg_catalog.=) ANY (ARRAY['values', 'cast'])"
-							  " AND NOT details OPERATOR(pg_catalog.@>) ARRAY['keyless'] ORDER BY id",
+							  " AND (NOT details OPERATOR(pg_catalog.@>) ARRAY['keyless']"
+							  "  OR EXISTS (SELECT FROM pg_catalog.pg_attribute a"
+							  "   WHERE a.attrelid::pg_catalog.text OPERATOR(pg_catalog.=)"
+							  "    details[pg_catalog.array_position(details, 'relation') + 1]"
+							  "   AND a.attnum::pg_catalog.text OPERATOR(pg_catalog.=)"
+							  "    details[pg_catalog.array_position(details, 'attnum') + 1]"
+							  "   AND a.attgenerated OPERATOR(pg_catalog.<>) ''))"
+							  " ORDER BY id",
 							  1, &type, &arg, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kept_log");
 	for (uint64 i = 0; i < SPI_processed; i++)
