@@ -24,6 +24,7 @@
 #include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_type.h"
 #include "commands/alter.h"
+#include "commands/cluster.h"
 #include "commands/defrem.h"
 #include "executor/executor.h"
 #include "nodes/parsenodes.h"
@@ -143,6 +144,23 @@ static inline bool
 domain_not_null_is_constraint(void)
 {
 	return PG_VERSION_NUM >= 170000;
+}
+
+/*
+ * What VACUUM FULL does to a table: rows keep their order and what they bear,
+ * dropped columns lose what they have in them.  18 takes the relation, and
+ * closes it.
+ */
+static inline void
+rewrite_without_dropped(Oid relid)
+{
+	ClusterParams params = {0};
+
+#if PG_VERSION_NUM >= 180000
+	cluster_rel(table_open(relid, AccessExclusiveLock), InvalidOid, &params);
+#else
+	cluster_rel(relid, InvalidOid, &params);
+#endif
 }
 
 /* d435f15fff (17): the catalog is named instead of being open */

@@ -10,8 +10,8 @@
  *
  * A column of an inheritance tree comes back everywhere or nowhere in place:
  * a child that has no slot for it, such as a partition made meanwhile, could
- * not be given one.  Then, and where the type is not what it was or the
- * database was reloaded from a dump, the column is added at the end.
+ * not be given one.  Then, and where the type was altered or the database was
+ * reloaded from a dump, the column is added at the end.
  *
  * What else a column has (NOT NULL, default, identity, privileges, comment)
  * is put back by later steps.
@@ -60,6 +60,8 @@ typedef struct Member
 								 * that defines the column too only inherits
 								 * it no more */
 	AttrNumber	live;			/* where a column of that name is now, or 0 */
+	bool		rewrite;		/* what the rows have in its place is of a type
+								 * that is gone */
 } Member;
 
 typedef struct Tree
@@ -154,9 +156,28 @@ find_tree(const Kept *kept, Oid relid)
 
 /* ---- can it be? ---- */
 
+/*
+ * The bytes in the rows are of a type that went, with its extension say; one
+ * of the same name is there now.  They must never be read by that: a rewrite
+ * of the table while the column is dropped leaves none.  But rows that are
+ * known by their places would not bear their stamp any more.
+ */
+static const char *
+why_not_rewritten(Member *member, Oid typid)
+{
+	const Kept *kept = member->kept;
+
+	if (typid == (Oid) kept_number(kept, "type") ||
+		(kept->vault_name && kept_detail(kept, "keyless")) ||
+		column_keep_follow(member->relid, NULL) != NIL)
+		return psprintf("type %s is not what it was", kept_detail(kept, "type_name"));
+	member->rewrite = true;
+	return NULL;
+}
+
 /* Why the slot cannot be made live again, or NULL. */
 static const char *
-why_not_in_slot(const Member *member)
+why_not_in_slot(Member *member)
 {
 	const Kept *kept = member->kept;
 	HeapTuple	tuple;
@@ -186,13 +207,17 @@ why_not_in_slot(const Member *member)
 		return psprintf("type %s does not exist", kept_detail(kept, "type_name"));
 	if (typid != (Oid) kept_number(kept, "type") ||
 		strcmp(type_fingerprint(typid), kept_detail(kept, "type_image")) != 0)
-		return psprintf("type %s is not what it was",
-						kept_detail(kept, "type_name"));
+	{
+		const char *reason = why_not_rewritten(member, typid);
+
+		if (reason)
+			return reason;
+	}
 	if (kept_number(kept, "collation") != 0 && !OidIsValid(kept_collation(kept, typid)))
 		return psprintf("collation %s does not exist",
 						kept_detail(kept, "collation_name"));
 	get_typlenbyvalalign(typid, &typlen, &typbyval, &typalign);
-	if (typlen != att.attlen || typalign != att.attalign)
+	if (!member->rewrite && (typlen != att.attlen || typalign != att.attalign))
 		return "its place has another layout";
 	return NULL;
 }
@@ -334,6 +359,16 @@ record_dependencies(Oid relid, AttrNumber attnum, Oid typid, Oid collation)
 	(nulls[Anum_pg_attribute_##field - 1] = true, \
 	 replaces[Anum_pg_attribute_##field - 1] = true)
 
+static Oid
+slot_type(const Kept *kept)
+{
+	Oid			typid;
+
+	if (kept_type(kept, &typid) == NULL)
+		elog(ERROR, "type %s does not exist", kept_detail(kept, "type_name"));
+	return typid;
+}
+
 static void
 revive_slot(const Tree *tree, Member *member)
 {
@@ -345,7 +380,7 @@ revive_slot(const Tree *tree, Member *member)
 	HeapTuple	tuple = SearchSysCacheCopy2(ATTNUM,
 											ObjectIdGetDatum(member->relid),
 											Int16GetDatum(attnum));
-	Oid			typid = (Oid) kept_number(kept, "type");
+	Oid			typid = slot_type(kept);
 	Oid			collation = kept_collation(kept, typid);
 	int			parents = count_parents(tree, member->relid, kept->part);
 	const char *compression = kept_detail(kept, "compression");
@@ -354,6 +389,9 @@ revive_slot(const Tree *tree, Member *member)
 	bool		nulls[Natts_pg_attribute] = {false};
 	bool		replaces[Natts_pg_attribute] = {false};
 	NameData	name;
+	int16		typlen;
+	bool		typbyval;
+	char		typalign;
 	bool		isnull;
 	Datum		value;
 
@@ -366,7 +404,10 @@ revive_slot(const Tree *tree, Member *member)
 	SET_ATTRIBUTE(attndims, small_attribute_datum((int) kept_number(kept, "ndims")));
 	SET_ATTRIBUTE(attcollation, ObjectIdGetDatum(collation));
 	/* pg_upgrade makes dummies of dropped columns: never trust these there */
-	SET_ATTRIBUTE(attbyval, BoolGetDatum(get_typbyval(typid)));
+	get_typlenbyvalalign(typid, &typlen, &typbyval, &typalign);
+	SET_ATTRIBUTE(attbyval, BoolGetDatum(typbyval));
+	SET_ATTRIBUTE(attlen, Int16GetDatum(typlen));
+	SET_ATTRIBUTE(attalign, CharGetDatum(typalign));
 	if (get_typstorage(typid) == TYPSTORAGE_PLAIN)
 		storage = TYPSTORAGE_PLAIN;
 	SET_ATTRIBUTE(attstorage, CharGetDatum(storage));
@@ -431,6 +472,14 @@ revive_in_place(Tree *tree)
 	List	   *stale = NIL;
 	ListCell   *lc;
 
+	foreach(lc, tree->members)
+	{
+		Member	   *member = lfirst(lc);
+
+		if (member->rewrite && RELKIND_HAS_STORAGE(get_rel_relkind(member->relid)))
+			rewrite_without_dropped(member->relid);
+	}
+	CommandCounterIncrement();
 	/* queries are read while the catalogs still say what they were made for */
 	foreach(lc, tree->members)
 	{

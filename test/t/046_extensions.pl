@@ -14,7 +14,7 @@ use Test::More;
 
 start_server('extensions');
 
-foreach my $extension (qw(citext hstore pg_trgm btree_gist uuid-ossp))
+foreach my $extension (qw(citext cube hstore pg_trgm btree_gist uuid-ossp))
 {
 	plan skip_all => "no $extension"
 	  unless value('postgres',
@@ -165,6 +165,19 @@ SQL
 		migration => q(SET ROLE alice; CREATE EXTENSION citext),
 		rollback => q(SET ROLE bob; SELECT safemig_rollback('case')),
 		refused => qr/42501: must be owner of extension citext/,
+	},
+	{
+		name => 'columns that go with their extension come back where they stood',
+		setup => 'CREATE EXTENSION citext; CREATE EXTENSION hstore; CREATE EXTENSION cube;
+			CREATE TABLE t (id int PRIMARY KEY, a citext NOT NULL DEFAULT \'x\' UNIQUE, b text, h hstore, e citext, c cube, last text);
+			CREATE INDEX t_last ON t (last);
+			CREATE TABLE par (id int PRIMARY KEY, a citext, last int) PARTITION BY RANGE (id);
+			CREATE TABLE par1 PARTITION OF par FOR VALUES FROM (0) TO (10);
+			CREATE TABLE par2 (last int, a citext, id int NOT NULL); ALTER TABLE par ATTACH PARTITION par2 FOR VALUES FROM (10) TO (20);
+			CREATE VIEW v AS SELECT id, last FROM t;
+			INSERT INTO t SELECT i, \'A\' || i, i, NULL, repeat(\'Long\', 10000 * i), cube(i), i FROM generate_series(1, 9) i;
+			INSERT INTO par SELECT i, \'A\' || i, i FROM generate_series(0, 19) i',
+		migration => 'DROP EXTENSION citext, hstore, cube CASCADE',
 	},
 	{
 		name => 'a collation and what uses it, in one migration',
