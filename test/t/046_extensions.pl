@@ -180,6 +180,12 @@ SQL
 		migration => 'DROP EXTENSION citext, hstore, cube CASCADE',
 	},
 	{
+		name => 'a column of a table without a key, where its type goes for good',
+		setup => q(CREATE EXTENSION citext; CREATE TABLE t (a citext, b int); INSERT INTO t VALUES ('A', 1), ('B', 2)),
+		migration => 'DROP EXTENSION citext CASCADE',
+		refused => qr/SM004: .*irreversible/,
+	},
+	{
 		name => 'a collation and what uses it, in one migration',
 		setup => 'SELECT 1',
 		migration => "BEGIN; $collated COMMIT;",
