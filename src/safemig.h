@@ -83,6 +83,7 @@ typedef enum StepRank
 									 * its type as it was, with its CHECKs */
 	RANK_COLUMN_TYPE = 52,
 	RANK_COLUMN = 54,			/* revive; fill is one later */
+	RANK_COLUMN_FUNCTION = 57,	/* functions whose stored body names columns */
 	RANK_DEFAULT = 60,			/* defaults, generated, identity, NOT NULL */
 	RANK_INDEX = 68,
 	RANK_CONSTRAINT = 70,		/* keys, exclusion, CHECK */

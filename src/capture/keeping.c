@@ -395,8 +395,9 @@ move_all(Command *command, Closure *closure, HTAB *moved, HTAB *named)
 	}
 	foreach(lc, order)
 	{
-		EventTriggerSQLDropAddObject(lfirst(lc),
-									 address_set_has(named, lfirst(lc)), true);
+		bool		original = address_set_has(named, lfirst(lc));
+
+		EventTriggerSQLDropAddObject(lfirst(lc), original, !original);
 		move_object(command, lfirst(lc));
 	}
 }

@@ -38,9 +38,9 @@
 
 #include "image/classes.h"
 
-/* ---- rank: a function may need a view, and a view a function ---- */
+/* ---- rank: a function may need a view or a column, and these a function ---- */
 
-static bool depends_on_view(Oid classid, Oid objid, List **seen);
+static int	rank_of_references(Oid classid, Oid objid, List **seen);
 
 static bool
 is_view(Oid relid)
@@ -50,41 +50,44 @@ is_view(Oid relid)
 	return relkind == RELKIND_VIEW || relkind == RELKIND_MATVIEW;
 }
 
-static bool
-reference_leads_to_view(Form_pg_depend depend, List **seen)
+static int
+rank_of_reference(Form_pg_depend depend, List **seen)
 {
 	if (depend->refobjid < FirstNormalObjectId)
-		return false;
+		return RANK_FUNCTION;
 	switch (depend->refclassid)
 	{
 		case RelationRelationId:
-			return is_view(depend->refobjid);
+			if (is_view(depend->refobjid))
+				return RANK_VIEW;
+			return depend->refobjsubid != 0 ? RANK_COLUMN_FUNCTION : RANK_FUNCTION;
 		case TypeRelationId:
 			{
 				Oid			element = get_element_type(depend->refobjid);
 				Oid			relid = get_typ_typrelid(OidIsValid(element) ?
 													 element : depend->refobjid);
 
-				return OidIsValid(relid) && is_view(relid);
+				return OidIsValid(relid) && is_view(relid) ? RANK_VIEW : RANK_FUNCTION;
 			}
 		case ProcedureRelationId:
-			return depends_on_view(ProcedureRelationId, depend->refobjid, seen);
+			return rank_of_references(ProcedureRelationId, depend->refobjid, seen);
 		default:
-			return false;
+			return RANK_FUNCTION;
 	}
 }
 
-static bool
-depends_on_view(Oid classid, Oid objid, List **seen)
+/* After the last of what its stored body, its arguments and result need. */
+static int
+rank_of_references(Oid classid, Oid objid, List **seen)
 {
 	Relation	rel;
 	ScanKeyData key[2];
 	SysScanDesc scan;
 	HeapTuple	tuple;
-	bool		found = false;
+	int			rank = RANK_FUNCTION;
 
 	if (list_member_oid(*seen, objid))
-		return false;
+		return rank;
 	*seen = lappend_oid(*seen, objid);
 	rel = table_open(DependRelationId, AccessShareLock);
 	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
@@ -92,11 +95,15 @@ depends_on_view(Oid classid, Oid objid, List **seen)
 	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
 				F_OIDEQ, ObjectIdGetDatum(objid));
 	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, key);
-	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		found = reference_leads_to_view((Form_pg_depend) GETSTRUCT(tuple), seen);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		int			needed = rank_of_reference((Form_pg_depend) GETSTRUCT(tuple), seen);
+
+		rank = Max(rank, needed);
+	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
-	return found;
+	return rank;
 }
 
 /*
@@ -335,8 +342,7 @@ function_read(Image *image)
 	image->schema = get_namespace_name(form->pronamespace);
 	image->name = pstrdup(NameStr(form->proname));
 	image->rank = needs_nothing(form) ? RANK_HANDLER :
-		depends_on_view(ProcedureRelationId, form->oid, &seen) ? RANK_VIEW :
-		RANK_FUNCTION;
+		rank_of_references(ProcedureRelationId, form->oid, &seen);
 	image_add_owner(image, form->proowner);
 
 	image_addf(image, "", "arguments", "(%s)",

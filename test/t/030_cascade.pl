@@ -48,6 +48,12 @@ round_trips(
 
 round_trips(
 	{
+		name => 'a stored function body that names a column that goes',
+		setup => q(CREATE TABLE t (id int PRIMARY KEY, a int, b int); INSERT INTO t VALUES (1, 2, 3); CREATE FUNCTION fb() RETURNS bigint BEGIN ATOMIC SELECT sum(a) FROM t; END;
+			CREATE FUNCTION fc(x int) RETURNS bigint RETURN fb() + x; CREATE TABLE d (x bigint DEFAULT fc(1)); CREATE VIEW v AS SELECT fc(2)),
+		migration => 'ALTER TABLE t DROP COLUMN a CASCADE',
+	},
+	{
 		name => 'temporary things that hang on what goes',
 		setup => q(CREATE SCHEMA s; CREATE TYPE s.e AS ENUM ('x'); CREATE TABLE s.a (x int, e s.e); INSERT INTO s.a VALUES (1, 'x')),
 		migration => q(CREATE TEMP VIEW tv AS SELECT * FROM s.a; CREATE TEMP VIEW tr AS SELECT 's.a'::regclass::text; CREATE TEMP TABLE te (y s.e DEFAULT 'x', z int); CREATE TEMP TABLE ti () INHERITS (s.a); DROP SCHEMA s CASCADE),
