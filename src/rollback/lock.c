@@ -13,6 +13,7 @@
 #include "catalog/namespace.h"
 #include "executor/spi.h"
 #include "storage/lmgr.h"
+#include "utils/guc.h"
 
 #include "compat.h"
 #include "rollback/rollback.h"
