@@ -166,7 +166,17 @@ extern void untie_vault(Node *parsetree, List *named);
 
 /* ---- keeping.c: what of a closure is kept, and how ---- */
 extern void keep_dropped(Command *command, Closure *closure, Node *parsetree);
-extern void keep_changed_values(Command *command);
 extern void keep_moved_positions(Command *command);
+
+/* ---- moving.c ---- */
+extern bool is_movable(const ObjectAddress *address);
+extern bool is_part_of(Command *command, const ObjectAddress *address,
+					   HTAB *moved);
+extern void move_and_delete(Command *command, Closure *closure, Node *parsetree,
+							HTAB *moved);
+
+/* ---- copying.c ---- */
+extern void keep_columns(Command *command, Closure *closure);
+extern void keep_changed_values(Command *command);
 
 #endif							/* SAFEMIG_CAPTURE_H */
