@@ -108,15 +108,50 @@ unkept_forget(void)
 
 /* ---- at commit ---- */
 
-static bool
-is_of_interest(Oid relid)
+/*
+ * What a table in the vault was called that the migration wrote and dropped
+ * after that; NULL: it is none, but a copy of ours.
+ */
+static char *
+name_before_vault(Oid relid)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Oid			types[2] = {TEXTOID, TEXTOID};
+	Datum		args[2];
+	char	   *name = NULL;
+
+	args[0] = CStringGetTextDatum(get_namespace_name(get_rel_namespace(relid)));
+	args[1] = CStringGetTextDatum(get_rel_name(relid));
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT identity FROM safemig.kept_log"
+							  " WHERE kind OPERATOR(pg_catalog.=) 'relation'"
+							  " AND object_type OPERATOR(pg_catalog.=) 'table'"
+							  " AND vault_schema OPERATOR(pg_catalog.=) $1"
+							  " AND vault_name OPERATOR(pg_catalog.=) $2",
+							  2, types, args, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kept_log");
+	if (SPI_processed > 0)
+		name = MemoryContextStrdup(context, SPI_getvalue(SPI_tuptable->vals[0],
+														 SPI_tuptable->tupdesc, 1));
+	SPI_finish();
+	return name;
+}
+
+/* The table's name if its rows are somebody's, else NULL. */
+static char *
+table_of_interest(Oid relid)
 {
 	Oid			namespace = get_rel_namespace(relid);
 
-	return relid >= FirstNormalObjectId && OidIsValid(namespace) &&
-		get_rel_relkind(relid) == RELKIND_RELATION &&
-		!isAnyTempNamespace(namespace) && !vault_is_schema(namespace) &&
-		namespace != get_namespace_oid(SAFEMIG_SCHEMA, true);
+	if (relid < FirstNormalObjectId || !OidIsValid(namespace) ||
+		get_rel_relkind(relid) != RELKIND_RELATION ||
+		isAnyTempNamespace(namespace) ||
+		namespace == get_namespace_oid(SAFEMIG_SCHEMA, true))
+		return NULL;
+	if (vault_is_schema(namespace))
+		return name_before_vault(relid);
+	return quote_qualified_identifier(get_namespace_name(namespace),
+									  get_rel_name(relid));
 }
 
 /* Rows of a table that the migration made go and come with the table. */
@@ -169,11 +204,9 @@ is_lossy(const Written *written)
 }
 
 static void
-record(int64 migration, const Written *written)
+record(int64 migration, const Written *written, const char *table)
 {
 	RecordedCommand command = {0};
-	char	   *table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(written->relid)),
-												   get_rel_name(written->relid));
 	char	   *counts = describe_counts(written);
 
 	command.seq = history_next_command();
@@ -238,13 +271,14 @@ unkept_record(int64 migration)
 	foreach(lc, all)
 	{
 		Written    *written = lfirst(lc);
+		char	   *table = table_of_interest(written->relid);
 
-		if (!is_of_interest(written->relid))
+		if (table == NULL)
 			continue;
 		if (migration == 0)
 			migration = history_current_migration();
 		if (!made_by_migration(migration, written->relid))
-			record(migration, written);
+			record(migration, written, table);
 	}
 	own_work_end();
 	frame_unpin(&frame);

@@ -106,6 +106,18 @@ round_trips(
 		refused => qr/SM004.*irreversible/s,
 	},
 	{
+		name => 'rows deleted, then their table dropped',
+		setup => $table,
+		migration => 'BEGIN; DELETE FROM t WHERE id < 4; DROP TABLE t; COMMIT',
+		refused => qr/SM004.*irreversible.*public\.t were not kept/s,
+	},
+	{
+		name => 'a table emptied, then dropped with its schema',
+		setup => 'CREATE SCHEMA s; CREATE TABLE s.t (a int); INSERT INTO s.t VALUES (1)',
+		migration => 'BEGIN; TRUNCATE s.t; DROP SCHEMA s CASCADE; COMMIT',
+		refused => qr/SM004.*irreversible.*s\.t were not kept/s,
+	},
+	{
 		name => 'a label that kept values of a dropped column have',
 		setup => q(CREATE TYPE m AS ENUM ('a'); CREATE TABLE t (id int PRIMARY KEY, c m)),
 		migration => q(ALTER TYPE m ADD VALUE 'x'),
