@@ -29,7 +29,8 @@ REGRESS_OPTS = --inputdir=test --outputdir=. --encoding=UTF8
 ISOLATION = \
 	iso_rollback \
 	iso_locks \
-	iso_copy
+	iso_copy \
+	iso_snapshot
 ISOLATION_OPTS = --inputdir=test --outputdir=. --encoding=UTF8
 
 # Perl; one of the files runs pgTAP on test/pgtap

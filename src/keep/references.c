@@ -19,6 +19,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
 
 #include "compat.h"
 #include "keep/rows.h"
@@ -101,12 +102,15 @@ count_broken(const Reference *reference)
 	/* a user's operator runs as the owner of the table that refers */
 	if (!reference->trusted)
 		frame_become(&frame, relation_owner(reference->from));
+	/* a transaction's own snapshot may not know the rows that stay */
+	PushActiveSnapshot(GetLatestSnapshot());
 	SPI_connect();
-	if (SPI_execute(reference->query, false, 0) != SPI_OK_SELECT || SPI_processed != 1)
+	if (SPI_execute(reference->query, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not check foreign key \"%s\"", reference->name);
 	broken = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
 										 SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
+	PopActiveSnapshot();
 	if (!reference->trusted)
 		frame_unpin(&frame);
 	return broken;
