@@ -10,7 +10,9 @@
 #define SAFEMIG_COMPAT_H
 
 #include "access/htup_details.h"
+#include "access/genam.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_attrdef.h"
 #include "catalog/pg_attribute.h"
@@ -402,6 +404,87 @@ insert_index_tuples(ResultRelInfo *target, TupleTableSlot *slot, EState *estate)
 								 ,false
 #endif
 		);
+}
+
+#if PG_VERSION_NUM < 170000		/* exported by 17 */
+static inline Oid
+get_rel_relam(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			result = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		result = ((Form_pg_class) GETSTRUCT(tuple))->relam;
+		ReleaseSysCache(tuple);
+	}
+	return result;
+}
+#endif
+
+/* a61b1f7482 (16): permissions in a list of their own */
+#if PG_VERSION_NUM >= 160000
+#define CHECK_PERMS_PARAMETERS List *range_table, List *perms, bool report
+#define CHECK_PERMS_ARGUMENTS range_table, perms, report
+#else
+#define CHECK_PERMS_PARAMETERS List *range_table, bool report
+#define CHECK_PERMS_ARGUMENTS range_table, report
+#endif
+
+/* the row in place of another; true if indexes need it, in_all if all do */
+static inline bool
+update_row(Relation rel, ItemPointer tid, TupleTableSlot *slot,
+		   Snapshot snapshot, bool *in_all)
+{
+#if PG_VERSION_NUM >= 160000	/* 19d8e2308b (16) */
+	TU_UpdateIndexes update;
+
+	simple_table_tuple_update(rel, tid, slot, snapshot, &update);
+	*in_all = update == TU_All;
+	return update != TU_None;
+#else
+	bool		update;
+
+	simple_table_tuple_update(rel, tid, slot, snapshot, &update);
+	*in_all = true;
+	return update;
+#endif
+}
+
+static inline List *
+update_index_tuples(ResultRelInfo *target, TupleTableSlot *slot, EState *estate,
+					bool in_all)
+{
+	return ExecInsertIndexTuples(target, slot, estate, false, false, NULL, NIL
+#if PG_VERSION_NUM >= 160000
+								 ,!in_all
+#endif
+		);
+}
+
+/* false: one of these indexes has such a row already */
+static inline bool
+index_places_are_free(ResultRelInfo *target, TupleTableSlot *slot, EState *estate,
+					  ItemPointer taken_by, List *indexes)
+{
+#if PG_VERSION_NUM >= 180000	/* (18) the row itself is no conflict */
+	ItemPointerData none;
+
+	ItemPointerSetInvalid(&none);
+	return ExecCheckIndexConstraints(target, slot, estate, taken_by, &none, indexes);
+#else
+	return ExecCheckIndexConstraints(target, slot, estate, taken_by, indexes);
+#endif
+}
+
+static inline IndexScanDesc
+begin_index_scan(Relation rel, Relation index, Snapshot snapshot, int nkeys)
+{
+#if PG_VERSION_NUM >= 180000	/* 0fbceae841 (18) */
+	return index_beginscan(rel, index, snapshot, NULL, nkeys, 0);
+#else
+	return index_beginscan(rel, index, snapshot, nkeys, 0);
+#endif
 }
 
 #endif							/* SAFEMIG_COMPAT_H */

@@ -285,6 +285,14 @@ typedef enum CaptureFailure
 	CAPTURE_FAILURE_WARN
 } CaptureFailure;
 
+/* whose rows are kept */
+typedef enum CaptureData
+{
+	CAPTURE_DATA_DDL,			/* of every transaction with a migration in it */
+	CAPTURE_DATA_EXPLICIT,		/* of explicit and labelled migrations */
+	CAPTURE_DATA_TRANSACTION	/* also of transactions without any DDL */
+} CaptureData;
+
 extern bool safemig_enabled;
 extern char *safemig_label;
 extern char *safemig_reason;
@@ -295,6 +303,7 @@ extern bool safemig_allow_drop;
 extern bool safemig_notices;
 extern bool safemig_keep_undone;
 extern int	safemig_lock_timeout;
+extern int	safemig_capture_data;
 extern void settings_define(void);
 
 /* ---- state.c: the only mutable state ---- */
@@ -317,6 +326,11 @@ typedef struct State
 	int64		rows_restored;	/* counted by the rollback's data steps */
 	int64		rows_later;
 	List	   *later;			/* of LaterWrites*, summed up in rows_later */
+	List	   *written;		/* of struct Written*, as the last look found it */
+	CommandId	written_since;	/* earlier commands have been looked at */
+	List	   *positions;		/* of struct NotedPosition* */
+	struct Truncation *truncation;	/* kept, and not written down yet, or NULL */
+	bool		keep_later;		/* on_conflict = keep, of the rollback that runs */
 	List	   *astray;			/* of struct Astray*, of the rollback that runs */
 	List	   *conversion_settings;	/* of char*, by conversion_settings_now()
 										 * for the command that is about to run, or NIL */
@@ -503,6 +517,18 @@ extern char *astray_forecast(int64 kept_id);
 extern void script_refuse_commit(void);
 
 /* ---- keep/sequence.c ---- */
+typedef struct SequencePosition
+{
+	int64		last_value;
+	int64		log_cnt;
+	bool		is_called;
+} SequencePosition;
+
+extern void sequence_read_position(Oid seqid, SequencePosition *position);
+/* a position read before the rows of the table that owns the sequence */
+extern Kept *sequence_keep_noted(Oid seqid, Oid relid,
+								 const SequencePosition *position,
+								 int64 migration, int64 command);
 extern void sequence_note_after(int64 kept, Oid seqid);
 extern int64 sequence_keep_position(Oid seqid, int64 migration, int64 command);
 

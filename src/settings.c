@@ -26,10 +26,18 @@ bool		safemig_allow_drop = false;
 bool		safemig_notices = true;
 bool		safemig_keep_undone = true;
 int			safemig_lock_timeout = 5000;
+int			safemig_capture_data = CAPTURE_DATA_DDL;
 
 static const struct config_enum_entry capture_failure_options[] = {
 	{"error", CAPTURE_FAILURE_ERROR, false},
 	{"warn", CAPTURE_FAILURE_WARN, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry capture_data_options[] = {
+	{"ddl", CAPTURE_DATA_DDL, false},
+	{"explicit", CAPTURE_DATA_EXPLICIT, false},
+	{"transaction", CAPTURE_DATA_TRANSACTION, false},
 	{NULL, 0, false}
 };
 
@@ -78,5 +86,11 @@ settings_define(void)
 							"How long a rollback waits for a lock, each of three times.",
 							NULL, &safemig_lock_timeout, 5000, 1, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomEnumVariable("safemig.capture_data",
+							 "Whose rows are kept when they are written.",
+							 "Of transactions with DDL, of explicit and labelled migrations alone, or of all transactions.",
+							 &safemig_capture_data, CAPTURE_DATA_DDL,
+							 capture_data_options,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("safemig");
 }

@@ -108,11 +108,7 @@ on_xact(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_PREPARE:
 			script_refuse_commit();
 			command_record_unfinished();
-			if (safemig_state.written_id)
-				unkept_record(safemig_state.written_id);
-			else if (safemig_state.explicit_id ||
-					 (safemig_label && safemig_label[0]))
-				unkept_record(0);
+			data_record_pending();
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PARALLEL_ABORT:
@@ -127,7 +123,10 @@ on_xact(XactEvent event, void *arg)
 			safemig_state.record_id = 0;
 			safemig_state.caller = NULL;
 			bystander_forget();
-			unkept_forget();
+			safemig_state.written = NIL;
+			safemig_state.positions = NIL;
+			safemig_state.truncation = NULL;
+			safemig_state.written_since = 0;
 			break;
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PARALLEL_COMMIT:
@@ -136,7 +135,10 @@ on_xact(XactEvent event, void *arg)
 				pop_saved(false);
 			safemig_state.xact_id = 0;
 			safemig_state.written_id = 0;
-			unkept_forget();
+			safemig_state.written = NIL;
+			safemig_state.positions = NIL;
+			safemig_state.truncation = NULL;
+			safemig_state.written_since = 0;
 			failures_commit();
 			/* a CONCURRENTLY command commits in the middle of itself */
 			command_stack_commit();

@@ -79,7 +79,7 @@ COMMENT ON VIEW safemig.commands IS
 CREATE VIEW safemig.changes WITH (security_barrier) AS
 SELECT c.migration, c.command, c.ord,
 	CASE c.action WHEN 'c' THEN 'created' WHEN 'd' THEN 'dropped'
-		WHEN 'a' THEN 'altered' WHEN 'n' THEN 'noted' ELSE 'restated' END AS action,
+		WHEN 'a' THEN 'altered' WHEN 'n' THEN 'noted' WHEN 'w' THEN 'rows written' ELSE 'restated' END AS action,
 	c.type, COALESCE(c.identity_before, c.identity_after) AS object,
 	c.identity_before, c.identity_after, c.parent, c.kept
 FROM safemig.change_log c

@@ -13,3 +13,10 @@ CREATE FUNCTION safemig.restore_rows(kept bigint[], VARIADIC trees text[] DEFAUL
 REVOKE EXECUTE ON FUNCTION safemig.restore_rows(bigint[], text[]) FROM PUBLIC;
 COMMENT ON FUNCTION safemig.restore_rows(bigint[], text[]) IS
 	'makes tables hold exactly the rows that were kept, proved by number and checksum; SM003 if a foreign key would be broken, or if one of trees has got a partition or child since';
+
+CREATE FUNCTION safemig.undo_writes(kept bigint[])
+	RETURNS void LANGUAGE C STRICT VOLATILE
+	AS 'MODULE_PATHNAME', 'safemig_undo_writes';
+REVOKE EXECUTE ON FUNCTION safemig.undo_writes(bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.undo_writes(bigint[]) IS
+	'takes back what a migration did to the rows of tables; what was written since stays, and is a conflict (SM003) where it is in the same columns';

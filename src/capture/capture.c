@@ -29,6 +29,7 @@
 #include "utils/memutils.h"
 
 #include "capture/capture.h"
+#include "capture/written.h"
 #include "history/history.h"
 
 static Command *stack = NULL;
@@ -89,6 +90,8 @@ on_object_access(ObjectAccessType access, Oid class_id, Oid object_id,
 			note(rehearsal_sink, rehearsal_context, class_id, object_id, sub_id);
 		return;
 	}
+	if (access == OAT_TRUNCATE && safemig_state.own_depth == 0)
+		data_keep_truncated(object_id);
 	if (stack == NULL || safemig_state.own_depth > 0)
 		return;
 	if (access == OAT_POST_CREATE)
@@ -114,6 +117,7 @@ capture_init(void)
 	next_object_access_hook = object_access_hook;
 	object_access_hook = on_object_access;
 	failure_init();
+	positions_init();
 }
 
 /* ---- the stack ---- */
@@ -268,6 +272,7 @@ command_note_rewrite(Command *command, Oid relid)
 	MemoryContext old = MemoryContextSwitchTo(command->context);
 	char	   *name = get_rel_name(relid);
 
+	command->rewritten = lappend_oid(command->rewritten, relid);
 	if (name)
 		command->rewrote = lappend(command->rewrote,
 								   quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
@@ -286,6 +291,8 @@ command_identify(Command *command)
 	{
 		state_save();
 		safemig_state.written_id = command->migration;
+		/* what was written before it comes before it */
+		data_record_in(command->migration);
 	}
 	command->seq = history_next_command();
 }

@@ -45,7 +45,8 @@ typedef struct Command
 	List	   *type_changes;	/* of TypeChange* */
 	List	   *created;		/* of ObjectAddress*, by the access hook */
 	List	   *dropped;		/* of LostData*: likewise, what holds data */
-	List	   *rewrote;		/* of char*: relations rewritten */
+	List	   *rewrote;		/* of char*: relations rewritten ... */
+	List	   *rewritten;		/* ... and their OIDs */
 	char	   *unproved;		/* a copy that may not be exact, or NULL */
 	char	   *failed;			/* why it could not be captured, or NULL */
 	List	   *values;			/* kept ids to finish after the command */
@@ -93,11 +94,13 @@ extern void failures_write(void);
 extern void failures_commit(void);
 extern void failures_abort(void);
 
-/* ---- unkept.c: rows written and not kept ---- */
-extern void unkept_own_begin(void);
-extern void unkept_own_end(void);
-extern void unkept_forget(void);
-extern void unkept_record(int64 migration);
+/* ---- data.c: rows that a migration writes ---- */
+/* what this transaction's migration, if there is one, wrote since the last look */
+extern void data_record_pending(void);
+/* likewise, in the migration that a command is about to be recorded in */
+extern void data_record_in(int64 migration);
+extern void data_before_command(Command *command, List *dropped);
+extern void data_keep_truncated(Oid relid);
 
 /* ---- changes.c: after images, comparison ---- */
 extern List *command_changes(Command *command);	/* of Change* */

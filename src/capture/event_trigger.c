@@ -26,6 +26,7 @@
 #include "utils/resowner.h"
 
 #include "capture/capture.h"
+#include "capture/written.h"
 #include "compat.h"
 #include "history/history.h"
 
@@ -195,6 +196,8 @@ look_before(Command *command, Node *parsetree)
 		targets_resolve(command, parsetree);
 	if (!command->concurrent && statement_drops(parsetree))
 		closure = closure_of(parsetree);
+	if (!command->concurrent)
+		data_before_command(command, closure ? closure->deleted : NIL);
 
 	/* ... but images do not depend on who looks, or how */
 	frame_become_owner(&frame);
@@ -287,6 +290,16 @@ on_start(EventTriggerData *data)
 		look_before(command, data->parsetree);
 }
 
+/* Their rows are all new, and none is the user's doing. */
+static void
+look_at_rewritten(Command *command)
+{
+	ListCell   *lc;
+
+	foreach(lc, command->rewritten)
+		written_anew(lfirst_oid(lc));
+}
+
 static void
 on_end(EventTriggerData *data)
 {
@@ -304,6 +317,7 @@ on_end(EventTriggerData *data)
 	}
 	else
 		look_after(command, data->parsetree);
+	look_at_rewritten(command);
 	command_pop(command);
 }
 

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -94,6 +95,22 @@ history_write_command(RecordedCommand *command, const char *query,
 	foreach(lc, command->changes)
 		write_change(command, lfirst(lc), ++ord, incarnation);
 	CommandCounterIncrement();
+}
+
+/* A table whose rows, not whose definition, the command is about. */
+void
+history_add_table(RecordedCommand *command, Oid relid, char action, const Kept *kept)
+{
+	Change	   *change = palloc0(sizeof(Change));
+	ObjectAddress address;
+
+	ObjectAddressSet(address, RelationRelationId, relid);
+	change->action = action;
+	change->before = image_take(&address);
+	change->after = image_take(&address);
+	if (kept)
+		change->before->kept = kept->id;
+	command->changes = lappend(command->changes, change);
 }
 
 static void

@@ -30,8 +30,9 @@ typedef struct Migration
 typedef struct Change
 {
 	char		action;			/* c created, d dropped, a altered, r restated:
-								 * changes and changes back with another; n
-								 * noted: not changed at all */
+								 * changes and changes back with another; w
+								 * written: its rows were; n noted: not
+								 * changed at all */
 	Image	   *before;
 	Image	   *after;
 	/* while it is being recorded */
@@ -88,6 +89,8 @@ extern void history_read_images(HeapTuple tuple, int column, Image **before,
 extern void history_write_command(RecordedCommand *command, const char *query,
 								  const char *search_path, TimestampTz started,
 								  double ms, List *rewrote);
+extern void history_add_table(RecordedCommand *command, Oid relid, char action,
+							  const Kept *kept);
 extern void history_forget_command(int64 seq);
 extern List *history_commands(List *migrations);	/* of RecordedCommand*, newest first */
 

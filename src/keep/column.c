@@ -43,7 +43,7 @@
 
 #include "compat.h"
 #include "history/history.h"
-#include "keep/column.h"
+#include "keep/writes.h"
 
 /* Settings that decide what a conversion between types gives. */
 static const char *const conversion_settings[] = {
@@ -122,6 +122,17 @@ find_key(Relation rel, AttrNumber without, CopyShape *shape)
 		shape->keys[i].name = pstrdup(NameStr(att->attname));
 		stored_column_init(&shape->keys[i], att->atttypid, att->atttypmod);
 	}
+}
+
+/* The key by which rows are matched; 0 if there is none. */
+int
+relation_key(Relation rel, StoredColumn **keys)
+{
+	CopyShape  *shape = palloc0(sizeof(CopyShape));
+
+	find_key(rel, InvalidAttrNumber, shape);
+	*keys = shape->keys;
+	return shape->nkeys;
 }
 
 /* ---- what is written down beside the copy ---- */

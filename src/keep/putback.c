@@ -24,15 +24,12 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_operator.h"
-#include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/nodeModifyTable.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/tuplesort.h"
 
 #include "compat.h"
 #include "keep/rows.h"
@@ -61,41 +58,6 @@ places_add(Places *places, ItemPointer tid)
 
 /* ---- the rows of one side, by what they hold ---- */
 
-static TupleDesc
-sorted_descriptor(void)
-{
-	TupleDesc	desc = CreateTemplateTupleDesc(3);
-
-	TupleDescInitEntry(desc, 1, "first", INT8OID, -1, 0);
-	TupleDescInitEntry(desc, 2, "second", INT8OID, -1, 0);
-	TupleDescInitEntry(desc, 3, "place", TIDOID, -1, 0);
-	return desc;
-}
-
-static Tuplesortstate *
-sort_begin(TupleDesc desc)
-{
-	AttrNumber	columns[2] = {1, 2};
-	Oid			operators[2] = {Int8LessOperator, Int8LessOperator};
-	Oid			collations[2] = {InvalidOid, InvalidOid};
-	bool		nulls_first[2] = {false, false};
-
-	return tuplesort_begin_heap(desc, 2, columns, operators, collations,
-								nulls_first, work_mem, NULL, TUPLESORT_NONE);
-}
-
-static void
-sort_put(Tuplesortstate *sort, TupleTableSlot *slot, RowHash hash, ItemPointer tid)
-{
-	ExecClearTuple(slot);
-	slot->tts_values[0] = Int64GetDatum((int64) hash.first);
-	slot->tts_values[1] = Int64GetDatum((int64) hash.second);
-	slot->tts_values[2] = PointerGetDatum(tid);
-	memset(slot->tts_isnull, 0, 3 * sizeof(bool));
-	ExecStoreVirtualTuple(slot);
-	tuplesort_puttupleslot(sort, slot);
-}
-
 /* The row of the table in the form of the copy. */
 static RowHash
 hash_in_copy_form(RowShape *shape, TupleDesc copy_desc, TupleTableSlot *slot,
@@ -116,10 +78,9 @@ hash_in_copy_form(RowShape *shape, TupleDesc copy_desc, TupleTableSlot *slot,
  */
 static void
 hash_rows(Relation rel, RowShape *shape, TupleDesc copy_desc,
-		  Tuplesortstate *sort, TupleDesc sort_desc, RowsProof *proof)
+		  HashSort *sort, RowsProof *proof)
 {
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	TupleTableSlot *entry = MakeSingleTupleTableSlot(sort_desc, &TTSOpsVirtual);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "safemig rows",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -144,12 +105,11 @@ hash_rows(Relation rel, RowShape *shape, TupleDesc copy_desc,
 		MemoryContextSwitchTo(old);
 		rows_proof_add(proof, hash);
 		if (sort)
-			sort_put(sort, entry, hash, &slot->tts_tid);
+			hash_sort_put(sort, hash, &slot->tts_tid);
 		MemoryContextReset(context);
 	}
 	plain_scan_end(scan, snapshot);
 	ExecDropSingleTupleTableSlot(slot);
-	ExecDropSingleTupleTableSlot(entry);
 	MemoryContextDelete(context);
 }
 
@@ -158,25 +118,15 @@ hash_rows(Relation rel, RowShape *shape, TupleDesc copy_desc,
 /* One side of the merge: the row that comes next. */
 typedef struct Side
 {
-	Tuplesortstate *sort;
-	TupleTableSlot *slot;
+	HashSort   *sort;
+	HashSortRow row;
 	bool		there;
-	int64		first;
-	int64		second;
-	ItemPointerData tid;
 } Side;
 
 static void
 side_next(Side *side)
 {
-	bool		isnull;
-
-	side->there = tuplesort_gettupleslot(side->sort, true, false, side->slot, NULL);
-	if (!side->there)
-		return;
-	side->first = DatumGetInt64(slot_getattr(side->slot, 1, &isnull));
-	side->second = DatumGetInt64(slot_getattr(side->slot, 2, &isnull));
-	side->tid = *(ItemPointer) DatumGetPointer(slot_getattr(side->slot, 3, &isnull));
+	side->there = hash_sort_next(side->sort, &side->row);
 }
 
 static int
@@ -184,11 +134,7 @@ side_compare(const Side *a, const Side *b)
 {
 	if (!a->there || !b->there)
 		return a->there ? -1 : 1;
-	if (a->first != b->first)
-		return a->first < b->first ? -1 : 1;
-	if (a->second != b->second)
-		return a->second < b->second ? -1 : 1;
-	return 0;
+	return hash_sort_compare(&a->row, &b->row);
 }
 
 static void
@@ -202,9 +148,9 @@ merge(Side *table, Side *copy, Places *gone, Places *missing)
 
 		CHECK_FOR_INTERRUPTS();
 		if (order < 0)
-			places_add(gone, &table->tid);
+			places_add(gone, &table->row.tid);
 		else if (order > 0)
-			places_add(missing, &copy->tid);
+			places_add(missing, &copy->row.tid);
 		if (order <= 0)
 			side_next(table);
 		if (order >= 0)
@@ -216,20 +162,17 @@ static void
 find_difference(Relation rel, Relation copy, RowShape *shape, Places *gone,
 				Places *missing)
 {
-	TupleDesc	desc = sorted_descriptor();
-	Side		table = {sort_begin(desc), MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple)};
-	Side		kept = {sort_begin(desc), MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple)};
+	Side		table = {hash_sort_begin()};
+	Side		kept = {hash_sort_begin()};
 	RowsProof	proof = {0};
 
-	hash_rows(rel, shape, RelationGetDescr(copy), table.sort, desc, &proof);
-	hash_rows(copy, NULL, RelationGetDescr(copy), kept.sort, desc, &proof);
-	tuplesort_performsort(table.sort);
-	tuplesort_performsort(kept.sort);
+	hash_rows(rel, shape, RelationGetDescr(copy), table.sort, &proof);
+	hash_rows(copy, NULL, RelationGetDescr(copy), kept.sort, &proof);
+	hash_sort_perform(table.sort);
+	hash_sort_perform(kept.sort);
 	merge(&table, &kept, gone, missing);
-	ExecDropSingleTupleTableSlot(table.slot);
-	ExecDropSingleTupleTableSlot(kept.slot);
-	tuplesort_end(table.sort);
-	tuplesort_end(kept.sort);
+	hash_sort_end(table.sort);
+	hash_sort_end(kept.sort);
 }
 
 /* ---- writing ---- */
@@ -328,7 +271,7 @@ prove_table(Relation rel, Relation copy, RowShape *shape, const Kept *kept)
 {
 	RowsProof	proof = {0};
 
-	hash_rows(rel, shape, RelationGetDescr(copy), NULL, sorted_descriptor(), &proof);
+	hash_rows(rel, shape, RelationGetDescr(copy), NULL, &proof);
 	if (proof.rows != kept->rows || strcmp(rows_checksum(&proof), kept->checksum) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_CONFLICT),

@@ -37,8 +37,8 @@
 
 /* ---- what a row looks like ---- */
 
-static void
-shape_of_table(Relation rel, RowShape *shape)
+void
+rows_shape_of_table(Relation rel, RowShape *shape)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 
@@ -74,17 +74,27 @@ descriptor_of_shape(const RowShape *shape)
 }
 
 RowHash
-row_hash(TupleDesc desc, const Datum *values, const bool *nulls)
+row_hash_begin(void)
 {
 	RowHash		hash = {FIRST_SEED, SECOND_SEED};
 
+	return hash;
+}
+
+void
+row_hash_add(RowHash *hash, Form_pg_attribute att, Datum value, bool isnull)
+{
+	hash->first = stored_hash(att, value, isnull, hash->first);
+	hash->second = stored_hash(att, value, isnull, hash->second);
+}
+
+RowHash
+row_hash(TupleDesc desc, const Datum *values, const bool *nulls)
+{
+	RowHash		hash = row_hash_begin();
+
 	for (int i = 0; i < desc->natts; i++)
-	{
-		hash.first = stored_hash(TupleDescAttr(desc, i), values[i], nulls[i],
-								 hash.first);
-		hash.second = stored_hash(TupleDescAttr(desc, i), values[i], nulls[i],
-								  hash.second);
-	}
+		row_hash_add(&hash, TupleDescAttr(desc, i), values[i], nulls[i]);
 	return hash;
 }
 
@@ -153,6 +163,19 @@ copy_rows(Relation rel, Snapshot snapshot, RowShape *shape, Oid copy,
 	return unfit;
 }
 
+/* A column whose form proved unfit gets another one, if there is one. */
+void
+rows_change_form(Relation rel, StoredColumn *unfit)
+{
+	copy_change_form(unfit);
+	if (unfit->unproved)
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_CAPTURE),
+				 errmsg("values of column \"%s\" of table \"%s\" cannot be copied exactly",
+						unfit->name, RelationGetRelationName(rel)),
+				 errdetail("Neither text nor binary output of their type gives the value back.")));
+}
+
 static Oid
 make_copy(Relation rel, Snapshot snapshot, const char *name, Oid namespace,
 		  RowShape *shape, RowsProof *proof)
@@ -168,14 +191,8 @@ make_copy(Relation rel, Snapshot snapshot, const char *name, Oid namespace,
 		frame_unpin(&frame);
 		if (unfit == NULL)
 			return copy;
-		copy_change_form(unfit);
-		if (unfit->unproved)
-			ereport(ERROR,
-					(errcode(ERRCODE_SAFEMIG_CAPTURE),
-					 errmsg("values of column \"%s\" of table \"%s\" cannot be copied exactly",
-							unfit->name, RelationGetRelationName(rel)),
-					 errdetail("Neither text nor binary output of their type gives the value back.")));
 		copy_drop(copy);
+		rows_change_form(rel, unfit);
 	}
 }
 
@@ -218,8 +235,8 @@ row_type(Oid typid)
 	return buf.data;
 }
 
-static void
-note_row_types(Kept *kept, const RowShape *shape)
+void
+rows_note_row_types(Kept *kept, const RowShape *shape)
 {
 	for (int i = 0; i < shape->ncolumns; i++)
 	{
@@ -246,13 +263,13 @@ rows_keep(Relation rel, Snapshot snapshot, int64 migration, int64 command)
 	namespace = vault_schema_for(migration, command, RelationGetNamespace(rel));
 	kept->vault_schema = get_namespace_name(namespace);
 	kept->vault_name = psprintf("rows_" INT64_FORMAT, kept->id);
-	shape_of_table(rel, &shape);
+	rows_shape_of_table(rel, &shape);
 	copy = make_copy(rel, snapshot, kept->vault_name, namespace, &shape, &proof);
 	kept->rows = proof.rows;
 	kept->bytes = DatumGetInt64(DirectFunctionCall1(pg_total_relation_size,
 													ObjectIdGetDatum(copy)));
 	kept->checksum = rows_checksum(&proof);
-	note_row_types(kept, &shape);
+	rows_note_row_types(kept, &shape);
 	history_add_kept(kept);
 	return kept;
 }
@@ -316,13 +333,19 @@ rows_open_copy(const Kept *kept)
 }
 
 /* The form that the column has in the copy. */
-static void
-check_column(const Kept *kept, Form_pg_attribute att, StoredColumn *column)
+StoredForm
+rows_form_in_copy(Form_pg_attribute att, const StoredColumn *column)
+{
+	return column->form == STORED_TEXT && att->atttypid == BYTEAOID ?
+		STORED_BINARY : column->form;
+}
+
+void
+rows_check_column(const Kept *kept, Form_pg_attribute att, StoredColumn *column)
 {
 	const char *type = kept_detail(kept, psprintf("type of %s", column->name));
 
-	if (column->form == STORED_TEXT && att->atttypid == BYTEAOID)
-		stored_column_set_form(column, STORED_BINARY);
+	stored_column_set_form(column, rows_form_in_copy(att, column));
 	if (strcmp(NameStr(att->attname), column->name) != 0 ||
 		stored_column_type(column) != att->atttypid ||
 		strcmp(type ? type : "", row_type(column->typid)) != 0)
@@ -336,7 +359,7 @@ check_column(const Kept *kept, Form_pg_attribute att, StoredColumn *column)
 void
 rows_shape_of_copy(Relation rel, Relation copy, const Kept *kept, RowShape *shape)
 {
-	shape_of_table(rel, shape);
+	rows_shape_of_table(rel, shape);
 	if (shape->ncolumns != RelationGetDescr(copy)->natts)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_CONFLICT),
@@ -344,5 +367,5 @@ rows_shape_of_copy(Relation rel, Relation copy, const Kept *kept, RowShape *shap
 						kept->object_type, kept->identity, shape->ncolumns,
 						RelationGetDescr(copy)->natts)));
 	for (int i = 0; i < shape->ncolumns; i++)
-		check_column(kept, TupleDescAttr(RelationGetDescr(copy), i), &shape->columns[i]);
+		rows_check_column(kept, TupleDescAttr(RelationGetDescr(copy), i), &shape->columns[i]);
 }

@@ -45,9 +45,36 @@ extern Kept *rows_keep(Relation rel, Snapshot snapshot, int64 migration,
 extern Relation rows_open_copy(const Kept *kept);
 extern void rows_shape_of_copy(Relation rel, Relation copy, const Kept *kept,
 							   RowShape *shape);
+extern void rows_shape_of_table(Relation rel, RowShape *shape);
+extern void rows_change_form(Relation rel, StoredColumn *unfit);
+extern void rows_note_row_types(Kept *kept, const RowShape *shape);
+extern StoredForm rows_form_in_copy(Form_pg_attribute att,
+									const StoredColumn *column);
+extern void rows_check_column(const Kept *kept, Form_pg_attribute att,
+							  StoredColumn *column);
+extern RowHash row_hash_begin(void);
+extern void row_hash_add(RowHash *hash, Form_pg_attribute att, Datum value,
+						 bool isnull);
 extern RowHash row_hash(TupleDesc desc, const Datum *values, const bool *nulls);
 extern void rows_proof_add(RowsProof *proof, RowHash hash);
 extern char *rows_checksum(const RowsProof *proof);
+
+/* ---- hashsort.c: in the order of what rows hold ---- */
+typedef struct HashSort HashSort;
+
+typedef struct HashSortRow
+{
+	int64		first;
+	int64		second;
+	ItemPointerData tid;
+} HashSortRow;
+
+extern HashSort *hash_sort_begin(void);
+extern void hash_sort_put(HashSort *sort, RowHash hash, ItemPointer tid);
+extern void hash_sort_perform(HashSort *sort);
+extern bool hash_sort_next(HashSort *sort, HashSortRow *row);
+extern int	hash_sort_compare(const HashSortRow *a, const HashSortRow *b);
+extern void hash_sort_end(HashSort *sort);
 
 /* ---- putback.c ---- */
 /* the table holds the rows of the copy again; counts what it took for it */

@@ -13,13 +13,20 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "catalog/dependency.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_sequence.h"
+#include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
@@ -27,6 +34,7 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
+#include "keep/column.h"
 #include "keep/vault.h"
 
 PG_FUNCTION_INFO_V1(safemig_restore_position);
@@ -100,6 +108,49 @@ sequence_keep_position(Oid seqid, int64 migration, int64 command)
 	return kept->id;
 }
 
+/* As sequence_keep_position, and never called for what the user may not see. */
+void
+sequence_read_position(Oid seqid, SequencePosition *position)
+{
+	Relation	rel = relation_open(seqid, AccessShareLock);
+	Buffer		buffer = ReadBuffer(rel, 0);
+	Page		page;
+	HeapTupleData tuple;
+	ItemId		item;
+	Form_pg_sequence_data data;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	page = BufferGetPage(buffer);
+	item = PageGetItemId(page, FirstOffsetNumber);
+	tuple.t_data = (HeapTupleHeader) PageGetItem(page, item);
+	data = (Form_pg_sequence_data) GETSTRUCT(&tuple);
+	position->last_value = data->last_value;
+	position->log_cnt = data->log_cnt;
+	position->is_called = data->is_called;
+	UnlockReleaseBuffer(buffer);
+	relation_close(rel, AccessShareLock);
+}
+
+Kept *
+sequence_keep_noted(Oid seqid, Oid relid, const SequencePosition *position,
+					int64 migration, int64 command)
+{
+	ObjectAddress address;
+	Kept	   *kept;
+
+	ObjectAddressSet(address, RelationRelationId, seqid);
+	kept = kept_start(&address, "position", migration, command);
+	kept_add_detail(kept, "last_value", psprintf(INT64_FORMAT, position->last_value));
+	kept_add_detail(kept, "is_called", position->is_called ? "t" : "f");
+	kept_add_detail(kept, "log_cnt", psprintf(INT64_FORMAT, position->log_cnt));
+	kept_add_detail(kept, "used by", quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+																get_rel_name(relid)));
+	kept->rows = 1;
+	kept->id = history_add_kept(kept);
+	sequence_note_after(kept->id, seqid);
+	return kept;
+}
+
 /* Where the command that moved it left it: from there on it was used. */
 void
 sequence_note_after(int64 id, Oid seqid)
@@ -132,6 +183,92 @@ not_below_use(const Kept *kept, Oid relid, int64 *last_value, bool *called)
 	{
 		*last_value = now;
 		*called = true;
+	}
+}
+
+/* The column that the sequence belongs to, in that relation or a child. */
+static AttrNumber
+owning_column(Oid seqid, Oid relid, Oid child)
+{
+	Oid			owner;
+	int32		attnum;
+
+	if (!sequenceIsOwned(seqid, DEPENDENCY_INTERNAL, &owner, &attnum) &&
+		!sequenceIsOwned(seqid, DEPENDENCY_AUTO, &owner, &attnum))
+		return InvalidAttrNumber;
+	return owner == relid ?
+		get_attnum(child, get_attname(relid, attnum, false)) : InvalidAttrNumber;
+}
+
+static int64
+integer_value(Datum value, Oid type)
+{
+	return type == INT2OID ? DatumGetInt16(value) :
+		type == INT4OID ? DatumGetInt32(value) : DatumGetInt64(value);
+}
+
+/* Is a value in use that the sequence gave, or may have given, after from? */
+static bool
+is_used_beyond(Oid seqid, Oid relid, Oid child, int64 from, bool called)
+{
+	AttrNumber	attnum = owning_column(seqid, relid, child);
+	bool		rising = read_increment(seqid) > 0;
+	Relation	rel;
+	TupleTableSlot *slot;
+	Snapshot	snapshot;
+	TableScanDesc scan;
+	Oid			type;
+	bool		used = false;
+
+	if (attnum <= 0 || get_rel_relkind(child) != RELKIND_RELATION)
+		return false;
+	type = getBaseType(get_atttype(child, attnum));
+	if (type != INT2OID && type != INT4OID && type != INT8OID)
+		return true;			/* cannot be told */
+	rel = table_open(child, AccessExclusiveLock);
+	slot = table_slot_create(rel, NULL);
+	scan = plain_scan_begin(rel, &snapshot);
+	while (!used && table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		bool		isnull;
+		Datum		value = slot_getattr(slot, attnum, &isnull);
+		int64		number = isnull ? from : integer_value(value, type);
+
+		CHECK_FOR_INTERRUPTS();
+		used = rising ? number > from : number < from;
+		if (!isnull && !called && number == from)
+			used = true;
+	}
+	plain_scan_end(scan, snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	table_close(rel, NoLock);
+	return used;
+}
+
+/*
+ * Others may have used the sequence while the migration did: their rows tell.
+ * If there is one, the sequence stays where it is.
+ */
+static void
+not_below_rows(const Kept *kept, Oid seqid, int64 *last_value, bool *called)
+{
+	const char *table = kept_detail(kept, "used by");
+	Oid			relid;
+	ListCell   *lc;
+
+	if (table == NULL)
+		return;
+	relid = RangeVarGetRelid(makeRangeVarFromNameList(qualified_name_list(table)),
+							 AccessExclusiveLock, true);
+	if (!OidIsValid(relid))
+		return;
+	foreach(lc, find_all_inheritors(relid, AccessExclusiveLock, NULL))
+	{
+		if (is_used_beyond(seqid, relid, lfirst_oid(lc), *last_value, *called))
+		{
+			*last_value = read_position(seqid, called);
+			return;
+		}
 	}
 }
 
@@ -173,6 +310,7 @@ safemig_restore_position(PG_FUNCTION_ARGS)
 	capture_internal_begin("RESTORE POSITION", list_make1(&address));
 	capture_internal_moves_sequence();
 	not_below_use(kept, relid, &last_value, &called);
+	not_below_rows(kept, relid, &last_value, &called);
 	ResetSequence(relid);
 	CommandCounterIncrement();
 	(void) DirectFunctionCall3(setval3_oid, ObjectIdGetDatum(relid),

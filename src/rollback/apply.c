@@ -155,6 +155,8 @@ settle_change(Change *change, Steps *steps)
 
 	if (recorded->class == NULL)
 		return;
+	if (change->action == 'w')
+		return;
 	if (change->before == NULL)
 		return;					/* it has been dropped, or that step failed */
 	now = image_now(change->before);
@@ -193,7 +195,6 @@ plan_apply(RollbackPlan *plan)
 {
 	ListCell   *lc;
 
-	unkept_own_begin();
 	foreach(lc, plan->commands)
 	{
 		RecordedCommand *command = lfirst(lc);
@@ -202,5 +203,4 @@ plan_apply(RollbackPlan *plan)
 		run_steps(command, command->steps);
 		plan_settle(command);
 	}
-	unkept_own_end();
 }

@@ -47,9 +47,34 @@ check_irreversible(RollbackPlan *plan, List **conflicts)
 	}
 }
 
-/* All identities that the plan concerns, with those of what they live in. */
+/* Is more than the object's rows concerned? */
+static bool
+is_changed(RollbackPlan *plan, const char *identity)
+{
+	ListCell   *lc;
+	ListCell   *inner;
+
+	foreach(lc, plan->commands)
+	{
+		foreach(inner, ((RecordedCommand *) lfirst(lc))->changes)
+		{
+			Change	   *change = lfirst(inner);
+
+			if (change->action != 'w' &&
+				((change->before && strcmp(change->before->identity, identity) == 0) ||
+				 (change->after && strcmp(change->after->identity, identity) == 0)))
+				return true;
+		}
+	}
+	return false;
+}
+
+/*
+ * The identities that the plan concerns: those of which only rows were written,
+ * or the others.
+ */
 static Datum
-plan_identities(RollbackPlan *plan)
+plan_identities(RollbackPlan *plan, bool rows_only)
 {
 	ArrayBuildState *state = NULL;
 	ListCell   *lc;
@@ -57,6 +82,9 @@ plan_identities(RollbackPlan *plan)
 	foreach(lc, states_after(plan->commands))
 	{
 		Image	   *image = ((ObjectState *) lfirst(lc))->image;
+
+		if (is_changed(plan, image->identity) == rows_only)
+			continue;
 
 		/* dependants that were only described anew are not touched */
 		state = accumArrayResult(state, CStringGetTextDatum(image->identity),
@@ -81,20 +109,22 @@ plan_record_ids(RollbackPlan *plan)
 
 /*
  * Applied migrations, not among these, with a later command on one of the
- * objects, or on something that lives in one.
+ * objects, or on something that lives in one.  Where both only wrote rows of a
+ * table, the rows themselves tell whether one is in the way of the other.
  */
 static void
 check_later(RollbackPlan *plan, List **conflicts)
 {
-	Oid			types[3] = {INT8ARRAYOID, TEXTARRAYOID, INT8OID};
-	Datum		args[3];
+	Oid			types[4] = {INT8ARRAYOID, TEXTARRAYOID, INT8OID, TEXTARRAYOID};
+	Datum		args[4];
 	MemoryContext context = CurrentMemoryContext;
 
 	if (plan->commands == NIL)
 		return;
 	args[0] = plan_record_ids(plan);
-	args[1] = plan_identities(plan);
+	args[1] = plan_identities(plan, false);
 	args[2] = Int64GetDatum(((RecordedCommand *) llast(plan->commands))->seq);
+	args[3] = plan_identities(plan, true);
 	SPI_connect();
 	if (SPI_execute_with_args("SELECT m.id, m.label, pg_catalog.min(c.identity) FROM ("
 							  " SELECT c.migration, COALESCE(c.identity_before, c.identity_after) AS identity"
@@ -102,13 +132,17 @@ check_later(RollbackPlan *plan, List **conflicts)
 							  " WHERE c.command OPERATOR(pg_catalog.>) $3"
 							  " AND (c.identity_before OPERATOR(pg_catalog.=) ANY ($2)"
 							  " OR c.identity_after OPERATOR(pg_catalog.=) ANY ($2)"
-							  " OR c.parent OPERATOR(pg_catalog.=) ANY ($2))) c"
+							  " OR c.parent OPERATOR(pg_catalog.=) ANY ($2)"
+							  " OR c.action OPERATOR(pg_catalog.<>) 'w'"
+							  " AND (c.identity_before OPERATOR(pg_catalog.=) ANY ($4)"
+							  " OR c.identity_after OPERATOR(pg_catalog.=) ANY ($4)"
+							  " OR c.parent OPERATOR(pg_catalog.=) ANY ($4)))) c"
 							  " JOIN safemig.migration_log m ON m.effective OPERATOR(pg_catalog.=) c.migration"
 							  " WHERE m.state OPERATOR(pg_catalog.=) ANY (ARRAY['applied', 'abandoned', 'open'])"
 							  " AND m.kind OPERATOR(pg_catalog.=) 'migration'"
 							  " AND c.migration OPERATOR(pg_catalog.<>) ALL ($1)"
 							  " GROUP BY m.id, m.label ORDER BY m.id",
-							  3, types, args, NULL, false, 0) != SPI_OK_SELECT)
+							  4, types, args, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read change_log");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{

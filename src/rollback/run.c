@@ -9,6 +9,8 @@
 
 #include "executor/spi.h"
 
+#include "capture/capture.h"
+#include "capture/written.h"
 #include "rollback/rollback.h"
 
 static char *
@@ -167,6 +169,8 @@ run_open(List *migrations, RollbackOptions *options, const char *kind)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
 				 errmsg("a rollback is under way in this transaction already")));
+	/* what the transaction wrote up to now is not the rollback's */
+	data_record_pending();
 	run->plan = prepare(migrations, options);
 	announce(run->plan);
 	frame_become_owner(&frame);
@@ -175,6 +179,7 @@ run_open(List *migrations, RollbackOptions *options, const char *kind)
 	safemig_state.rows_restored = safemig_state.rows_later = 0;
 	safemig_state.later = safemig_state.astray = NIL;
 	safemig_state.caller = caller;
+	safemig_state.keep_later = options->keep_rows;
 	own_work_begin();
 	run->contents = plan_contents(run->plan);
 	run->record = history_open_record(kind, first->label, migration_ids(migrations),
@@ -199,6 +204,8 @@ run_close(RollbackRun *run)
 	own_work_end();
 	safemig_state.record_id = 0;
 	safemig_state.caller = NULL;
+	/* nor is what it wrote the transaction's */
+	written_look();
 	astray_report();
 	frame_unpin(&frame);
 	report_done(run->plan, run->record, objects);

@@ -137,7 +137,6 @@ safemig_script_begin(PG_FUNCTION_ARGS)
 	safemig_state.script = script;
 	foreach(lc, script->run->plan->commands)
 		plan_warn_unkept(lfirst(lc));
-	unkept_own_begin();
 	pin_until_commit();
 	PG_RETURN_TEXT_P(cstring_to_text(GetUserNameFromId(extension_owner(), false)));
 }
@@ -253,7 +252,6 @@ safemig_script_end(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
 				 errmsg("step %d has not been run", missing)));
-	unkept_own_end();
 	record = rollback_end_script(script->run);
 	state_save();
 	safemig_state.script = NULL;

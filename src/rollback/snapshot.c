@@ -115,21 +115,6 @@ tables_argument(ArrayType *array, Oid user)
 
 /* ---- the command ---- */
 
-static void
-add_table(RecordedCommand *command, Oid relid, Kept *kept)
-{
-	Change	   *change = palloc0(sizeof(Change));
-	ObjectAddress address;
-
-	ObjectAddressSet(address, RelationRelationId, relid);
-	change->action = 'a';
-	change->before = image_take(&address);
-	change->after = image_take(&address);
-	if (kept)
-		change->before->kept = kept->id;
-	command->changes = lappend(command->changes, change);
-}
-
 /*
  * Keeps the rows of these tables, those of partitioned tables being in their
  * partitions, as a command with the reverse that puts them back.
@@ -159,7 +144,7 @@ keep_tables(const char *tag, int64 migration, List *relids, Snapshot snapshot)
 			appendStringInfo(&ids, "%s" INT64_FORMAT, ids.len ? "," : "", kept->id);
 		}
 		table_close(rel, NoLock);
-		add_table(command, lfirst_oid(lc), kept);
+		history_add_table(command, lfirst_oid(lc), 'a', kept);
 		if (has_subclass(lfirst_oid(lc)))
 			appendStringInfo(&trees, "%s%s", trees.len ? ", " : "",
 							 quote_literal_cstr(((Change *) llast(command->changes))->before->identity));
@@ -348,7 +333,7 @@ keep_nothing(List *relids)
 	command->migration = safemig_state.record_id;
 	command->tag = "RESTORE ROWS";
 	foreach(lc, relids)
-		add_table(command, lfirst_oid(lc), NULL);
+		history_add_table(command, lfirst_oid(lc), 'a', NULL);
 	command->irreversible = psprintf("the rows of %s were not kept",
 									 ((Change *) linitial(command->changes))->before->identity);
 	return command;

@@ -1,0 +1,404 @@
+/*-------------------------------------------------------------------------
+ *
+ * data.c
+ *	  The rows that a migration writes, as commands of it.
+ *
+ * Before each command that changes the schema, and before the transaction
+ * ends, the rows that were written since the last look are found and kept
+ * (keep/versions.c, keep/writes.c), as one command for all tables: so what it
+ * does is taken back at the state of the schema in which it was done.
+ *
+ * TRUNCATE leaves no versions behind; its rows are kept before it runs.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "capture/capture.h"
+#include "capture/written.h"
+#include "compat.h"
+#include "history/history.h"
+#include "keep/writes.h"
+
+static void end_truncation(void);
+
+/* ---- whose rows ---- */
+
+/* The table's name if its rows are somebody's, else NULL. */
+static char *
+table_of_interest(Oid relid)
+{
+	Oid			namespace = get_rel_namespace(relid);
+
+	if (relid < FirstNormalObjectId || !OidIsValid(namespace) ||
+		get_rel_relkind(relid) != RELKIND_RELATION ||
+		isAnyTempNamespace(namespace) || vault_is_schema(namespace) ||
+		namespace == get_namespace_oid(SAFEMIG_SCHEMA, true))
+		return NULL;
+	return quote_qualified_identifier(get_namespace_name(namespace),
+									  get_rel_name(relid));
+}
+
+/* Rows of a table that the migration made go and come with the table. */
+static bool
+made_by_migration(int64 migration, Oid relid)
+{
+	Oid			types[2] = {INT8OID, OIDOID};
+	Datum		args[2] = {Int64GetDatum(migration), ObjectIdGetDatum(relid)};
+	bool		made;
+
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT FROM safemig.change_log"
+							  " WHERE migration OPERATOR(pg_catalog.=) $1"
+							  " AND action OPERATOR(pg_catalog.=) 'c'"
+							  " AND objid OPERATOR(pg_catalog.=) $2"
+							  " AND type OPERATOR(pg_catalog.=) 'table' LIMIT 1",
+							  2, types, args, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read change_log");
+	made = SPI_processed > 0;
+	SPI_finish();
+	return made;
+}
+
+/* The library may be loaded, and a label set, where the extension is not. */
+static bool
+is_on(void)
+{
+	return safemig_enabled && safemig_state.record_id == 0 &&
+		!creating_extension && !IsBinaryUpgrade &&
+		OidIsValid(get_extension_oid("safemig", true));
+}
+
+static bool
+is_named(void)
+{
+	return open_migration_id() != 0 || (safemig_label && safemig_label[0]);
+}
+
+/*
+ * May what this transaction writes be recorded?  A session that has written a
+ * migration before may be about to write the next one, and begin it with rows.
+ */
+bool
+data_is_being_captured(void)
+{
+	return (safemig_state.written_id != 0 || safemig_state.explicit_id != 0 ||
+			safemig_state.last_id != 0 || (safemig_label && safemig_label[0]) ||
+			safemig_capture_data == CAPTURE_DATA_TRANSACTION) &&
+		safemig_state.own_depth == 0 && IsTransactionState() && is_on();
+}
+
+static const char *
+why_not_kept(Oid relid, const Written *written)
+{
+	if (written->truncated)
+		return "truncated before safemig could see it";
+	if (safemig_capture_data == CAPTURE_DATA_EXPLICIT && !is_named())
+		return "safemig.capture_data is explicit";
+	if (get_rel_relam(relid) != HEAP_TABLE_AM_OID)
+		return "the table has an access method of its own";
+	/* he could not take it back: an audit log that he may only write, say */
+	if (!has_privs_of_role(GetOuterUserId(), relation_owner(relid)) &&
+		!is_administrator(GetOuterUserId()))
+		return "the table belongs to somebody else";
+	return NULL;
+}
+
+/* ---- one command ---- */
+
+static RecordedCommand *
+begin_command(const char *tag, int64 migration)
+{
+	RecordedCommand *command = palloc0(sizeof(RecordedCommand));
+
+	command->seq = history_next_command();
+	command->migration = migration;
+	command->tag = pstrdup(tag);
+	return command;
+}
+
+static void
+keep_table(RecordedCommand *command, Oid relid, Versions *(*find) (Relation rel, CommandId since),
+		   CommandId since, StringInfo ids)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	Versions   *versions = find(rel, since);
+	Kept	   *kept = writes_keep(rel, versions, command->migration, command->seq);
+
+	versions_close(versions);
+	table_close(rel, NoLock);
+	if (kept == NULL)
+		return;
+	history_add_table(command, relid, 'w', kept);
+	appendStringInfo(ids, "%s" INT64_FORMAT, ids->len ? "," : "", kept->id);
+}
+
+static void
+restore_position(void *arg, const Kept *kept)
+{
+	Steps	   *steps = arg;
+	Step	   *step = step_add(steps, RANK_COMMON, RUN_CATALOG, "SHARE ROW EXCLUSIVE", "scan",
+								"SELECT safemig.restore_position(" INT64_FORMAT ")",
+								kept->id);
+
+	step->object = psprintf("sequence %s", kept->identity);
+	step->note = pstrdup("not below a value that is in use");
+}
+
+static void
+end_command(RecordedCommand *command, StringInfo ids)
+{
+	Steps		steps;
+	int			tables = list_length(command->changes);
+
+	if (tables == 0)
+		return;
+	steps_init(&steps);
+	steps.image = ((Change *) linitial(command->changes))->before;
+	step_add(&steps, RANK_COMMON, RUN_CATALOG, "ACCESS EXCLUSIVE", "scan",
+			 "SELECT safemig.undo_writes('{%s}')", ids->data)->note =
+		psprintf("takes back what was written in %d table%s", tables, tables == 1 ? "" : "s");
+	positions_record(command->migration, command->seq, restore_position, &steps);
+	command->steps = steps.list;
+	history_write_command(command, command_text(command->tag),
+						  GetConfigOption("search_path", false, false),
+						  GetCurrentTimestamp(), 0, NIL);
+}
+
+/* ---- what was written since the last look ---- */
+
+static void
+record_written(int64 migration, List *tables)
+{
+	RecordedCommand *command = begin_command("DATA", migration);
+	StringInfoData ids;
+	ListCell   *lc;
+
+	initStringInfo(&ids);
+	foreach(lc, tables)
+	{
+		Written    *written = lfirst(lc);
+		char	   *table = table_of_interest(written->relid);
+		const char *reason;
+
+		if (table == NULL || made_by_migration(migration, written->relid))
+			continue;
+		reason = why_not_kept(written->relid, written);
+		if (reason)
+			unkept_record(migration, written, table, reason);
+		else
+			keep_table(command, written->relid, versions_find, written->since, &ids);
+	}
+	end_command(command, &ids);
+}
+
+/* Is any of these a table whose rows are somebody's? */
+static bool
+any_of_interest(List *tables)
+{
+	ListCell   *lc;
+
+	foreach(lc, tables)
+	{
+		if (table_of_interest(((Written *) lfirst(lc))->relid))
+			return true;
+	}
+	return false;
+}
+
+/* 0: in the one that this session writes. */
+static void
+record_since_look(int64 migration)
+{
+	List	   *tables = written_since_look();
+	Frame		frame;
+
+	if (safemig_state.truncation == NULL && !any_of_interest(tables))
+		return;
+	own_work_begin();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	frame_become_owner(&frame);
+	if (migration == 0)
+	{
+		migration = history_current_migration();
+		safemig_state.written_id = migration;
+	}
+	end_truncation();
+	record_written(migration, tables);
+	written_look();
+	frame_unpin(&frame);
+	PopActiveSnapshot();
+	own_work_end();
+}
+
+void
+data_record_in(int64 migration)
+{
+	if (is_on())
+		record_since_look(migration);
+}
+
+void
+data_record_pending(void)
+{
+	if (safemig_state.written_id == 0 && !is_named() &&
+		safemig_capture_data != CAPTURE_DATA_TRANSACTION)
+		return;
+	if (is_on())
+		record_since_look(safemig_state.written_id);
+}
+
+/*
+ * Before a command that is about something that is there already: its rows are
+ * looked for while their table is as it was.
+ */
+void
+data_before_command(Command *command, List *dropped)
+{
+	ListCell   *lc;
+	bool		lasting = safemig_state.written_id != 0;
+
+	if (!is_on() || !anything_written_since_look())
+		return;
+	foreach(lc, command->roots)
+		lasting = lasting || !address_is_temporary(lfirst(lc));
+	foreach(lc, dropped)
+		lasting = lasting || !address_is_temporary(lfirst(lc));
+	if (lasting)
+		record_since_look(safemig_state.written_id);
+}
+
+/* ---- TRUNCATE ---- */
+
+static Versions *
+all_rows(Relation rel, CommandId since)
+{
+	return versions_of_all(rel);
+}
+
+static Oid
+relation_storage(Oid relid)
+{
+	Relation	rel = table_open(relid, NoLock);
+	Oid			storage = rel->rd_rel->relfilenode;
+
+	table_close(rel, NoLock);
+	return storage;
+}
+
+/* One statement truncates several tables; they are one command. */
+typedef struct Truncation
+{
+	RecordedCommand command;
+	StringInfoData ids;
+} Truncation;
+
+/* The one under way, as a copy that an outer level does not share; or a new one. */
+static Truncation *
+open_truncation(int64 migration)
+{
+	Truncation *before = safemig_state.truncation;
+	Truncation *truncation = palloc0(sizeof(Truncation));
+
+	initStringInfo(&truncation->ids);
+	if (before)
+	{
+		truncation->command = before->command;
+		truncation->command.changes = list_copy(before->command.changes);
+		appendStringInfoString(&truncation->ids, before->ids.data);
+	}
+	else
+		truncation->command = *begin_command("TRUNCATE", migration);
+	state_save();
+	safemig_state.truncation = truncation;
+	return truncation;
+}
+
+static void
+keep_truncated(int64 migration, Oid relid)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	Truncation *truncation = open_truncation(migration);
+
+	positions_note(relid);
+	keep_table(&truncation->command, relid, all_rows, 0, &truncation->ids);
+	written_truncation_kept(relid, relation_storage(relid));
+	MemoryContextSwitchTo(old);
+}
+
+static void
+end_truncation(void)
+{
+	Truncation *truncation = safemig_state.truncation;
+
+	if (truncation == NULL)
+		return;
+	state_save();
+	safemig_state.truncation = NULL;
+	end_command(&truncation->command, &truncation->ids);
+}
+
+static bool
+rows_were_written(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, written_since_look())
+	{
+		Written    *written = lfirst(lc);
+
+		if (written_counts_differ(written) && table_of_interest(written->relid))
+			return true;
+	}
+	return false;
+}
+
+/* Called for each table before it is truncated, but before it is locked. */
+void
+data_keep_truncated(Oid relid)
+{
+	Written		nothing = {.relid = relid};
+	Frame		frame;
+	int64		migration = safemig_state.written_id;
+
+	if ((migration == 0 && !is_named()) || !is_on() ||
+		table_of_interest(relid) == NULL ||
+		pg_class_aclcheck(relid, GetUserId(), ACL_TRUNCATE) != ACLCHECK_OK)
+		return;
+	LockRelationOid(relid, AccessExclusiveLock);
+	/* PostgreSQL asks twice for what the statement names */
+	if (written_is_truncation_kept(relid, relation_storage(relid)))
+		return;
+	own_work_begin();
+	frame_become_owner(&frame);
+	if (migration == 0)
+		migration = history_current_migration();
+	safemig_state.written_id = migration;
+	if (rows_were_written())
+		record_since_look(migration);
+	if (!made_by_migration(migration, relid) &&
+		why_not_kept(relid, &nothing) == NULL)
+		keep_truncated(migration, relid);
+	frame_unpin(&frame);
+	own_work_end();
+}

@@ -1,0 +1,123 @@
+/*-------------------------------------------------------------------------
+ *
+ * positions.c
+ *	  Positions of sequences before a migration's first rows that use them.
+ *
+ * The rows themselves are found afterwards, but a sequence leaves no version
+ * behind.  So when a statement of a migration is about to insert into a table,
+ * be it COPY, the positions of the table's own sequences are noted; PostgreSQL
+ * asks a hook for the permissions of every such statement.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_class.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "capture/capture.h"
+#include "capture/written.h"
+#include "compat.h"
+
+static ExecutorCheckPerms_hook_type next_check_perms_hook = NULL;
+
+static bool
+is_noted(Oid seqid)
+{
+	ListCell   *lc;
+
+	foreach(lc, safemig_state.positions)
+	{
+		if (((NotedPosition *) lfirst(lc))->seqid == seqid)
+			return true;
+	}
+	return false;
+}
+
+void
+positions_note(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, getOwnedSequences(relid))
+	{
+		MemoryContext old;
+		NotedPosition *noted;
+
+		if (is_noted(lfirst_oid(lc)))
+			continue;
+		old = MemoryContextSwitchTo(TopTransactionContext);
+		noted = palloc0(sizeof(NotedPosition));
+		noted->seqid = lfirst_oid(lc);
+		noted->relid = relid;
+		sequence_read_position(noted->seqid, &noted->position);
+		state_save();
+		/* a list of its own: an outer level may get the old one back */
+		safemig_state.positions = lappend(list_copy(safemig_state.positions), noted);
+		MemoryContextSwitchTo(old);
+	}
+}
+
+static void
+note_inserted_into(List *range_table)
+{
+	ListCell   *lc;
+
+	foreach(lc, range_table)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		if (rte->rtekind == RTE_RELATION &&
+			(rte->relkind == RELKIND_RELATION ||
+			 rte->relkind == RELKIND_PARTITIONED_TABLE) &&
+			rte->rellockmode >= RowExclusiveLock &&
+			get_rel_persistence(rte->relid) != RELPERSISTENCE_TEMP)
+			positions_note(rte->relid);
+	}
+}
+
+static bool
+on_check_perms(CHECK_PERMS_PARAMETERS)
+{
+	if (data_is_being_captured())
+		note_inserted_into(range_table);
+	return next_check_perms_hook == NULL || next_check_perms_hook(CHECK_PERMS_ARGUMENTS);
+}
+
+void
+positions_init(void)
+{
+	next_check_perms_hook = ExecutorCheckPerms_hook;
+	ExecutorCheckPerms_hook = on_check_perms;
+}
+
+/* Keeps what was noted of sequences that have moved; calls step for each. */
+void
+positions_record(int64 migration, int64 command,
+				 void (*step) (void *arg, const Kept *kept), void *arg)
+{
+	ListCell   *lc;
+
+	foreach(lc, safemig_state.positions)
+	{
+		NotedPosition *noted = lfirst(lc);
+		SequencePosition now;
+
+		if (!OidIsValid(get_rel_namespace(noted->seqid)) ||
+			get_rel_relkind(noted->seqid) != RELKIND_SEQUENCE ||
+			address_in_vault(&(ObjectAddress) {RelationRelationId, noted->seqid, 0}))
+			continue;
+		sequence_read_position(noted->seqid, &now);
+		if (now.last_value == noted->position.last_value &&
+			now.is_called == noted->position.is_called)
+			continue;
+		step(arg, sequence_keep_noted(noted->seqid, noted->relid, &noted->position,
+									  migration, command));
+	}
+	state_save();
+	safemig_state.positions = NIL;
+}

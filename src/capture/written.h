@@ -1,0 +1,56 @@
+/*-------------------------------------------------------------------------
+ *
+ * written.h
+ *	  What the files about rows that a migration writes share.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SAFEMIG_WRITTEN_H
+#define SAFEMIG_WRITTEN_H
+
+#include "safemig.h"
+
+/* What a transaction did to the rows of a table. */
+typedef struct Written
+{
+	Oid			relid;
+	int64		inserted;
+	int64		updated;
+	int64		deleted;
+	bool		truncated;		/* and the rows were not kept */
+	CommandId	since;			/* earlier commands have been looked at */
+	Oid			storage;		/* whose rows are kept, for TRUNCATE; or 0 */
+} Written;
+
+/* ---- written.c ---- */
+extern List *written_since_look(void);	/* of Written* */
+extern bool anything_written_since_look(void);
+extern bool written_counts_differ(const Written *written);
+extern void written_look(void);
+extern void written_anew(Oid relid);
+extern void written_truncation_kept(Oid relid, Oid storage);
+extern bool written_is_truncation_kept(Oid relid, Oid storage);
+
+/* ---- positions.c ---- */
+
+/* A sequence, where it was before its table's rows were written. */
+typedef struct NotedPosition
+{
+	Oid			seqid;
+	Oid			relid;			/* the table that owns it */
+	SequencePosition position;
+} NotedPosition;
+
+extern void positions_init(void);
+extern void positions_note(Oid relid);
+extern void positions_record(int64 migration, int64 command,
+							 void (*step) (void *arg, const Kept *kept), void *arg);
+
+/* ---- data.c ---- */
+extern bool data_is_being_captured(void);
+
+/* ---- unkept.c ---- */
+extern void unkept_record(int64 migration, const Written *written,
+						  const char *table, const char *reason);
+
+#endif							/* SAFEMIG_WRITTEN_H */

@@ -1,0 +1,332 @@
+/*-------------------------------------------------------------------------
+ *
+ * match.c
+ *	  Finds the rows that a migration wrote in the table as it is now.
+ *
+ * Few rows of a large table are looked up in the index of the key.  Otherwise
+ * both sides are hashed by what a row is known by (its key, or all that it
+ * holds), sorted, and merged; rows that are there several times are counted.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+
+#include "compat.h"
+#include "keep/writes.h"
+
+/* A lookup costs about as much as reading this many pages in a scan. */
+#define LOOKUP_PAGES	4
+
+TupleDesc
+match_descriptor(void)
+{
+	TupleDesc	desc = CreateTemplateTupleDesc(2);
+
+	TupleDescInitEntry(desc, 1, "kept", TIDOID, -1, 0);
+	TupleDescInitEntry(desc, 2, "present", TIDOID, -1, 0);
+	return desc;
+}
+
+typedef struct Matching
+{
+	Relation	rel;
+	Relation	copy;
+	WritesShape *shape;
+	TupleDesc	desc;
+	Tuplestorestate *store;
+} Matching;
+
+static void
+put_match(Matching *matching, ItemPointer kept, ItemPointer present)
+{
+	Datum		values[2] = {PointerGetDatum(kept), PointerGetDatum(present)};
+	bool		nulls[2] = {false, present == NULL};
+
+	tuplestore_putvalues(matching->store, matching->desc, values, nulls);
+}
+
+/* A row that was deleted is not to be found. */
+static bool
+is_to_be_found(TupleTableSlot *kept)
+{
+	bool		isnull;
+
+	return DatumGetChar(slot_getattr(kept, WRITTEN_ACTION, &isnull)) != ROW_DELETED;
+}
+
+/* Calls what for each row of the copy that is to be found. */
+static void
+each_kept(Matching *matching, MemoryContext context,
+		  void (*what) (Matching *matching, TupleTableSlot *kept, void *arg), void *arg)
+{
+	TupleTableSlot *slot = table_slot_create(matching->copy, NULL);
+	Snapshot	snapshot;
+	TableScanDesc scan = plain_scan_begin(matching->copy, &snapshot);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+
+		CHECK_FOR_INTERRUPTS();
+		if (is_to_be_found(slot))
+			what(matching, slot, arg);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+	}
+	plain_scan_end(scan, snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+/* ---- by the index ---- */
+
+static bool
+index_is_of_key(Relation index, const WritesShape *shape)
+{
+	Form_pg_index form = index->rd_index;
+
+	if (!form->indisunique || !form->indimmediate || !form->indisvalid ||
+		index->rd_rel->relam != BTREE_AM_OID ||
+		form->indnkeyatts != shape->nkeys ||
+		RelationGetIndexPredicate(index) != NIL)
+		return false;
+	for (int i = 0; i < shape->nkeys; i++)
+	{
+		if (form->indkey.values[i] != shape->keys[i].attnum)
+			return false;
+	}
+	return true;
+}
+
+/* The index of the key, opened; or NULL. */
+static Relation
+open_key_index(Relation rel, const WritesShape *shape)
+{
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexList(rel))
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		if (index_is_of_key(index, shape))
+			return index;
+		index_close(index, AccessShareLock);
+	}
+	return NULL;
+}
+
+typedef struct Lookup
+{
+	Relation	index;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+	ScanKeyData keys[INDEX_MAX_KEYS];
+} Lookup;
+
+static void
+lookup_init_key(Lookup *lookup, int number)
+{
+	Oid			family = lookup->index->rd_opfamily[number];
+	Oid			type = lookup->index->rd_opcintype[number];
+	Oid			operator = get_opfamily_member(family, type, type,
+											   BTEqualStrategyNumber);
+
+	if (!OidIsValid(operator))
+		elog(ERROR, "operator family %u has no equality", family);
+	ScanKeyEntryInitialize(&lookup->keys[number], 0, number + 1,
+						   BTEqualStrategyNumber, InvalidOid,
+						   lookup->index->rd_indcollation[number],
+						   get_opcode(operator), (Datum) 0);
+}
+
+static void
+look_up(Matching *matching, TupleTableSlot *kept, void *arg)
+{
+	Lookup	   *lookup = arg;
+	bool		isnull;
+
+	for (int i = 0; i < matching->shape->nkeys; i++)
+		lookup->keys[i].sk_argument =
+			stored_to_value(&matching->shape->keys[i],
+							slot_getattr(kept, WRITTEN_FIXED + 1 + i, &isnull));
+	index_rescan(lookup->scan, lookup->keys, matching->shape->nkeys, NULL, 0);
+	put_match(matching, &kept->tts_tid,
+			  index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot) ?
+			  &lookup->slot->tts_tid : NULL);
+	ExecClearTuple(lookup->slot);
+}
+
+static void
+match_by_index(Matching *matching, Relation index, MemoryContext context)
+{
+	Lookup		lookup = {.index = index};
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	for (int i = 0; i < matching->shape->nkeys; i++)
+		lookup_init_key(&lookup, i);
+	lookup.slot = table_slot_create(matching->rel, NULL);
+	lookup.scan = begin_index_scan(matching->rel, index, snapshot,
+								   matching->shape->nkeys);
+	each_kept(matching, context, look_up, &lookup);
+	index_endscan(lookup.scan);
+	ExecDropSingleTupleTableSlot(lookup.slot);
+	UnregisterSnapshot(snapshot);
+}
+
+/* ---- by merging ---- */
+
+/* What a row of the table is known by, in the form of the copy. */
+static RowHash
+hash_of_row(WritesShape *shape, TupleDesc copy_desc, TupleTableSlot *slot)
+{
+	StoredColumn *columns = shape->nkeys > 0 ? shape->keys : shape->row.columns;
+	int			ncolumns = shape->nkeys > 0 ? shape->nkeys : shape->row.ncolumns;
+	RowHash		hash = row_hash_begin();
+
+	for (int i = 0; i < ncolumns; i++)
+	{
+		Form_pg_attribute att = shape->nkeys > 0 ?
+		TupleDescAttr(copy_desc, WRITTEN_FIXED + i) : TupleDescAttr(shape->row_desc, i);
+		bool		isnull;
+		Datum		value = slot_getattr(slot, columns[i].attnum, &isnull);
+
+		if (!isnull)
+			value = stored_from_value(&columns[i], value);
+		row_hash_add(&hash, att, value, isnull);
+	}
+	return hash;
+}
+
+static RowHash
+hash_of_kept(const WritesShape *shape, TupleTableSlot *kept)
+{
+	RowHash		hash = row_hash_begin();
+	bool		isnull;
+
+	if (shape->nkeys == 0)
+	{
+		hash.first = (uint64) DatumGetInt64(slot_getattr(kept, WRITTEN_FIRST, &isnull));
+		hash.second = (uint64) DatumGetInt64(slot_getattr(kept, WRITTEN_SECOND, &isnull));
+		return hash;
+	}
+	for (int i = 0; i < shape->nkeys; i++)
+	{
+		Datum		value = slot_getattr(kept, WRITTEN_FIXED + 1 + i, &isnull);
+
+		row_hash_add(&hash, TupleDescAttr(kept->tts_tupleDescriptor, WRITTEN_FIXED + i),
+					 value, isnull);
+	}
+	return hash;
+}
+
+typedef struct HashedSide
+{
+	HashSort   *sort;
+	HashSortRow row;
+	bool		there;
+} HashedSide;
+
+static void
+put_kept(Matching *matching, TupleTableSlot *kept, void *arg)
+{
+	hash_sort_put(((HashedSide *) arg)->sort, hash_of_kept(matching->shape, kept),
+				  &kept->tts_tid);
+}
+
+static void
+put_rows(Matching *matching, HashSort *sort, MemoryContext context)
+{
+	TupleTableSlot *slot = table_slot_create(matching->rel, NULL);
+	Snapshot	snapshot;
+	TableScanDesc scan = plain_scan_begin(matching->rel, &snapshot);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+		RowHash		hash;
+
+		CHECK_FOR_INTERRUPTS();
+		hash = hash_of_row(matching->shape, RelationGetDescr(matching->copy), slot);
+		MemoryContextSwitchTo(old);
+		hash_sort_put(sort, hash, &slot->tts_tid);
+		MemoryContextReset(context);
+	}
+	plain_scan_end(scan, snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+static void
+side_next(HashedSide *side)
+{
+	side->there = hash_sort_next(side->sort, &side->row);
+}
+
+static void
+match_by_merging(Matching *matching, MemoryContext context)
+{
+	HashedSide	kept = {hash_sort_begin()};
+	HashedSide	table = {hash_sort_begin()};
+
+	each_kept(matching, context, put_kept, &kept);
+	put_rows(matching, table.sort, context);
+	hash_sort_perform(kept.sort);
+	hash_sort_perform(table.sort);
+	side_next(&kept);
+	side_next(&table);
+	while (kept.there)
+	{
+		int			order = table.there ?
+		hash_sort_compare(&table.row, &kept.row) : 1;
+
+		CHECK_FOR_INTERRUPTS();
+		if (order >= 0)
+		{
+			put_match(matching, &kept.row.tid, order == 0 ? &table.row.tid : NULL);
+			side_next(&kept);
+		}
+		if (order <= 0)
+			side_next(&table);
+	}
+	hash_sort_end(kept.sort);
+	hash_sort_end(table.sort);
+}
+
+/* ---- either ---- */
+
+Tuplestorestate *
+writes_match(Relation rel, Relation copy, WritesShape *shape, const Kept *kept)
+{
+	Matching	matching = {rel, copy, shape, match_descriptor(),
+	tuplestore_begin_heap(false, false, work_mem)};
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "safemig matching",
+												  ALLOCSET_DEFAULT_SIZES);
+	Relation	index = NULL;
+
+	if (shape->nkeys > 0 &&
+		kept->rows < RelationGetNumberOfBlocks(rel) / LOOKUP_PAGES)
+		index = open_key_index(rel, shape);
+	if (index)
+	{
+		match_by_index(&matching, index, context);
+		index_close(index, NoLock);
+	}
+	else
+		match_by_merging(&matching, context);
+	MemoryContextDelete(context);
+	return matching.store;
+}

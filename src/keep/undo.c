@@ -1,0 +1,505 @@
+/*-------------------------------------------------------------------------
+ *
+ * undo.c
+ *	  Takes back what a migration did to the rows of a table.
+ *
+ * Rows that it inserted go; columns that it changed get their values back; rows
+ * that it deleted come back.  What was written since stays: of an updated row
+ * only the columns are looked at that the migration changed.  If those, or an
+ * inserted row, were changed again, or a place in a unique index is taken by
+ * now, that is a conflict: the row is left alone, and counted.
+ *
+ * Deletions come first, and what changes in a unique index is deleted and
+ * inserted anew, so that rows do not collide on the way.  Rows are written
+ * below the executor, as in putback.c: no trigger, rule or policy sees it;
+ * foreign keys are checked when all tables are done (references.c).  An
+ * updated row may never have been there as it comes to be now, so its CHECKs
+ * are looked at, and its partition's bound.
+ *
+ * To be called as the table's owner.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "executor/executor.h"
+#include "executor/nodeModifyTable.h"
+#include "miscadmin.h"
+#include "optimizer/optimizer.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/tuplestore.h"
+
+#include "compat.h"
+#include "keep/writes.h"
+
+typedef struct Undo
+{
+	Relation	rel;
+	Relation	copy;
+	WritesShape shape;
+	EState	   *estate;
+	ResultRelInfo *target;
+	Snapshot	snapshot;
+	TupleTableSlot *kept;		/* a row of the copy */
+	TupleTableSlot *present;	/* a row of the table */
+	TupleTableSlot *fresh;		/* what it is to be */
+	Bitmapset  *unique;			/* columns that unique indexes look at */
+	List	   *arbiters;		/* indexes that can say beforehand that a place
+								 * is taken */
+	List	   *deferred;		/* indexes that look only at the end */
+	Tuplestorestate *written;	/* places of rows for them, or NULL */
+	Tuplestorestate *again;		/* deleted, to be inserted as they should be */
+	UndoConflicts *conflicts;
+	int64		restored;
+} Undo;
+
+/* ---- the indexes ---- */
+
+/* The columns of the index; a generated one may come from any. */
+static void
+add_index_columns(Undo *undo, const IndexInfo *info)
+{
+	List	   *expressions = list_concat_copy(info->ii_Expressions, info->ii_Predicate);
+
+	for (int i = 0; i < info->ii_NumIndexKeyAttrs; i++)
+	{
+		AttrNumber	attnum = info->ii_IndexAttrNumbers[i];
+
+		if (attnum > 0)
+			undo->unique = bms_add_member(undo->unique,
+										  attnum - FirstLowInvalidHeapAttributeNumber);
+	}
+	pull_varattnos((Node *) expressions, 1, &undo->unique);
+}
+
+static void
+look_at_indexes(Undo *undo)
+{
+	for (int i = 0; i < undo->target->ri_NumIndices; i++)
+	{
+		Relation	index = undo->target->ri_IndexRelationDescs[i];
+		const IndexInfo *info = undo->target->ri_IndexRelationInfo[i];
+
+		if (!info->ii_Unique && info->ii_ExclusionOps == NULL)
+			continue;
+		add_index_columns(undo, info);
+		if (!info->ii_ReadyForInserts)
+			continue;
+		if (index->rd_index->indimmediate)
+			undo->arbiters = lappend_oid(undo->arbiters, RelationGetRelid(index));
+		else
+			undo->deferred = lappend_oid(undo->deferred, RelationGetRelid(index));
+	}
+}
+
+/* Do unique indexes look at a column that changed? */
+static bool
+moves_in_unique_index(Undo *undo, bytea *changed)
+{
+	TupleDesc	desc = RelationGetDescr(undo->rel);
+
+	for (int i = 0; i < undo->shape.row.ncolumns; i++)
+	{
+		AttrNumber	attnum = undo->shape.row.columns[i].attnum;
+
+		if (writes_is_changed(changed, i) &&
+			bms_is_member(attnum - FirstLowInvalidHeapAttributeNumber, undo->unique))
+			return true;
+	}
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (TupleDescAttr(desc, i)->attgenerated &&
+			bms_is_member(i + 1 - FirstLowInvalidHeapAttributeNumber, undo->unique))
+			return true;
+	}
+	return false;
+}
+
+/* ---- one row ---- */
+
+static void
+put_place(Tuplestorestate *store, ItemPointer first, ItemPointer second)
+{
+	TupleDesc	desc = match_descriptor();
+	Datum		values[2] = {PointerGetDatum(first), PointerGetDatum(second)};
+	bool		nulls[2] = {false, second == NULL};
+
+	tuplestore_putvalues(store, desc, values, nulls);
+}
+
+static bytea *
+changed_of(TupleTableSlot *kept)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(kept, WRITTEN_CHANGED, &isnull);
+
+	return isnull ? NULL : DatumGetByteaPP(value);
+}
+
+static char
+action_of(TupleTableSlot *kept)
+{
+	bool		isnull;
+
+	return DatumGetChar(slot_getattr(kept, WRITTEN_ACTION, &isnull));
+}
+
+static void
+fetch(Relation rel, ItemPointer tid, Snapshot snapshot, TupleTableSlot *slot)
+{
+	if (!table_tuple_fetch_row_version(rel, tid, snapshot, slot))
+		elog(ERROR, "a row of \"%s\" has vanished", RelationGetRelationName(rel));
+}
+
+/* Does the row still hold, in these columns, what the migration put there? */
+static bool
+holds_what_was_written(Undo *undo, bytea *changed)
+{
+	int			ncolumns = undo->shape.row.ncolumns;
+	Datum	   *values = palloc0(Max(ncolumns, 1) * sizeof(Datum));
+	bool	   *nulls = palloc0(Max(ncolumns, 1) * sizeof(bool));
+	RowHash		hash;
+	bool		isnull;
+
+	/* without a key it was found by just that */
+	if (undo->shape.nkeys == 0)
+		return true;
+	for (int i = 0; i < ncolumns; i++)
+	{
+		StoredColumn *column = &undo->shape.row.columns[i];
+
+		if (!writes_is_changed(changed, i))
+			continue;
+		values[i] = slot_getattr(undo->present, column->attnum, &nulls[i]);
+		if (!nulls[i])
+			values[i] = stored_from_value(column, values[i]);
+	}
+	hash = writes_hash(&undo->shape, changed, values, nulls);
+	return hash.first == (uint64) DatumGetInt64(slot_getattr(undo->kept, WRITTEN_FIRST, &isnull)) &&
+		hash.second == (uint64) DatumGetInt64(slot_getattr(undo->kept, WRITTEN_SECOND, &isnull));
+}
+
+/* The row with the kept values in the columns that changed, ours or all. */
+static void
+form_fresh(Undo *undo, bytea *changed, TupleTableSlot *present)
+{
+	TupleTableSlot *slot = undo->fresh;
+	int			natts = slot->tts_tupleDescriptor->natts;
+
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, true, natts * sizeof(bool));
+	for (int i = 0; present && i < natts; i++)
+		slot->tts_values[i] = slot_getattr(present, i + 1, &slot->tts_isnull[i]);
+	for (int i = 0; i < undo->shape.row.ncolumns; i++)
+	{
+		StoredColumn *column = &undo->shape.row.columns[i];
+		int			at = column->attnum - 1;
+		Datum		value;
+
+		if (!writes_is_changed(changed, i))
+			continue;
+		value = slot_getattr(undo->kept, WRITTEN_FIXED + undo->shape.nkeys + i + 1,
+							 &slot->tts_isnull[at]);
+		slot->tts_values[at] = slot->tts_isnull[at] ? (Datum) 0 : stored_to_value(column, value);
+	}
+	ExecStoreVirtualTuple(slot);
+	slot->tts_tableOid = RelationGetRelid(undo->rel);
+	if (RelationGetDescr(undo->rel)->constr &&
+		RelationGetDescr(undo->rel)->constr->has_generated_stored)
+		ExecComputeStoredGenerated(undo->target, undo->estate, slot, CMD_INSERT);
+}
+
+/* CHECKs that are not validated do not hold for every row that was there. */
+static bool
+has_unvalidated_check(Relation rel)
+{
+	TupleConstr *constr = RelationGetDescr(rel)->constr;
+
+	for (int i = 0; constr && i < constr->num_check; i++)
+	{
+		if (!constr->check[i].ccvalid)
+			return true;
+	}
+	return false;
+}
+
+static void
+check_fresh(Undo *undo)
+{
+	if (RelationGetDescr(undo->rel)->constr && !has_unvalidated_check(undo->rel))
+		ExecConstraints(undo->target, undo->fresh, undo->estate);
+	if (undo->rel->rd_rel->relispartition)
+		(void) ExecPartitionCheck(undo->target, undo->fresh, undo->estate, true);
+}
+
+/* ---- writing ---- */
+
+static void
+insert_fresh(Undo *undo)
+{
+	table_tuple_insert(undo->rel, undo->fresh, GetCurrentCommandId(true), 0, NULL);
+	if (undo->target->ri_NumIndices > 0)
+		list_free(insert_index_tuples(undo->target, undo->fresh, undo->estate));
+	if (undo->written)
+		put_place(undo->written, &undo->fresh->tts_tid, NULL);
+	undo->restored++;
+}
+
+static void
+update_fresh(Undo *undo, ItemPointer tid)
+{
+	bool		in_all;
+
+	if (update_row(undo->rel, tid, undo->fresh, undo->snapshot, &in_all))
+		list_free(update_index_tuples(undo->target, undo->fresh, undo->estate, in_all));
+	undo->restored++;
+}
+
+static void
+delete_present(Undo *undo, ItemPointer tid)
+{
+	simple_table_tuple_delete(undo->rel, tid, undo->snapshot);
+}
+
+/* ---- rows that are to be found ---- */
+
+static void
+undo_insertion(Undo *undo, ItemPointer tid)
+{
+	if (holds_what_was_written(undo, NULL))
+	{
+		delete_present(undo, tid);
+		undo->restored++;
+	}
+	else
+		undo->conflicts->changed++;
+}
+
+static void
+undo_update(Undo *undo, ItemPointer tid)
+{
+	bytea	   *changed = changed_of(undo->kept);
+
+	if (!holds_what_was_written(undo, changed))
+	{
+		undo->conflicts->changed++;
+		return;
+	}
+	if (moves_in_unique_index(undo, changed))
+	{
+		delete_present(undo, tid);
+		put_place(undo->again, &undo->kept->tts_tid, tid);
+		return;
+	}
+	form_fresh(undo, changed, undo->present);
+	check_fresh(undo);
+	update_fresh(undo, tid);
+}
+
+static void
+undo_row(Undo *undo, ItemPointer kept, ItemPointer present)
+{
+	fetch(undo->copy, kept, undo->snapshot, undo->kept);
+	if (present)
+		fetch(undo->rel, present, undo->snapshot, undo->present);
+	if (action_of(undo->kept) == ROW_INSERTED)
+	{
+		/* gone already, as it should be */
+		if (present)
+			undo_insertion(undo, present);
+	}
+	else if (present)
+		undo_update(undo, present);
+	else
+		undo->conflicts->gone++;
+}
+
+/* Calls what for each pair of places, in a context of its own. */
+static void
+each_pair(Undo *undo, Tuplestorestate *store,
+		  void (*what) (Undo *undo, ItemPointer first, ItemPointer second))
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(match_descriptor(), &TTSOpsMinimalTuple);
+
+	tuplestore_rescan(store);
+	while (tuplestore_gettupleslot(store, true, false, slot))
+	{
+		MemoryContext old;
+		bool		isnull;
+		ItemPointerData first = *(ItemPointer) DatumGetPointer(slot_getattr(slot, 1, &isnull));
+		Datum		value = slot_getattr(slot, 2, &isnull);
+		ItemPointerData second = isnull ? first : *(ItemPointer) DatumGetPointer(value);
+
+		CHECK_FOR_INTERRUPTS();
+		ResetPerTupleExprContext(undo->estate);
+		old = MemoryContextSwitchTo(GetPerTupleMemoryContext(undo->estate));
+		what(undo, &first, isnull ? NULL : &second);
+		MemoryContextSwitchTo(old);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+/* ---- rows that are to be there again ---- */
+
+/* What was deleted just now, because a unique index looks at what changes. */
+static void
+insert_again(Undo *undo, ItemPointer kept, ItemPointer present)
+{
+	fetch(undo->copy, kept, undo->snapshot, undo->kept);
+	fetch(undo->rel, present, SnapshotAny, undo->present);
+	form_fresh(undo, changed_of(undo->kept), undo->present);
+	check_fresh(undo);
+	insert_fresh(undo);
+}
+
+static void
+insert_deleted(Undo *undo)
+{
+	ItemPointerData taken_by;
+
+	form_fresh(undo, NULL, NULL);
+	if (undo->arbiters &&
+		!index_places_are_free(undo->target, undo->fresh, undo->estate, &taken_by,
+							   undo->arbiters))
+		undo->conflicts->taken++;
+	else
+		insert_fresh(undo);
+}
+
+static void
+insert_all_deleted(Undo *undo)
+{
+	Snapshot	snapshot;
+	TableScanDesc scan = plain_scan_begin(undo->copy, &snapshot);
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, undo->kept))
+	{
+		MemoryContext old;
+
+		CHECK_FOR_INTERRUPTS();
+		if (action_of(undo->kept) != ROW_DELETED)
+			continue;
+		ResetPerTupleExprContext(undo->estate);
+		old = MemoryContextSwitchTo(GetPerTupleMemoryContext(undo->estate));
+		insert_deleted(undo);
+		MemoryContextSwitchTo(old);
+	}
+	ExecClearTuple(undo->kept);
+	plain_scan_end(scan, snapshot);
+}
+
+/* ---- indexes that look only at the end ---- */
+
+static void
+check_deferred(Undo *undo, ItemPointer place, ItemPointer unused)
+{
+	ExprContext *context = GetPerTupleExprContext(undo->estate);
+	TupleTableSlot *slot = undo->present;
+
+	if (!table_tuple_fetch_row_version(undo->rel, place, undo->snapshot, slot))
+		return;
+	context->ecxt_scantuple = slot;
+	for (int i = 0; i < undo->target->ri_NumIndices; i++)
+	{
+		Relation	index = undo->target->ri_IndexRelationDescs[i];
+		IndexInfo  *info = undo->target->ri_IndexRelationInfo[i];
+		Datum		values[INDEX_MAX_KEYS];
+		bool		nulls[INDEX_MAX_KEYS];
+
+		if (!list_member_oid(undo->deferred, RelationGetRelid(index)))
+			continue;
+		if (info->ii_Predicate != NIL &&
+			!ExecQual(ExecPrepareQual(info->ii_Predicate, undo->estate), context))
+			continue;
+		FormIndexDatum(info, slot, undo->estate, values, nulls);
+		if (info->ii_ExclusionOps)
+			check_exclusion_constraint(undo->rel, index, info, place, values, nulls,
+									   undo->estate, false);
+		else
+			(void) index_insert(index, values, nulls, place, undo->rel,
+								UNIQUE_CHECK_EXISTING, false, info);
+	}
+}
+
+/* ---- the whole ---- */
+
+static void
+undo_open(Undo *undo, Relation rel, const Kept *kept, UndoConflicts *conflicts)
+{
+	memset(undo, 0, sizeof(Undo));
+	undo->rel = rel;
+	undo->conflicts = conflicts;
+	undo->copy = rows_open_copy(kept);
+	writes_shape_of_copy(rel, undo->copy, kept, &undo->shape);
+	undo->estate = CreateExecutorState();
+	undo->target = makeNode(ResultRelInfo);
+	InitResultRelInfo(undo->target, rel, 1, NULL, 0);
+	/* so that it can be asked whether a place is free */
+	ExecOpenIndices(undo->target, true);
+	look_at_indexes(undo);
+	undo->kept = table_slot_create(undo->copy, NULL);
+	undo->present = table_slot_create(rel, NULL);
+	undo->fresh = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
+	undo->again = tuplestore_begin_heap(false, false, work_mem);
+	if (undo->deferred)
+		undo->written = tuplestore_begin_heap(false, false, work_mem);
+}
+
+static void
+undo_close(Undo *undo)
+{
+	ExecDropSingleTupleTableSlot(undo->kept);
+	ExecDropSingleTupleTableSlot(undo->present);
+	ExecDropSingleTupleTableSlot(undo->fresh);
+	tuplestore_end(undo->again);
+	if (undo->written)
+		tuplestore_end(undo->written);
+	ExecCloseIndices(undo->target);
+	FreeExecutorState(undo->estate);
+	table_close(undo->copy, AccessShareLock);
+}
+
+static void
+take_snapshot(Undo *undo)
+{
+	if (undo->snapshot)
+		UnregisterSnapshot(undo->snapshot);
+	CommandCounterIncrement();
+	undo->snapshot = RegisterSnapshot(GetLatestSnapshot());
+}
+
+/* Returns how many rows are as they were before; the others are counted. */
+int64
+writes_undo(Relation rel, const Kept *kept, UndoConflicts *conflicts)
+{
+	Undo		undo;
+	Tuplestorestate *matches;
+
+	undo_open(&undo, rel, kept, conflicts);
+	take_snapshot(&undo);
+	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
+	CheckCmdReplicaIdentity(rel, CMD_DELETE);
+	matches = writes_match(rel, undo.copy, &undo.shape, kept);
+	each_pair(&undo, matches, undo_row);
+	tuplestore_end(matches);
+	take_snapshot(&undo);
+	each_pair(&undo, undo.again, insert_again);
+	insert_all_deleted(&undo);
+	if (undo.written)
+	{
+		take_snapshot(&undo);
+		each_pair(&undo, undo.written, check_deferred);
+	}
+	UnregisterSnapshot(undo.snapshot);
+	undo_close(&undo);
+	CommandCounterIncrement();
+	return undo.restored;
+}

@@ -1,0 +1,227 @@
+/*-------------------------------------------------------------------------
+ *
+ * writes.c
+ *	  safemig.undo_writes: the step that takes back what a migration did to
+ *	  the rows of tables.
+ *
+ * What it does itself is found and kept the same way as what a migration
+ * does: so its own reverse is the same call.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "commands/tablecmds.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "keep/writes.h"
+#include "rollback/rollback.h"
+
+PG_FUNCTION_INFO_V1(safemig_undo_writes);
+
+/* A table, and what is to be taken back in it. */
+typedef struct WrittenTable
+{
+	Kept	   *kept;
+	Oid			relid;
+} WrittenTable;
+
+static WrittenTable *
+find_table(int64 id)
+{
+	WrittenTable *table = palloc0(sizeof(WrittenTable));
+	RangeVar   *name;
+
+	table->kept = history_get_kept(id);
+	if (strcmp(table->kept->kind, WRITES_KIND) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
+				 errmsg("kept data " INT64_FORMAT " is of kind \"%s\", not \"%s\"",
+						id, table->kept->kind, WRITES_KIND)));
+	name = makeRangeVarFromNameList(qualified_name_list(table->kept->identity));
+	table->relid = RangeVarGetRelid(name, AccessExclusiveLock, true);
+	if (!OidIsValid(table->relid) ||
+		get_rel_relkind(table->relid) != RELKIND_RELATION)
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_CONFLICT),
+				 errmsg("%s %s is not there", table->kept->object_type,
+						table->kept->identity)));
+	return table;
+}
+
+static List *
+tables_argument(ArrayType *array)
+{
+	Datum	   *elems;
+	int			nelems;
+	List	   *list = NIL;
+
+	if (array_contains_nulls(array))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("kept data must not be null")));
+	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+					  TYPALIGN_DOUBLE, &elems, NULL, &nelems);
+	for (int i = 0; i < nelems; i++)
+		list = lappend(list, find_table(DatumGetInt64(elems[i])));
+	return list;
+}
+
+static void
+append_conflict(StringInfo buf, int64 rows, const char *what)
+{
+	if (rows > 0)
+		appendStringInfo(buf, "%s" INT64_FORMAT " row%s %s", buf->len ? "; " : "",
+						 rows, rows == 1 ? "" : "s", what);
+}
+
+/* Rows that stand in the way: refused, or told and left as they are. */
+static void
+report_conflicts(const WrittenTable *table, const UndoConflicts *conflicts)
+{
+	StringInfoData detail;
+
+	initStringInfo(&detail);
+	append_conflict(&detail, conflicts->changed,
+					"that the migration wrote were changed since");
+	append_conflict(&detail, conflicts->gone,
+					"that it changed are no longer there");
+	append_conflict(&detail, conflicts->taken,
+					"that it deleted cannot come back beside rows with the same key");
+	if (detail.len == 0)
+		return;
+	ereport(safemig_state.keep_later ? WARNING : ERROR,
+			(errcode(ERRCODE_SAFEMIG_CONFLICT),
+			 errmsg("rows of %s %s were written again after the migration",
+					table->kept->object_type, table->kept->identity),
+			 errdetail_internal("%s.", detail.data),
+			 errhint(safemig_state.keep_later ?
+					 "These rows stay as they are." :
+					 "safemig_rollback(..., on_conflict => 'keep') leaves these rows as they are.")));
+}
+
+static void
+undo_table(const WrittenTable *table)
+{
+	Relation	rel = table_open(table->relid, NoLock);
+	UndoConflicts conflicts = {0};
+	int64		restored;
+	Frame		frame;
+
+	CheckTableNotInUse(rel, "safemig_rollback");
+	frame_become(&frame, rel->rd_rel->relowner);
+	restored = writes_undo(rel, table->kept, &conflicts);
+	frame_unpin(&frame);
+	report_conflicts(table, &conflicts);
+	rollback_count(table->relid, restored,
+				   conflicts.changed + conflicts.gone + conflicts.taken);
+	table_close(rel, NoLock);
+}
+
+/* ---- what the step itself did ---- */
+
+static void
+keep_own_writes(RecordedCommand *command, List *tables, CommandId since)
+{
+	StringInfoData ids;
+	Steps		steps;
+	ListCell   *lc;
+
+	initStringInfo(&ids);
+	foreach(lc, tables)
+	{
+		Oid			relid = ((WrittenTable *) lfirst(lc))->relid;
+		Relation	rel = table_open(relid, NoLock);
+		Versions   *versions = versions_find(rel, since);
+		Kept	   *kept = writes_keep(rel, versions, command->migration, command->seq);
+
+		versions_close(versions);
+		table_close(rel, NoLock);
+		history_add_table(command, relid, 'w', kept);
+		if (kept)
+			appendStringInfo(&ids, "%s" INT64_FORMAT, ids.len ? "," : "", kept->id);
+	}
+	if (ids.len == 0)
+		return;
+	steps_init(&steps);
+	steps.image = ((Change *) linitial(command->changes))->before;
+	step_add(&steps, RANK_COMMON, RUN_CATALOG, "ACCESS EXCLUSIVE", "scan",
+			 "SELECT safemig.undo_writes('{%s}')", ids.data)->note =
+		psprintf("writes again in %d table%s", list_length(tables),
+				 list_length(tables) == 1 ? "" : "s");
+	command->steps = steps.list;
+}
+
+static void
+keep_nothing(RecordedCommand *command, List *tables)
+{
+	ListCell   *lc;
+
+	foreach(lc, tables)
+		history_add_table(command, ((WrittenTable *) lfirst(lc))->relid, 'w', NULL);
+	command->irreversible = psprintf("the rows of %s were not kept",
+									 ((Change *) linitial(command->changes))->before->identity);
+}
+
+static void
+record(List *tables, CommandId since, TimestampTz started)
+{
+	RecordedCommand *command = palloc0(sizeof(RecordedCommand));
+
+	command->seq = history_next_command();
+	command->migration = safemig_state.record_id;
+	command->tag = "UNDO WRITES";
+	if (safemig_keep_undone)
+		keep_own_writes(command, tables, since);
+	else
+		keep_nothing(command, tables);
+	history_write_command(command, NULL,
+						  GetConfigOption("search_path", false, false), started,
+						  (GetCurrentTimestamp() - started) / 1000.0, NIL);
+}
+
+Datum
+safemig_undo_writes(PG_FUNCTION_ARGS)
+{
+	TimestampTz started = GetCurrentTimestamp();
+	List	   *tables;
+	List	   *relids = NIL;
+	List	   *references;
+	CommandId	since;
+	Frame		frame;
+	ListCell   *lc;
+
+	check_own_call("undo_writes");
+	if (safemig_state.record_id == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
+				 errmsg("undo_writes() is a step of a rollback"),
+				 errhint("SELECT safemig_rollback(id);")));
+	frame_become_owner(&frame);
+	own_work_begin();
+	tables = tables_argument(PG_GETARG_ARRAYTYPE_P(0));
+	foreach(lc, tables)
+		relids = lappend_oid(relids, ((WrittenTable *) lfirst(lc))->relid);
+	CommandCounterIncrement();
+	since = GetCurrentCommandId(false);
+	references = references_find(relids);
+	foreach(lc, tables)
+		undo_table(lfirst(lc));
+	references_check(references);
+	record(tables, since, started);
+	own_work_end();
+	frame_unpin(&frame);
+	PG_RETURN_VOID();
+}
