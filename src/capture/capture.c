@@ -177,6 +177,25 @@ command_stack_commit(void)
 		command_pop(stack);
 }
 
+/* Is the relation the doing of a command that has not come to its end? */
+bool
+command_is_making(Oid relid)
+{
+	ListCell   *lc;
+
+	for (Command *command = stack; command; command = command->outer)
+	{
+		foreach(lc, command->created)
+		{
+			ObjectAddress *address = lfirst(lc);
+
+			if (address->classId == RelationRelationId && address->objectId == relid)
+				return true;
+		}
+	}
+	return false;
+}
+
 /* ---- what a command concerns ---- */
 
 typedef struct ImageEntry

@@ -76,6 +76,7 @@ extern Command *command_push(Node *parsetree, const char *tag);
 extern void command_pop(Command *command);
 extern void command_stack_abort(int nest_level);
 extern void command_stack_commit(void);
+extern bool command_is_making(Oid relid);
 extern Image *command_add_before(Command *command, const ObjectAddress *address);
 extern void command_add_root(Command *command, const ObjectAddress *address);
 extern void command_add_referring(Command *command, const ObjectAddress *address);

@@ -67,6 +67,8 @@ made_by_migration(int64 migration, Oid relid)
 	Datum		args[2] = {Int64GetDatum(migration), ObjectIdGetDatum(relid)};
 	bool		made;
 
+	if (command_is_making(relid))
+		return true;
 	SPI_connect();
 	if (SPI_execute_with_args("SELECT FROM safemig.change_log"
 							  " WHERE migration OPERATOR(pg_catalog.=) $1"
