@@ -260,14 +260,42 @@ data_record_in(int64 migration)
 		record_since_look(migration);
 }
 
+/* Without the counters nobody can tell which tables were written. */
+static void
+record_blindness(int64 migration)
+{
+	RecordedCommand *command;
+	Frame		frame;
+
+	own_work_begin();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	frame_become_owner(&frame);
+	command = begin_command("DATA", migration);
+	command->unkept = "not known, since track_counts is off";
+	command->irreversible = "the rows that it wrote were not kept: track_counts is off";
+	history_write_command(command, NULL,
+						  GetConfigOption("search_path", false, false),
+						  GetCurrentTimestamp(), 0, NIL);
+	frame_unpin(&frame);
+	PopActiveSnapshot();
+	own_work_end();
+	ereport(WARNING,
+			(errcode(ERRCODE_SAFEMIG_IRREVERSIBLE),
+			 errmsg("the migration is irreversible: %s", command->irreversible),
+			 errhint("SET track_counts = on before a migration.")));
+}
+
 void
 data_record_pending(void)
 {
 	if (safemig_state.written_id == 0 && !is_named() &&
 		safemig_capture_data != CAPTURE_DATA_TRANSACTION)
 		return;
-	if (is_on())
-		record_since_look(safemig_state.written_id);
+	if (!is_on())
+		return;
+	record_since_look(safemig_state.written_id);
+	if (!pgstat_track_counts && safemig_state.written_id != 0)
+		record_blindness(safemig_state.written_id);
 }
 
 /*

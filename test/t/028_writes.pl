@@ -116,6 +116,17 @@ subtest 'later writes' => sub {
 	is(value($database, q(SELECT s FROM t WHERE id = 5)), 's5', 'the others are taken back');
 };
 
+# The counters tell which tables were written; without them that is said.
+subtest 'track_counts off' => sub {
+	my $database = new_database('blind');
+	in_database($database, $setup);
+	my ($status, $out, $err) = in_database($database, q(SET track_counts = off; SET safemig.label = 'blind'; ALTER TABLE late ADD z int; UPDATE late SET w = 0));
+	like($err, qr/WARNING.*irreversible.*track_counts/, 'a warning');
+	($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('blind')));
+	ok($status, 'refused');
+	like($err, qr/irreversible/, 'as irreversible');
+};
+
 # No trigger, no lock that others could see.
 subtest 'nothing to be seen' => sub {
 	my $database = new_database('seen');
