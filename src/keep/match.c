@@ -6,6 +6,8 @@
  * Few rows of a large table are looked up in the index of the key.  Otherwise
  * both sides are hashed by what a row is known by (its key, or all that it
  * holds), sorted, and merged; rows that are there several times are counted.
+ * What comes out is sorted once more, by the place in the table: whoever writes
+ * the rows then goes through the table, and mostly through the copy, once.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,6 +26,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/tuplesort.h"
 #include "utils/tuplestore.h"
 
 #include "compat.h"
@@ -47,17 +50,52 @@ typedef struct Matching
 	Relation	rel;
 	Relation	copy;
 	WritesShape *shape;
-	TupleDesc	desc;
-	Tuplestorestate *store;
+	TupleTableSlot *pair;
+	Tuplesortstate *sort;
 } Matching;
+
+static void
+begin_matches(Matching *matching)
+{
+	TupleDesc	desc = match_descriptor();
+	AttrNumber	column = 2;
+	Oid			less = TIDLessOperator;
+	Oid			collation = InvalidOid;
+	bool		nulls_first = false;
+
+	matching->pair = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
+	matching->sort = tuplesort_begin_heap(desc, 1, &column, &less, &collation,
+										  &nulls_first, work_mem, NULL, TUPLESORT_NONE);
+}
 
 static void
 put_match(Matching *matching, ItemPointer kept, ItemPointer present)
 {
-	Datum		values[2] = {PointerGetDatum(kept), PointerGetDatum(present)};
-	bool		nulls[2] = {false, present == NULL};
+	TupleTableSlot *slot = matching->pair;
 
-	tuplestore_putvalues(matching->store, matching->desc, values, nulls);
+	ExecClearTuple(slot);
+	slot->tts_values[0] = PointerGetDatum(kept);
+	slot->tts_values[1] = PointerGetDatum(present);
+	slot->tts_isnull[0] = false;
+	slot->tts_isnull[1] = present == NULL;
+	ExecStoreVirtualTuple(slot);
+	tuplesort_puttupleslot(matching->sort, slot);
+}
+
+static Tuplestorestate *
+end_matches(Matching *matching)
+{
+	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(matching->pair->tts_tupleDescriptor,
+													&TTSOpsMinimalTuple);
+
+	tuplesort_performsort(matching->sort);
+	while (tuplesort_gettupleslot(matching->sort, true, false, slot, NULL))
+		tuplestore_puttupleslot(store, slot);
+	ExecDropSingleTupleTableSlot(slot);
+	ExecDropSingleTupleTableSlot(matching->pair);
+	tuplesort_end(matching->sort);
+	return store;
 }
 
 /* A row that was deleted is not to be found. */
@@ -310,13 +348,13 @@ match_by_merging(Matching *matching, MemoryContext context)
 Tuplestorestate *
 writes_match(Relation rel, Relation copy, WritesShape *shape, const Kept *kept)
 {
-	Matching	matching = {rel, copy, shape, match_descriptor(),
-	tuplestore_begin_heap(false, false, work_mem)};
+	Matching	matching = {rel, copy, shape};
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "safemig matching",
 												  ALLOCSET_DEFAULT_SIZES);
 	Relation	index = NULL;
 
+	begin_matches(&matching);
 	if (shape->nkeys > 0 &&
 		kept->rows < RelationGetNumberOfBlocks(rel) / LOOKUP_PAGES)
 		index = open_key_index(rel, shape);
@@ -328,5 +366,5 @@ writes_match(Relation rel, Relation copy, WritesShape *shape, const Kept *kept)
 	else
 		match_by_merging(&matching, context);
 	MemoryContextDelete(context);
-	return matching.store;
+	return end_matches(&matching);
 }

@@ -5,7 +5,7 @@
 
 =head1 NAME
 
-SafemigRandom - random DDL that mostly succeeds
+SafemigRandom - random migrations whose statements mostly succeed
 
 =head1 SYNOPSIS
 
@@ -88,6 +88,20 @@ my @templates = (
 	[ 1, 'ALTER TABLE {table} {ENABLE|DISABLE|FORCE|NO FORCE} ROW LEVEL SECURITY' ],
 	[ 1, 'TRUNCATE {table}{ RESTART IDENTITY|}{cascade}' ],
 	[ 1, 'LOCK TABLE {table}' ],
+
+	# rows
+	[ 3, q(UPDATE {table} AS t SET {column} = {NULL|DEFAULT} WHERE hashtext(t::text) % 2 = 0) ],
+	[ 2, 'UPDATE {table} AS t SET {column} = (SELECT max({column}) FROM {same})' ],
+	[ 1, q(UPDATE {table} AS t SET id = id + 1000 WHERE hashtext(t::text) % 4 = 0) ],
+	[ 1, q(UPDATE {table} AS t SET note = note || ' migrated') ],
+	[ 2, 'DELETE FROM {table} AS t WHERE hashtext(t::text) % 3 = 0' ],
+	[ 1, 'DELETE FROM {ONLY {table}|{table}}' ],
+	[ 3, q(INSERT INTO {table} {DEFAULT VALUES|(note) VALUES ('more'), ('more')|({column}) SELECT {column} FROM {same}|SELECT * FROM {same}}) ],
+	[ 1, q(INSERT INTO {table} (id, note) SELECT i, 'new' FROM generate_series(18, 25) i ON CONFLICT {DO NOTHING|(id) DO UPDATE SET note = 'conflict'}) ],
+	[ 1, q(MERGE INTO {plain} t USING (SELECT generate_series(1, 30) AS id) s ON t.id = s.id WHEN MATCHED AND s.id % 3 = 0 THEN DELETE WHEN MATCHED THEN UPDATE SET note = 'merged' WHEN NOT MATCHED THEN INSERT (id, note) VALUES (s.id, 'merged')) ],
+	[ 1, q(WITH gone AS (DELETE FROM {table} AS t WHERE hashtext(t::text) % 5 = 0 RETURNING *) INSERT INTO {same} SELECT * FROM gone) ],
+	[ 1, 'INSERT INTO app.event (id, at, note) SELECT id + 500, at + {1|400|900}, note FROM app.event' ],
+	[ 1, 'UPDATE app.event SET at = at + {20|400|-300}' ],
 
 	# partitions
 	[ 2, 'ALTER TABLE {-partition}{parent} DETACH PARTITION {same}' ],
@@ -341,7 +355,7 @@ WITH ns AS (
 		(SELECT json_agg(quote_ident(rulename) ORDER BY rulename) FROM pg_rewrite WHERE ev_class = c.oid AND rulename <> '_RETURN') AS rules,
 		(SELECT json_agg(indexrelid::regclass::text ORDER BY i.relname) FROM pg_index JOIN pg_class i ON i.oid = indexrelid WHERE indrelid = c.oid) AS indexes,
 		(SELECT json_agg(quote_ident(i.relname) ORDER BY i.relname) FROM pg_index JOIN pg_class i ON i.oid = indexrelid WHERE indrelid = c.oid) AS index_names,
-		(SELECT json_object_agg(quote_ident(attname), pg_get_expr(adbin, adrelid) ORDER BY attname) FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+		(SELECT json_object_agg(quote_ident(attname), coalesce(pg_get_expr(adbin, adrelid), nullif(attidentity::text, '')) ORDER BY attname) FROM pg_attribute LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
 		 WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped) AS defaults,
 		(SELECT json_object_agg(quote_ident(attname), format_type(atttypid, atttypmod) ORDER BY attname) FROM pg_index, unnest(indkey) k, pg_attribute
 		 WHERE indrelid = c.oid AND indisprimary AND attrelid = c.oid AND attnum = k) AS key

@@ -1,6 +1,6 @@
 -- The schema that test/t/090_property.pl begins with: something of everything,
--- with rows.  The column "note" is what the application writes; no template
--- of SafemigRandom touches it.
+-- with rows.  The column "note" is what the application writes; few templates
+-- of SafemigRandom do.
 
 CREATE SCHEMA app AUTHORIZATION alice;
 CREATE SCHEMA "Odd ""Schema""";

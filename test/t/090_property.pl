@@ -322,14 +322,16 @@ sub writes
 	my ($run, $migration) = @_;
 	my $subject = session($run->{database});
 	my $twin = session("$run->{database}_twin");
-	my @tries = @{ $migration->{writes} // [ possible_writes($subject, $twin) ] };
+	my $wrote = grep { /^(?:INSERT|UPDATE|DELETE|MERGE|TRUNCATE)/ } @{ $migration->{statements} };
+	my @tries = @{ $migration->{writes} // [ possible_writes($wrote, $subject, $twin) ] };
 	my @done;
 	foreach my $sql (@tries)
 	{
 		$_->run('BEGIN') foreach $subject, $twin;
-		my @errors = map { ($_->run("$sql;\nSET CONSTRAINTS ALL IMMEDIATE"))[1] } $subject, $twin;
-		my $end = (grep { defined } @errors) ? 'ROLLBACK' : 'COMMIT';
-		@errors = map { ($_->run($end))[1] } $subject, $twin;
+		my @said = map { [ $_->run("$sql;\nSET CONSTRAINTS ALL IMMEDIATE") ] } $subject, $twin;
+		my $end = (grep { defined $_->[1] } @said) || rows_of($said[0]) ne rows_of($said[1])
+		  ? 'ROLLBACK' : 'COMMIT';
+		my @errors = map { ($_->run($end))[1] } $subject, $twin;
 		next if $end eq 'ROLLBACK' || grep { defined } @errors;
 		push @done, $sql;
 		$count{writes}++;
@@ -342,12 +344,21 @@ sub writes
 	return $state;
 }
 
+# The rows that a write concerned.  A row that the migration took away, or
+# made, is in one of the two databases alone.
+sub rows_of
+{
+	my ($said) = @_;
+	return join "\n", sort split /\n/, $said->[0];
+}
+
 # By key, to tables that have the same one in both.
 sub possible_writes
 {
+	my ($wrote, @sessions) = @_;
 	my ($now, $then) = map {
 		+{ map { ($_->{name} => $_) } grep { $_->{kind} =~ /[rp]/ && $_->{key} } @{ $_->{relations} } }
-	} map { catalog($_) } @_;
+	} map { catalog($_) } @sessions;
 	my @writes;
 	foreach my $table (grep { $then->{$_} } sort keys %$now)
 	{
@@ -356,24 +367,28 @@ sub possible_writes
 		next if grep { $key->{$_} ne ($other->{$_} // '') } @columns;
 		my $which = sprintf 'hashtext((%s)::text) %% 3 = 0',
 		  join ' || ', map { "$_\::text" } @columns;
-		push @writes, "UPDATE $table SET note = 'written' WHERE $which";
-		push @writes, "DELETE FROM $table WHERE " . ($which =~ s/% 3/% 5/r)
+		my $returning = 'RETURNING ' . join ', ', @columns;
+		push @writes, "UPDATE $table SET note = 'written' WHERE $which $returning";
+		push @writes, "DELETE FROM $table WHERE " . ($which =~ s/% 3/% 5/r) . " $returning"
 		  if rand() < 0.2;
 		push @writes, "INSERT INTO $table ($columns[0], note) VALUES (7777, 'new')"
 		  if @columns == 1 && $key->{ $columns[0] } =~ /int/
-		  && same_defaults(map { $_->{$table}{defaults} } $now, $then);
+		  && same_defaults($wrote, $columns[0], map { $_->{$table}{defaults} } $now, $then);
 	}
 	return @writes;
 }
 
 # A new row has the same values in both if their columns have the same
-# defaults, and none that is another each time.
+# defaults, and none that is another each time, nor a next value if the
+# migration may have taken some.
 sub same_defaults
 {
-	my ($now, $then) = @_;
+	my ($wrote, $key, $now, $then) = @_;
 	foreach my $column (keys %$then)
 	{
 		return 0 if ($then->{$column} // '') =~ /random|now/;
+		return 0 if $wrote && $column ne $key
+		  && ($then->{$column} // '') =~ /nextval|^[ad]$/;
 		return 0 if exists $now->{$column}
 		  && ($now->{$column} // '') ne ($then->{$column} // '');
 	}
