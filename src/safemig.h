@@ -494,8 +494,8 @@ extern void vault_freeze(List *types, List *opclasses);
  * kind: "column" before DROP COLUMN, "values" before a change of type, "cast"
  * before one without USING (cheaper: kept as "values" too).
  */
-extern int64 column_keep(Oid relid, AttrNumber attnum, const char *kind,
-						 int64 migration, int64 command);
+extern int64 column_keep(Oid relid, AttrNumber attnum, const Bitmapset *together,
+						 const char *kind, int64 migration, int64 command);
 /* the session's settings that decide what casts give; to be put, before
  * anything is pinned, where column_keep finds them */
 extern List *conversion_settings_now(void);

@@ -43,6 +43,7 @@ typedef struct Command
 	int			looked_at;		/* so many of them have their images */
 	List	   *referring;		/* of ObjectAddress*: looked at, nothing more */
 	List	   *type_changes;	/* of TypeChange* */
+	List	   *going;			/* of ObjectAddress*: columns that it takes away */
 	List	   *created;		/* of ObjectAddress*, by the access hook */
 	List	   *dropped;		/* of LostData*: likewise, what holds data */
 	List	   *rewrote;		/* of char*: relations rewritten ... */
@@ -180,6 +181,8 @@ extern void move_and_delete(Command *command, Closure *closure, Node *parsetree,
 							HTAB *moved);
 
 /* ---- copying.c ---- */
+extern void columns_go(Command *command, List *columns);
+extern Bitmapset *columns_changed_together(Command *command, Oid relid);
 extern void keep_columns(Command *command, Closure *closure);
 extern void keep_changed_values(Command *command);
 

@@ -16,6 +16,50 @@
 #include "compat.h"
 #include "keep/vault.h"
 
+/* ---- which ---- */
+
+/* of ObjectAddress* */
+void
+columns_go(Command *command, List *columns)
+{
+	MemoryContext old = MemoryContextSwitchTo(command->context);
+	ListCell   *lc;
+
+	command->going = NIL;
+	foreach(lc, columns)
+	{
+		ObjectAddress *address = palloc(sizeof(ObjectAddress));
+
+		*address = *(ObjectAddress *) lfirst(lc);
+		command->going = lappend(command->going, address);
+	}
+	MemoryContextSwitchTo(old);
+}
+
+/* The columns of the relation that do not stay as they are. */
+Bitmapset *
+columns_changed_together(Command *command, Oid relid)
+{
+	Bitmapset  *columns = NULL;
+	ListCell   *lc;
+
+	foreach(lc, command->going)
+	{
+		ObjectAddress *address = lfirst(lc);
+
+		if (address->objectId == relid)
+			columns = bms_add_member(columns, address->objectSubId);
+	}
+	foreach(lc, command->type_changes)
+	{
+		AttrNumber	attnum = get_attnum(relid, ((TypeChange *) lfirst(lc))->column);
+
+		if (attnum > 0)
+			columns = bms_add_member(columns, attnum);
+	}
+	return columns;
+}
+
 /* ---- columns that go ---- */
 
 static void
@@ -61,7 +105,8 @@ keep_column(Command *command, Oid relid, AttrNumber attnum, const char *kind)
 	command_identify(command);
 	kept = early_take(command, relid, attnum);
 	if (kept == 0)
-		kept = column_keep(relid, attnum, kind, command->migration, command->seq);
+		kept = column_keep(relid, attnum, columns_changed_together(command, relid),
+						   kind, command->migration, command->seq);
 	hint_kept(command, image, get_attname(relid, attnum, false), kept);
 	note_unproved(command, image, kept);
 	if (strcmp(kind, "column") != 0)
@@ -131,6 +176,7 @@ keep_columns(Command *command, Closure *closure)
 
 	if (closure->columns == NIL)
 		return;
+	columns_go(command, closure->columns);
 	going = types_that_go(closure);
 	foreach(lc, closure->deleted)
 		address_set_add(deleted, lfirst(lc));

@@ -146,15 +146,28 @@ lock_column(const ObjectAddress *address)
 }
 
 static void
-copy_column(Command *command, const ObjectAddress *address)
+copy_column(Command *command, const ObjectAddress *address, AlterTableStmt *stmt)
 {
+	Bitmapset  *together = columns_changed_together(command, address->objectId);
 	MemoryContext old;
 	EarlyCopy  *copy;
 	int64		kept;
 
+	ListCell   *lc;
+
+	/* what else the statement does is not looked at yet */
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+		AttrNumber	attnum = cmd->name ?
+			get_attnum(address->objectId, cmd->name) : InvalidAttrNumber;
+
+		if (attnum > 0)
+			together = bms_add_member(together, attnum);
+	}
 	command_identify(command);
-	kept = column_keep(address->objectId, address->objectSubId, "column",
-					   command->migration, command->seq);
+	kept = column_keep(address->objectId, address->objectSubId, together,
+					   "column", command->migration, command->seq);
 	old = MemoryContextSwitchTo(command->context);
 	copy = palloc0(sizeof(EarlyCopy));
 	copy->relid = address->objectId;
@@ -178,12 +191,13 @@ early_keep(Command *command, Node *parsetree)
 		!is_worth_it((AlterTableStmt *) parsetree))
 		return;
 	columns = doomed_columns(parsetree);
+	columns_go(command, columns);
 	frame_become_owner(&frame);
 	own_work_begin();
 	foreach(lc, columns)
 	{
 		if (lock_column(lfirst(lc)))
-			copy_column(command, lfirst(lc));
+			copy_column(command, lfirst(lc), (AlterTableStmt *) parsetree);
 	}
 	own_work_end();
 	frame_unpin(&frame);

@@ -7,7 +7,8 @@
  * belonged to rows that were deleted since; rows whose key the copy does not
  * have were inserted since.  A row whose key was changed is one of each, and
  * nothing in the table tells the two apart: so where there are both, it is
- * said.
+ * said.  A row without a key that was written at all is one of each, so there
+ * it is an error.
  *
  * A row of a partitioned table may have changed its partition together with
  * its key, so the members of a tree are counted together.
@@ -40,6 +41,7 @@ typedef struct Astray
 	int64		command;
 	Oid			root;
 	bool		dropped;		/* the column was; else it was converted */
+	bool		keyless;		/* rows are known by what they hold */
 	char	   *table;
 	char	   *column;
 	int64		values;			/* that belong to no row */
@@ -83,6 +85,8 @@ query_for(const Kept *kept, const CopyShape *shape, Relation rel)
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "SELECT * FROM %s k", copy_name(kept));
+	if (shape->nkeys == 0)
+		return sql.data;
 	for (int i = 0; i < shape->nkeys; i++)
 	{
 		/* what is stored as bytes cannot be compared by hand */
@@ -137,6 +141,7 @@ astray_note(const Kept *kept, Relation rel, const CopyShape *shape,
 		astray->command = kept->command;
 		astray->root = root;
 		astray->dropped = strcmp(kept->kind, "column") == 0;
+		astray->keyless = shape->nkeys == 0;
 		astray->table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(root)),
 												   get_rel_name(root));
 		astray->column = pstrdup(kept->part);
@@ -166,6 +171,14 @@ astray_report(void)
 
 		if (astray->values == 0 || astray->rows == 0)
 			continue;
+		if (astray->keyless)
+			ereport(ERROR,
+					(errcode(ERRCODE_SAFEMIG_CONFLICT),
+					 errmsg("the values of column \"%s\" of table %s cannot be put back into their rows",
+							astray->column, astray->table),
+					 errdetail("Its tables have no key, and were written since: kept rows left over: %lld, rows that have none: %lld.",
+							   (long long) astray->values, (long long) astray->rows),
+					 errhint("%s;", astray->query)));
 		ereport(WARNING,
 				(errmsg("column \"%s\" of table %s: kept values left over: %lld, rows that got none: %lld",
 						astray->column, astray->table,

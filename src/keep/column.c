@@ -8,8 +8,7 @@
  * table.  What is needed to make the column again is noted beside it.
  *
  * A row is found again by its key.  A table without one is copied with the
- * ordinals of its rows; such a copy serves only while nobody wrote to the
- * table since.
+ * ordinals of its rows (place.c) and what they hold besides (content.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -296,6 +295,7 @@ add_shape(Kept *kept, const CopyShape *shape)
 					shape->keys[i].attnum);
 		add_stored(kept, prefix, &shape->keys[i]);
 	}
+	content_add_details(kept, shape);
 	add_stored(kept, "value", &shape->value);
 }
 
@@ -311,7 +311,8 @@ new_rows_get_value(const Kept *kept, Form_pg_attribute att)
 
 /* Makes the copy, unless the column holds nothing that could get lost. */
 static void
-keep_values(Kept *kept, Relation rel, AttrNumber attnum)
+keep_values(Kept *kept, Relation rel, AttrNumber attnum,
+			const Bitmapset *together)
 {
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
 	CopyShape	shape;
@@ -347,6 +348,8 @@ keep_values(Kept *kept, Relation rel, AttrNumber attnum)
 	shape.value.name = pstrdup(NameStr(att->attname));
 	stored_column_init(&shape.value, att->atttypid, att->atttypmod);
 	find_key(rel, attnum, &shape);
+	if (shape.nkeys == 0)
+		content_choose(rel, attnum, together, &shape);
 	namespace = vault_schema_for(kept->migration, kept->command,
 								 RelationGetNamespace(rel));
 	kept->vault_schema = get_namespace_name(namespace);
@@ -414,12 +417,13 @@ reset_scan_start(Relation rel)
  * to get another type ("values"), or that without USING ("cast").  The caller
  * holds a lock on the table that lets nobody write, and for a change of type
  * nobody read; it calls this for every relation concerned, children and
- * partitions too, before the command runs.  Returns the id of the kept row,
+ * partitions too, before the command runs.  Columns in together, which may be
+ * NULL, go or change by the same command.  Returns the id of the kept row,
  * or 0 if the relation is of a kind whose columns are not kept.
  */
 int64
-column_keep(Oid relid, AttrNumber attnum, const char *kind, int64 migration,
-			int64 command)
+column_keep(Oid relid, AttrNumber attnum, const Bitmapset *together,
+			const char *kind, int64 migration, int64 command)
 {
 	Relation	rel = relation_open(relid, NoLock);
 	char		relkind = rel->rd_rel->relkind;
@@ -458,7 +462,7 @@ column_keep(Oid relid, AttrNumber attnum, const char *kind, int64 migration,
 	kept_set_detailf(kept, "relation", "%u", relid);
 	kept_set_detailf(kept, "relfilenode", "%u", rel->rd_rel->relfilenode);
 	add_attribute(kept, rel, attnum);
-	keep_values(kept, rel, attnum);
+	keep_values(kept, rel, attnum, together);
 	history_add_kept(kept);
 	frame_unpin(&frame);
 
@@ -494,7 +498,8 @@ add_stamp(Kept *kept, Relation rel)
  * The stamp does not outlive another rewrite, and says nothing of rows whose
  * other columns were written.  Without USING, the kept value cast tells
  * whether the value was changed since; with USING nobody can compute again
- * what it gave, so that is kept as well.
+ * what it gave, so that is kept as well.  So is it for a table without a key,
+ * where it is part of what a row is known by.
  */
 static void
 keep_converted(Kept *kept, Relation rel, AttrNumber attnum)
@@ -505,6 +510,8 @@ keep_converted(Kept *kept, Relation rel, AttrNumber attnum)
 	Oid			copy;
 
 	kept_shape(kept, rel, attnum, &shape);
+	if (shape.nkeys == 0)
+		(void) content_recall(kept, rel, &shape);
 	stored_column_init(&shape.value, (Oid) kept_number(kept, "type"),
 					   (int32) kept_number(kept, "typmod"));
 	stored_column_set_form(&shape.value,
@@ -542,7 +549,7 @@ column_keep_finish(int64 kept_id)
 		kept_set_detailf(kept, "stamp_more", INT64_FORMAT,
 						 kept_number(kept, "more"));
 		if (strcmp(kept->kind, "values") == 0 &&
-			kept_detail(kept, "cast") == NULL &&
+			(kept_detail(kept, "cast") == NULL || kept_detail(kept, "keyless")) &&
 			kept_detail(kept, "converted") == NULL)
 			keep_converted(kept, rel, (AttrNumber) kept_number(kept, "attnum"));
 		history_update_kept(kept);

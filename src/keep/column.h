@@ -4,8 +4,8 @@
  *	  What the files about kept column values share.
  *
  * A copy of a column is a narrow table: the columns of the row's key (or, for
- * a table without one, the row's ordinal in the order of the scan), then the
- * value.  It hangs on nothing that a user can drop: a value of a built-in
+ * a table without one, the row's ordinal in the order of the scan, and a hash
+ * of what the row holds in other columns), then the value.  It hangs on nothing that a user can drop: a value of a built-in
  * type is stored as such, any other as text or bytes.
  *
  *-------------------------------------------------------------------------
@@ -59,6 +59,10 @@ typedef struct CopyShape
 {
 	int			nkeys;			/* 0: keyless, the copy has an ordinal */
 	StoredColumn keys[INDEX_MAX_KEYS];
+	bool		has_content;	/* keyless: a hash of the other columns, too */
+	bool		by_content;		/* rows are to be matched by that */
+	int			ncontent;
+	StoredColumn *content;
 	StoredColumn value;
 	bool		has_converted;	/* also what a conversion made of the value */
 	StoredColumn converted;
@@ -122,6 +126,8 @@ extern Oid	copy_make_with_converted(Relation rel, CopyShape *shape,
 extern void copy_prove(const Kept *kept);
 extern char *copy_name(const Kept *kept);
 extern char *copy_ordinal_name(const char *value_name);
+extern char *copy_content_name(const CopyShape *shape);
+extern int	copy_fixed_columns(const CopyShape *shape);
 extern char *copy_spare_name(const CopyShape *shape, const char *name);
 extern TableScanDesc plain_scan_begin(Relation rel, Snapshot *snapshot);
 extern void plain_scan_end(TableScanDesc scan, Snapshot snapshot);
@@ -173,6 +179,14 @@ extern bool place_rows_as_copied(Relation rel, TupleDesc desc, const Kept *kept,
 
 extern char *place_snapshot(void);
 extern bool place_row_is_seen(Datum snapshot, TransactionId xmin);
+
+/* ---- content.c: rows without a key that have left their places ---- */
+extern void content_choose(Relation rel, AttrNumber attnum,
+						   const Bitmapset *together, CopyShape *shape);
+extern void content_add_details(Kept *kept, const CopyShape *shape);
+extern bool content_recall(const Kept *kept, Relation rel, CopyShape *shape);
+extern Datum content_of_row(CopyShape *shape, TupleTableSlot *slot);
+extern bool content_is_known(const Kept *kept, Relation rel, CopyShape *shape);
 
 /* ---- follow.c: through rewrites ---- */
 extern void column_keep_recount(Relation rel, int64 kept);

@@ -45,6 +45,22 @@ copy_ordinal_name(const char *value_name)
 	return strcmp(value_name, "ordinal") == 0 ? "row_ordinal" : "ordinal";
 }
 
+/* The name of its second one. */
+char *
+copy_content_name(const CopyShape *shape)
+{
+	return strcmp(shape->value.name, "content") == 0 ? "row_content" : "content";
+}
+
+/* How many columns say which row it is. */
+int
+copy_fixed_columns(const CopyShape *shape)
+{
+	if (shape->nkeys > 0)
+		return shape->nkeys;
+	return shape->has_content ? 2 : 1;
+}
+
 /* This name, or one like it that no other column of the copy has. */
 char *
 copy_spare_name(const CopyShape *shape, const char *name)
@@ -53,6 +69,9 @@ copy_spare_name(const CopyShape *shape, const char *name)
 
 	for (int i = 0; i < shape->nkeys; i++)
 		taken |= strcmp(name, shape->keys[i].name) == 0;
+	if (shape->nkeys == 0)
+		taken |= strcmp(name, copy_ordinal_name(shape->value.name)) == 0 ||
+			strcmp(name, copy_content_name(shape)) == 0;
 	return taken ? copy_spare_name(shape, psprintf("%s_", name)) : pstrdup(name);
 }
 
@@ -66,12 +85,14 @@ describe_stored(TupleDesc desc, AttrNumber number, const StoredColumn *column)
 static TupleDesc
 copy_descriptor(const CopyShape *shape)
 {
-	int			natts = Max(shape->nkeys, 1) + (shape->has_converted ? 2 : 1);
+	int			natts = copy_fixed_columns(shape) + (shape->has_converted ? 2 : 1);
 	TupleDesc	desc = CreateTemplateTupleDesc(natts);
 
 	if (shape->nkeys == 0)
 		TupleDescInitEntry(desc, 1, copy_ordinal_name(shape->value.name),
 						   INT8OID, -1, 0);
+	if (shape->nkeys == 0 && shape->has_content)
+		TupleDescInitEntry(desc, 2, copy_content_name(shape), UUIDOID, -1, 0);
 	for (int i = 0; i < shape->nkeys; i++)
 		describe_stored(desc, i + 1, &shape->keys[i]);
 	if (shape->has_converted)
@@ -230,7 +251,7 @@ copy_rows(Relation rel, CopyShape *shape, Oid copy, CopyProof *proof)
 	TableScanDesc scan = plain_scan_begin(rel, &snapshot);
 	Datum		values[INDEX_MAX_KEYS + 1];
 	bool		nulls[INDEX_MAX_KEYS + 1] = {false};
-	int			last = Max(shape->nkeys, 1);
+	int			last = copy_fixed_columns(shape);
 	StoredColumn *unfit = NULL;
 
 	copy_writer_open(&writer, copy);
@@ -242,6 +263,8 @@ copy_rows(Relation rel, CopyShape *shape, Oid copy, CopyProof *proof)
 		CHECK_FOR_INTERRUPTS();
 		if (shape->nkeys == 0)
 			values[0] = Int64GetDatum(proof->rows + 1);
+		if (shape->has_content)
+			values[1] = content_of_row(shape, slot);
 		for (int i = 0; i < shape->nkeys && unfit == NULL; i++)
 			if (!copy_store_column(&shape->keys[i], slot, &values[i], &nulls[i]))
 				unfit = &shape->keys[i];
@@ -361,7 +384,7 @@ pair_rows(Relation rel, Relation before, CopyShape *shape, Oid copy,
 				kept_snapshot;
 	TableScanDesc scan = plain_scan_begin(rel, &snapshot);
 	TableScanDesc kept_scan = plain_scan_begin(before, &kept_snapshot);
-	int			nkeys = Max(shape->nkeys, 1);
+	int			nkeys = copy_fixed_columns(shape);
 	Datum		values[INDEX_MAX_KEYS + 2];
 	bool		nulls[INDEX_MAX_KEYS + 2];
 	StoredColumn *unfit = NULL;
@@ -379,6 +402,8 @@ pair_rows(Relation rel, Relation before, CopyShape *shape, Oid copy,
 		check_pair(shape, kept, slot);
 		for (int i = 0; i < nkeys; i++)
 			values[i] = plain_datum(kept, i + 1, &nulls[i]);
+		if (shape->has_content)
+			values[1] = content_of_row(shape, slot);
 		values[nkeys + 1] = plain_datum(kept, nkeys + 1, &nulls[nkeys + 1]);
 		if (copy_store_column(&shape->converted, slot, &values[nkeys], &nulls[nkeys]))
 		{

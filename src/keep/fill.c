@@ -29,6 +29,7 @@
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -175,9 +176,34 @@ snapshot_of_drop(Relation rel, const Kept *kept, AttrNumber attnum)
 	return OidInputFunctionCall(F_PG_SNAPSHOT_IN, pstrdup(text), InvalidOid, -1);
 }
 
+typedef struct FillCounts
+{
+	int64		found;			/* rows of the copy */
+	int64		written;		/* ... that got their value */
+	int64		later;			/* rows that are none */
+	int64		valued;			/* not looked at, since they have a value */
+} FillCounts;
+
+/* Does the row hold the kept value? */
+static bool
+holds_kept(StoredColumn *stored, HeapTuple row, TupleDesc desc)
+{
+	bool		isnull,
+				kept_isnull;
+	Datum		value = SPI_getbinval(row, desc, 4, &isnull);
+	Datum		kept = SPI_getbinval(row, desc, 6, &kept_isnull);
+	Form_pg_attribute att = TupleDescAttr(desc, 6 - 1);
+
+	if (isnull || kept_isnull)
+		return isnull && kept_isnull;
+	return datum_image_eq(stored_from_value(stored, value), kept,
+						  att->attbyval, att->attlen);
+}
+
 /* One row of the query; true if it was one of the copy. */
 static bool
-fill_row(RowWriter *writer, StoredColumn *stored, HeapTuple row, TupleDesc desc)
+fill_row(RowWriter *writer, StoredColumn *stored, HeapTuple row, TupleDesc desc,
+		 FillCounts *counts)
 {
 	bool		isnull;
 	bool		kept = DatumGetBool(SPI_getbinval(row, desc, 5, &isnull));
@@ -185,9 +211,10 @@ fill_row(RowWriter *writer, StoredColumn *stored, HeapTuple row, TupleDesc desc)
 																	&isnull));
 	Datum		value;
 
-	if (!kept && writer->text == NULL)
+	(void) SPI_getbinval(row, desc, 4, &isnull);
+	if (!kept && (writer->text == NULL || !isnull))
 		return false;
-	if (kept && writer->only_new)
+	if (kept && (writer->only_new || holds_kept(stored, row, desc)))
 		return true;
 	if (writer->snapshot &&
 		place_row_is_seen(writer->snapshot,
@@ -196,8 +223,9 @@ fill_row(RowWriter *writer, StoredColumn *stored, HeapTuple row, TupleDesc desc)
 	fetch_old(writer, place);
 	if (kept)
 	{
-		value = stored_to_value(stored, SPI_getbinval(row, desc, 6, &isnull));
-		write_value(writer, value, false);
+		value = SPI_getbinval(row, desc, 6, &isnull);
+		write_value(writer, isnull ? value : stored_to_value(stored, value), isnull);
+		counts->written++;
 		return true;
 	}
 	value = evaluate(writer, &isnull);
@@ -208,18 +236,19 @@ fill_row(RowWriter *writer, StoredColumn *stored, HeapTuple row, TupleDesc desc)
 
 /*
  * The rows whose value is NULL: those of the copy get the kept value, others
- * that of the expression, if there is one.
+ * that of the expression, if there is one.  If they are known by what they
+ * hold, all rows.
  */
-static int64
+static FillCounts
 fill_rows(Relation rel, const Kept *kept, CopyShape *shape,
-		  const char *expression, FillWhich which, int64 *later, int64 *valued)
+		  const char *expression, FillWhich which)
 {
 	const char *generated = kept_detail(kept, "generated");
 	Present		present = present_open(rel, shape->value.attnum,
 									   which == FILL_AS_NEW ? NULL : kept,
-									   shape, true);
+									   shape, !shape->by_content);
 	RowWriter	writer;
-	int64		filled = 0;
+	FillCounts	counts = {0};
 	Frame		frame;
 
 	frame_become(&frame, rel->rd_rel->relowner);
@@ -241,10 +270,11 @@ fill_rows(Relation rel, const Kept *kept, CopyShape *shape,
 			MemoryContext old = MemoryContextSwitchTo(writer.context);
 
 			CHECK_FOR_INTERRUPTS();
-			if (fill_row(&writer, &shape->value, rows->vals[i], rows->tupdesc))
-				filled++;
+			if (fill_row(&writer, &shape->value, rows->vals[i], rows->tupdesc,
+						 &counts))
+				counts.found++;
 			else
-				(*later)++;
+				counts.later++;
 			MemoryContextSwitchTo(old);
 			MemoryContextReset(writer.context);
 		}
@@ -252,9 +282,9 @@ fill_rows(Relation rel, const Kept *kept, CopyShape *shape,
 	}
 	writer_end(&writer);
 	frame_unpin(&frame);
-	*valued = present.valued;
+	counts.valued = present.valued;
 	present_close(&present);
-	return filled;
+	return counts;
 }
 
 /* ---- without a key ---- */
@@ -305,6 +335,24 @@ refuse_keyless(const Kept *kept, char *detail)
 }
 
 /*
+ * Gives each row what the copy has for one that holds the same otherwise.  Of
+ * such rows one may have its value still and the other not: all are looked at.
+ */
+static void
+fill_by_content(Relation rel, const Kept *kept, CopyShape *shape,
+				const char *expression)
+{
+	FillCounts	counts = fill_rows(rel, kept, shape, expression, FILL_ALL);
+
+	if (counts.found < kept->rows && counts.later > 0)
+		refuse_keyless(kept,
+					   psprintf("The table has no key, and was written since: %lld of %lld rows are as they were.",
+								(long long) counts.found, (long long) kept->rows));
+	astray_note(kept, rel, shape, kept->rows - counts.found, counts.later);
+	rollback_count(RelationGetRelid(rel), counts.written, counts.later);
+}
+
+/*
  * The table was not rewritten: the revival must have brought every value.
  * What is left is the expression for the rows written since, if they can be
  * told from those that had no value before.
@@ -322,9 +370,16 @@ fill_around_values(Relation rel, const Kept *kept, CopyShape *shape,
 	if (proof.values != values ||
 		strcmp(psprintf("%016llx", (unsigned long long) proof.value_checksum),
 			   kept_detail(kept, "value_checksum")) != 0)
+	{
+		if (content_is_known(kept, rel, shape))
+		{
+			fill_by_content(rel, kept, shape, expression);
+			return;
+		}
 		refuse_keyless(kept,
 					   psprintf("The table has no key, and was written since: %lld of %lld values are in their places.",
 								(long long) proof.values, (long long) values));
+	}
 	later = Max(proof.rows - kept->rows, 0);
 	if (expression)
 	{
@@ -335,43 +390,57 @@ fill_around_values(Relation rel, const Kept *kept, CopyShape *shape,
 			which = FILL_ONLY_NEW;
 			if (!place_rows_as_copied(rel, RelationGetDescr(rel), kept,
 									  shape->value.attnum, &more))
+			{
+				if (content_is_known(kept, rel, shape))
+				{
+					fill_by_content(rel, kept, shape, expression);
+					return;
+				}
 				refuse_keyless(kept,
 							   psprintf("The table has no key, and was written since: which of the rows without a value get the default %s cannot be told.",
 										expression));
+			}
 		}
-		later = 0;
-		(void) fill_rows(rel, kept, shape, expression, which, &later, &more);
+		later = fill_rows(rel, kept, shape, expression, which).later;
 	}
+	astray_note(kept, rel, shape, 0, later);
 	rollback_count(RelationGetRelid(rel), 0, later);
 }
 
 /*
  * The table was rewritten without the column: the rows that the rewrite wrote
  * will get their values by another one.  Before it the others, which bear no
- * stamp, get theirs.
+ * stamp, get theirs.  False if there is nothing to be rewritten: if the rows
+ * are not in their places any more, they are known by what they hold.
  */
-static void
+static bool
 prepare_refill(Relation rel, Kept *kept, CopyShape *shape,
 			  const char *expression)
 {
-	StampedRows		places;
-	int64		later = 0;
-	int64		valued;
+	StampedRows places;
 	List	   *others;
 	ListCell   *lc;
 
 	if (!place_rows_bear_stamp(rel, kept, &places))
+	{
+		if (content_is_known(kept, rel, shape))
+		{
+			fill_by_content(rel, kept, shape, expression);
+			return false;
+		}
 		refuse_keyless(kept,
 					   psprintf("The table has no key, and was written since: %lld of %lld rows are as they were.",
 								(long long) places.stamped, (long long) kept->rows));
+	}
 	if (expression == NULL || places.rows == kept->rows)
-		return;
+		return true;
 	/* the new rows are moved: other copies do not miss them */
 	others = list_append_unique_ptr(column_keep_follow(RelationGetRelid(rel), NULL),
 									&kept->id);
-	(void) fill_rows(rel, kept, shape, expression, FILL_ONLY_NEW, &later, &valued);
+	(void) fill_rows(rel, kept, shape, expression, FILL_ONLY_NEW);
 	foreach(lc, others)
 		column_keep_recount(rel, *(int64 *) lfirst(lc));
+	return true;
 }
 
 /* The copy has done its service: a later rewrite need not follow it. */
@@ -404,22 +473,21 @@ static int64
 fill_keyed(Relation rel, Kept *kept, CopyShape *shape, const char *expression,
 		   bool *refill)
 {
-	int64		later = 0;
-	int64		valued;
-	int64		filled;
+	FillCounts	counts;
 
 	*refill = kept->vault_name && kept_detail(kept, "restored") == NULL &&
 		column_keep_follow(RelationGetRelid(rel), NULL) != NIL;
-	filled = fill_rows(rel, kept, shape, expression,
-					   *refill ? FILL_ONLY_NEW : FILL_ALL, &later, &valued);
-	*refill = *refill && filled > 0;
-	rollback_count(RelationGetRelid(rel), *refill ? 0 : filled,
-				   kept_detail(kept, "generated") == NULL ? later : 0);
+	counts = fill_rows(rel, kept, shape, expression,
+					   *refill ? FILL_ONLY_NEW : FILL_ALL);
+	*refill = *refill && counts.found > 0;
+	rollback_count(RelationGetRelid(rel), *refill ? 0 : counts.found,
+				   kept_detail(kept, "generated") == NULL ? counts.later : 0);
 	/* what has a value was not written since, so the copy has it */
 	if (shape->nkeys > 0)
 		astray_note(kept, rel, shape,
-					kept_number(kept, "values") - valued - filled, later);
-	return filled;
+					kept_number(kept, "values") - counts.valued - counts.found,
+					counts.later);
+	return counts.found;
 }
 
 static int64
@@ -443,7 +511,7 @@ fill_relation(Relation rel, Kept *kept, const char *expression, bool *refill)
 		return fill_keyed(rel, kept, &shape, expression, refill);
 	*refill = kept_detail(kept, "stamp") != NULL;
 	if (*refill)
-		prepare_refill(rel, kept, &shape, expression);
+		*refill = prepare_refill(rel, kept, &shape, expression);
 	else
 		fill_around_values(rel, kept, &shape, expression);
 	return 0;

@@ -156,11 +156,12 @@ static bool
 row_has_kept(StoredColumn *column, TupleTableSlot *row, TupleTableSlot *kept,
 			 bool had_missing)
 {
-	Form_pg_attribute att = TupleDescAttr(kept->tts_tupleDescriptor, 1);
+	int			last = kept->tts_tupleDescriptor->natts;
+	Form_pg_attribute att = TupleDescAttr(kept->tts_tupleDescriptor, last - 1);
 	bool		isnull,
 				kept_isnull;
 	Datum		value = slot_getattr(row, column->attnum, &isnull);
-	Datum		stored = slot_getattr(kept, 2, &kept_isnull);
+	Datum		stored = slot_getattr(kept, last, &kept_isnull);
 
 	/* what rows older than the column show went with the column's drop */
 	if (isnull && had_missing &&

@@ -36,8 +36,8 @@
 #define FIXED_COLUMNS	4		/* place, xid, cid, value */
 
 /*
- * Keys follow as k1, k2 ...; for a keyless copy k1 is the row's ordinal.  After
- * a rewrite only the rows that it wrote have one.
+ * Keys follow as k1, k2 ...; for a keyless copy k1 is the row's ordinal, or what
+ * it holds.  After a rewrite only the rows that it wrote have an ordinal.
  */
 static TupleDesc
 present_descriptor(Relation rel, const CopyShape *shape, AttrNumber attnum)
@@ -50,7 +50,8 @@ present_descriptor(Relation rel, const CopyShape *shape, AttrNumber attnum)
 	TupleDescInitEntry(desc, 3, "cid", CIDOID, -1, 0);
 	TupleDescInitEntry(desc, 4, "value", att->atttypid, att->atttypmod, 0);
 	if (shape->nkeys == 0)
-		TupleDescInitEntry(desc, FIXED_COLUMNS + 1, "k1", INT8OID, -1, 0);
+		TupleDescInitEntry(desc, FIXED_COLUMNS + 1, "k1",
+						   shape->by_content ? UUIDOID : INT8OID, -1, 0);
 	for (int i = 0; i < shape->nkeys; i++)
 		TupleDescInitEntry(desc, FIXED_COLUMNS + 1 + i, psprintf("k%d", i + 1),
 						   stored_column_type(&shape->keys[i]), -1, 0);
@@ -69,8 +70,9 @@ put_row(Tuplestorestate *store, TupleDesc desc, TupleTableSlot *slot,
 	values[1] = slot_getsysattr(slot, MinTransactionIdAttributeNumber, &nulls[1]);
 	values[2] = slot_getsysattr(slot, MinCommandIdAttributeNumber, &nulls[2]);
 	values[3] = slot_getattr(slot, attnum, &nulls[3]);
-	values[4] = Int64GetDatum(ordinal);
-	nulls[4] = ordinal == 0;
+	values[4] = shape->by_content ? content_of_row(shape, slot) :
+		Int64GetDatum(ordinal);
+	nulls[4] = !shape->by_content && ordinal == 0;
 	for (int i = 0; i < shape->nkeys; i++)
 	{
 		StoredColumn *key = &shape->keys[i];
@@ -151,6 +153,30 @@ match_condition(const Kept *kept, const CopyShape *shape)
 }
 
 /*
+ * The same for a copy whose rows are known by what they hold: of rows that are
+ * the same the first is the first.
+ */
+static char *
+content_query(const Kept *kept, const CopyShape *shape)
+{
+	return psprintf("SELECT t.place, t.xid, t.cid, t.value, c.o IS NOT NULL, c.v, c.w"
+					" FROM (SELECT place, xid, cid, value, k1,"
+					"  pg_catalog.row_number() OVER (PARTITION BY k1 ORDER BY place) AS n"
+					"  FROM " PRESENT ") t"
+					" LEFT JOIN (SELECT %s AS o, %s AS k, %s AS v, %s AS w,"
+					"  pg_catalog.row_number() OVER (PARTITION BY %s ORDER BY %s) AS n"
+					"  FROM %s) c"
+					" ON t.k1 OPERATOR(pg_catalog.=) c.k AND t.n OPERATOR(pg_catalog.=) c.n"
+					" ORDER BY t.place",
+					copy_ordinal_name(kept->part), copy_content_name(shape),
+					quote_identifier(kept->part),
+					shape->has_converted ? quote_identifier(shape->converted.name) :
+					"NULL::pg_catalog.text",
+					copy_content_name(shape), copy_ordinal_name(kept->part),
+					copy_name(kept));
+}
+
+/*
  * Place, transaction, command, present value, whether the copy has the row,
  * kept value, what a conversion made of it.
  */
@@ -163,6 +189,8 @@ present_query(const Kept *kept, const CopyShape *shape, bool only_null)
 		return "SELECT t.place, t.xid, t.cid, t.value, false,"
 			" NULL::pg_catalog.text, NULL::pg_catalog.text"
 			" FROM " PRESENT " t ORDER BY t.place";
+	if (shape->by_content)
+		return content_query(kept, shape);
 	value = quote_identifier(kept->part);
 	return psprintf("SELECT t.place, t.xid, t.cid, t.value,"
 					" c.tableoid IS NOT NULL, c.%s, %s%s"

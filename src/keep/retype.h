@@ -23,7 +23,8 @@ typedef struct RestoredRows
 	int64		restored;		/* rows that get their kept value */
 	int64		later;			/* rows whose own value is cast */
 	int64		unkept;			/* ... of which none was kept */
-	int64		found;			/* kept values, not NULL, of these rows */
+	int64		found;			/* kept values of these rows; not NULL, if rows are
+								 * known by a key */
 } RestoredRows;
 
 typedef struct Retyped

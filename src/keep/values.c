@@ -122,6 +122,7 @@ static int64
 find_batch(RestoredRows *rows, Conversion *conversion,
 		   const Stamp *stamp, CopyShape *shape, const Kept *kept)
 {
+	bool		by_content = shape->by_content;
 	SPITupleTable *fetched = SPI_tuptable;
 	int			nrows = (int) fetched->numvals;
 	ConvertedRow *batch = palloc(nrows * sizeof(ConvertedRow));
@@ -146,7 +147,7 @@ find_batch(RestoredRows *rows, Conversion *conversion,
 		else
 			rows->later++;
 		rows->unkept += !batch[i].has_kept;
-		rows->found += batch[i].has_kept && !batch[i].kept_isnull;
+		rows->found += batch[i].has_kept && (by_content || !batch[i].kept_isnull);
 	}
 	return misfits;
 }
@@ -168,6 +169,19 @@ misfit_query(Relation rel, AttrNumber attnum, const Retyped *column,
 	if (stamp->valid)
 		appendStringInfo(&sql, " AND xmin <> '%u'", stamp->xid);
 	return sql.data;
+}
+
+static void
+refuse_keyless(const Kept *kept, int64 rows)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_SAFEMIG_CONFLICT),
+			 errmsg("the old values of column \"%s\" of %s %s cannot be put back into their rows",
+					kept->part, kept->object_type, kept->identity),
+			 errdetail("The table has no key, and was written since: %lld of %lld rows are as they were.",
+					   (long long) rows, (long long) kept->rows),
+			 errhint("The kept rows are in %s, in the order that they had.",
+					 copy_name(kept))));
 }
 
 static void
@@ -208,25 +222,26 @@ find_values(Retyped *column, Relation rel, AttrNumber attnum, const Kept *kept,
 	if (misfits > 0 && column->misfits == 0)
 		column->misfit_query = misfit_query(rel, attnum, column, &stamp);
 	column->misfits += misfits;
-	if (shape->nkeys > 0 && strcmp(kept->kind, "values") == 0)
+	if (shape->by_content)
+	{
+		if (rows->found < kept->rows && rows->unkept > 0)
+			refuse_keyless(kept, rows->found);
+		astray_note(kept, rel, shape, kept->rows - rows->found, rows->unkept);
+	}
+	else if (shape->nkeys > 0 && strcmp(kept->kind, "values") == 0)
 		astray_note(kept, rel, shape,
 					kept_number(kept, "values") - rows->found, rows->unkept);
 }
 
+/* Rows are known by their places, or else by what they hold. */
 static void
-check_keyless(Relation rel, const Kept *kept)
+check_keyless(Relation rel, const Kept *kept, CopyShape *shape)
 {
-	StampedRows		places;
+	StampedRows places;
 
-	if (!place_rows_bear_stamp(rel, kept, &places))
-		ereport(ERROR,
-				(errcode(ERRCODE_SAFEMIG_CONFLICT),
-				 errmsg("the old values of column \"%s\" of %s %s cannot be put back into their rows",
-						kept->part, kept->object_type, kept->identity),
-				 errdetail("The table has no key, and was written since: %lld of %lld rows are as they were.",
-						   (long long) places.stamped, (long long) kept->rows),
-				 errhint("The kept rows are in %s, in the order that they had.",
-						 copy_name(kept))));
+	if (!place_rows_bear_stamp(rel, kept, &places) &&
+		!content_is_known(kept, rel, shape))
+		refuse_keyless(kept, places.stamped);
 }
 
 /*
@@ -249,7 +264,7 @@ retyped_find_values(Retyped *column, Relation rel, const Kept *kept)
 		stored_column_set_form(&shape.value,
 							   (StoredForm) kept_detail(kept, "value.stored")[0]);
 		if (shape.nkeys == 0)
-			check_keyless(rel, kept);
+			check_keyless(rel, kept, &shape);
 	}
 	find_values(column, rel, attnum, kept, &shape);
 }
