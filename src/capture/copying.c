@@ -120,64 +120,15 @@ keep_column(Command *command, Oid relid, AttrNumber attnum, const char *kind)
 	}
 }
 
-/* Types that are not moved to the vault, and what is made of them. */
-static List *
-types_that_go(Closure *closure)
-{
-	List	   *types = NIL;
-	ListCell   *lc;
-
-	foreach(lc, closure->deleted)
-	{
-		ObjectAddress *address = lfirst(lc);
-		ObjectAddress owner;
-
-		if (address->classId == TypeRelationId && !is_movable(address) &&
-			object_owner_address(address, &owner) &&
-			!OidIsValid(get_typ_typrelid(address->objectId)))
-			types = lappend_oid(types, address->objectId);
-	}
-	return types ? type_containers(types) : NIL;
-}
-
-/*
- * Without a key the rows are known by what they still hold in the dropped
- * column, which nothing can read when its type is gone.
- */
-static void
-note_unreadable(Command *command, const ObjectAddress *column)
-{
-	ObjectAddress table;
-	Image	   *image;
-	const char *name = get_attname(column->objectId, column->objectSubId, false);
-	const char *id;
-	Kept	   *kept;
-	MemoryContext old;
-
-	ObjectAddressSet(table, RelationRelationId, column->objectId);
-	image = command_find_before(command, &table);
-	id = image ? image_get(image, name, "@kept") : NULL;
-	kept = id ? history_get_kept(strtoll(id, NULL, 10)) : NULL;
-	if (kept == NULL || kept->vault_name == NULL ||
-		kept_detail(kept, "keyless") == NULL || command->unproved)
-		return;
-	old = MemoryContextSwitchTo(command->context);
-	command->unproved = psprintf("%s has no key, and the type of its column \"%s\" goes for good",
-								 image->identity, name);
-	MemoryContextSwitchTo(old);
-}
-
 void
 keep_columns(Command *command, Closure *closure)
 {
 	HTAB	   *deleted = address_set();
-	List	   *going;
 	ListCell   *lc;
 
 	if (closure->columns == NIL)
 		return;
 	columns_go(command, closure->columns);
-	going = types_that_go(closure);
 	foreach(lc, closure->deleted)
 		address_set_add(deleted, lfirst(lc));
 	foreach(lc, closure->columns)
@@ -189,8 +140,6 @@ keep_columns(Command *command, Closure *closure)
 		if (address_set_has(deleted, &table))
 			continue;
 		keep_column(command, address->objectId, address->objectSubId, "column");
-		if (list_member_oid(going, get_atttype(address->objectId, address->objectSubId)))
-			note_unreadable(command, address);
 	}
 }
 

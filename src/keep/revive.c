@@ -160,7 +160,8 @@ find_tree(const Kept *kept, Oid relid)
  * The bytes in the rows are of a type that went, with its extension say; one
  * of the same name is there now.  They must never be read by that: a rewrite
  * of the table while the column is dropped leaves none.  But rows that are
- * known by their places would not bear their stamp any more.
+ * known by their places alone, for this column or another one, would not be
+ * known any more.
  */
 static const char *
 why_not_rewritten(Member *member, Oid typid)
@@ -168,7 +169,8 @@ why_not_rewritten(Member *member, Oid typid)
 	const Kept *kept = member->kept;
 
 	if (typid == (Oid) kept_number(kept, "type") ||
-		(kept->vault_name && kept_detail(kept, "keyless")) ||
+		(kept->vault_name && kept_detail(kept, "keyless") &&
+		 kept_detail(kept, "content") == NULL) ||
 		column_keep_follow(member->relid, NULL) != NIL)
 		return psprintf("type %s is not what it was", kept_detail(kept, "type_name"));
 	member->rewrite = true;
