@@ -82,13 +82,18 @@ made_by_migration(int64 migration, Oid relid)
 	return made;
 }
 
+static bool
+is_wanted(void)
+{
+	return safemig_enabled && safemig_state.record_id == 0 &&
+		!creating_extension && !IsBinaryUpgrade;
+}
+
 /* The library may be loaded, and a label set, where the extension is not. */
 static bool
 is_on(void)
 {
-	return safemig_enabled && safemig_state.record_id == 0 &&
-		!creating_extension && !IsBinaryUpgrade &&
-		OidIsValid(get_extension_oid("safemig", true));
+	return is_wanted() && OidIsValid(get_extension_oid("safemig", true));
 }
 
 static bool
@@ -100,6 +105,7 @@ is_named(void)
 /*
  * May what this transaction writes be recorded?  A session that has written a
  * migration before may be about to write the next one, and begin it with rows.
+ * Asked before every statement, so it looks no further than a cache goes.
  */
 bool
 data_is_being_captured(void)
@@ -107,7 +113,8 @@ data_is_being_captured(void)
 	return (safemig_state.written_id != 0 || safemig_state.explicit_id != 0 ||
 			safemig_state.last_id != 0 || (safemig_label && safemig_label[0]) ||
 			safemig_capture_data == CAPTURE_DATA_TRANSACTION) &&
-		safemig_state.own_depth == 0 && IsTransactionState() && is_on();
+		safemig_state.own_depth == 0 && IsTransactionState() && is_wanted() &&
+		OidIsValid(get_namespace_oid(SAFEMIG_SCHEMA, true));
 }
 
 static const char *

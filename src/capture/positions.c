@@ -15,6 +15,7 @@
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_class.h"
+#include "tcop/pquery.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -80,10 +81,29 @@ note_inserted_into(List *range_table)
 	}
 }
 
+/*
+ * A statement that is a transaction of its own, by a client that has not said
+ * that it writes a migration, is none: what an application does all day.
+ */
+static bool
+stands_alone(List *range_table)
+{
+	PlannedStmt *stmt;
+
+	if (safemig_state.written_id != 0 || safemig_state.explicit_id != 0 ||
+		(safemig_label && safemig_label[0]) ||
+		safemig_capture_data == CAPTURE_DATA_TRANSACTION || IsTransactionBlock() ||
+		ActivePortal == NULL || list_length(ActivePortal->stmts) != 1)
+		return false;
+	stmt = linitial_node(PlannedStmt, ActivePortal->stmts);
+	/* else it comes from a function, which may do more */
+	return stmt->commandType != CMD_UTILITY && stmt->rtable == range_table;
+}
+
 static bool
 on_check_perms(CHECK_PERMS_PARAMETERS)
 {
-	if (data_is_being_captured())
+	if (data_is_being_captured() && !stands_alone(range_table))
 		note_inserted_into(range_table);
 	return next_check_perms_hook == NULL || next_check_perms_hook(CHECK_PERMS_ARGUMENTS);
 }
