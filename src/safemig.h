@@ -329,6 +329,7 @@ typedef struct State
 	List	   *written;		/* of struct Written*, as the last look found it */
 	CommandId	written_since;	/* earlier commands have been looked at */
 	List	   *positions;		/* of struct NotedPosition* */
+	List	   *foreign_written;	/* OIDs of foreign tables */
 	struct Truncation *truncation;	/* kept, and not written down yet, or NULL */
 	bool		keep_later;		/* on_conflict = keep, of the rollback that runs */
 	List	   *astray;			/* of struct Astray*, of the rollback that runs */
@@ -490,11 +491,18 @@ extern List *type_tables(Oid typid);
 extern void vault_freeze(List *types, List *opclasses);
 
 /* ---- keep/column.c: values of a column that a command takes or changes ---- */
+/* Columns of a table that one command takes away or changes. */
+typedef struct Together
+{
+	Bitmapset  *all;
+	Bitmapset  *lossy;			/* those whose values cannot be had by casting */
+} Together;
+
 /*
  * kind: "column" before DROP COLUMN, "values" before a change of type, "cast"
  * before one without USING (cheaper: kept as "values" too).
  */
-extern int64 column_keep(Oid relid, AttrNumber attnum, const Bitmapset *together,
+extern int64 column_keep(Oid relid, AttrNumber attnum, const Together *together,
 						 const char *kind, int64 migration, int64 command);
 /* the session's settings that decide what casts give; to be put, before
  * anything is pinned, where column_keep finds them */

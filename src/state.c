@@ -124,7 +124,7 @@ on_xact(XactEvent event, void *arg)
 			safemig_state.caller = NULL;
 			bystander_forget();
 			safemig_state.written = NIL;
-			safemig_state.positions = NIL;
+			safemig_state.positions = safemig_state.foreign_written = NIL;
 			safemig_state.truncation = NULL;
 			safemig_state.written_since = 0;
 			break;
@@ -136,7 +136,7 @@ on_xact(XactEvent event, void *arg)
 			safemig_state.xact_id = 0;
 			safemig_state.written_id = 0;
 			safemig_state.written = NIL;
-			safemig_state.positions = NIL;
+			safemig_state.positions = safemig_state.foreign_written = NIL;
 			safemig_state.truncation = NULL;
 			safemig_state.written_since = 0;
 			failures_commit();

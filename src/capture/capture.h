@@ -182,7 +182,7 @@ extern void move_and_delete(Command *command, Closure *closure, Node *parsetree,
 
 /* ---- copying.c ---- */
 extern void columns_go(Command *command, List *columns);
-extern Bitmapset *columns_changed_together(Command *command, Oid relid);
+extern Together columns_changed_together(Command *command, Oid relid);
 extern void keep_columns(Command *command, Closure *closure);
 extern void keep_changed_values(Command *command);
 

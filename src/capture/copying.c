@@ -36,11 +36,32 @@ columns_go(Command *command, List *columns)
 	MemoryContextSwitchTo(old);
 }
 
+static bool
+is_lossless(Oid relid, AttrNumber attnum, const TypeChange *change)
+{
+	HeapTuple	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid),
+										Int16GetDatum(attnum));
+	Form_pg_attribute att;
+	bool		lossless;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for attribute %d of relation %u",
+			 attnum, relid);
+	att = (Form_pg_attribute) GETSTRUCT(tuple);
+	/* a generated column is computed again */
+	lossless = att->attgenerated ||
+		(!change->using_expression &&
+		 type_change_is_lossless(att->atttypid, att->atttypmod,
+								 change->type, change->typmod));
+	ReleaseSysCache(tuple);
+	return lossless;
+}
+
 /* The columns of the relation that do not stay as they are. */
-Bitmapset *
+Together
 columns_changed_together(Command *command, Oid relid)
 {
-	Bitmapset  *columns = NULL;
+	Together	together = {NULL, NULL};
 	ListCell   *lc;
 
 	foreach(lc, command->going)
@@ -48,16 +69,21 @@ columns_changed_together(Command *command, Oid relid)
 		ObjectAddress *address = lfirst(lc);
 
 		if (address->objectId == relid)
-			columns = bms_add_member(columns, address->objectSubId);
+			together.lossy = bms_add_member(together.lossy, address->objectSubId);
 	}
+	together.all = bms_copy(together.lossy);
 	foreach(lc, command->type_changes)
 	{
-		AttrNumber	attnum = get_attnum(relid, ((TypeChange *) lfirst(lc))->column);
+		const TypeChange *change = lfirst(lc);
+		AttrNumber	attnum = get_attnum(relid, change->column);
 
-		if (attnum > 0)
-			columns = bms_add_member(columns, attnum);
+		if (attnum <= 0)
+			continue;
+		together.all = bms_add_member(together.all, attnum);
+		if (!is_lossless(relid, attnum, change))
+			together.lossy = bms_add_member(together.lossy, attnum);
 	}
-	return columns;
+	return together;
 }
 
 /* ---- columns that go ---- */
@@ -91,6 +117,7 @@ keep_column(Command *command, Oid relid, AttrNumber attnum, const char *kind)
 {
 	char		relkind = get_rel_relkind(relid);
 	ObjectAddress address;
+	Together	together;
 	Image	   *image;
 	int64		kept;
 
@@ -104,9 +131,10 @@ keep_column(Command *command, Oid relid, AttrNumber attnum, const char *kind)
 		return;
 	command_identify(command);
 	kept = early_take(command, relid, attnum);
+	together = columns_changed_together(command, relid);
 	if (kept == 0)
-		kept = column_keep(relid, attnum, columns_changed_together(command, relid),
-						   kind, command->migration, command->seq);
+		kept = column_keep(relid, attnum, &together, kind, command->migration,
+						   command->seq);
 	hint_kept(command, image, get_attname(relid, attnum, false), kept);
 	note_unproved(command, image, kept);
 	if (strcmp(kind, "column") != 0)
@@ -184,24 +212,10 @@ static void
 keep_values_of(Command *command, Oid relid, TypeChange *change)
 {
 	AttrNumber	attnum = get_attnum(relid, change->column);
-	HeapTuple	tuple;
-	Form_pg_attribute att;
-	bool		lossless;
 
-	if (attnum <= 0 || is_kept_already(command, relid, change->column))
-		return;
-	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for attribute %d of relation %u",
-			 attnum, relid);
-	att = (Form_pg_attribute) GETSTRUCT(tuple);
-	/* a generated column is computed again */
-	lossless = att->attgenerated ||
-		(!change->using_expression &&
-		 type_change_is_lossless(att->atttypid, att->atttypmod,
-								 change->type, change->typmod));
-	ReleaseSysCache(tuple);
-	if (lossless || get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
+	if (attnum <= 0 || is_kept_already(command, relid, change->column) ||
+		is_lossless(relid, attnum, change) ||
+		get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
 		return;
 	keep_column(command, relid, attnum,
 				change->using_expression ? "values" : "cast");

@@ -221,6 +221,26 @@ record_written(int64 migration, List *tables)
 	end_command(command, &ids);
 }
 
+static void
+record_foreign(int64 migration)
+{
+	ListCell   *lc;
+
+	foreach(lc, safemig_state.foreign_written)
+	{
+		Written		written = {.relid = lfirst_oid(lc), .elsewhere = true};
+		Oid			namespace = get_rel_namespace(written.relid);
+
+		if (OidIsValid(namespace))
+			unkept_record(migration, &written,
+						  quote_qualified_identifier(get_namespace_name(namespace),
+													 get_rel_name(written.relid)),
+						  NULL);
+	}
+	state_save();
+	safemig_state.foreign_written = NIL;
+}
+
 /* Is any of these a table whose rows are somebody's? */
 static bool
 any_of_interest(List *tables)
@@ -242,7 +262,8 @@ record_since_look(int64 migration)
 	List	   *tables = written_since_look();
 	Frame		frame;
 
-	if (safemig_state.truncation == NULL && !any_of_interest(tables))
+	if (safemig_state.truncation == NULL && safemig_state.foreign_written == NIL &&
+		!any_of_interest(tables))
 		return;
 	own_work_begin();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -254,6 +275,7 @@ record_since_look(int64 migration)
 	}
 	end_truncation();
 	record_written(migration, tables);
+	record_foreign(migration);
 	written_look();
 	frame_unpin(&frame);
 	PopActiveSnapshot();
@@ -315,7 +337,8 @@ data_before_command(Command *command, List *dropped)
 	ListCell   *lc;
 	bool		lasting = safemig_state.written_id != 0;
 
-	if (!is_on() || !anything_written_since_look())
+	if (!is_on() ||
+		(!anything_written_since_look() && safemig_state.foreign_written == NIL))
 		return;
 	foreach(lc, command->roots)
 		lasting = lasting || !address_is_temporary(lfirst(lc));

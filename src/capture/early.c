@@ -148,7 +148,7 @@ lock_column(const ObjectAddress *address)
 static void
 copy_column(Command *command, const ObjectAddress *address, AlterTableStmt *stmt)
 {
-	Bitmapset  *together = columns_changed_together(command, address->objectId);
+	Together	together = columns_changed_together(command, address->objectId);
 	MemoryContext old;
 	EarlyCopy  *copy;
 	int64		kept;
@@ -162,11 +162,13 @@ copy_column(Command *command, const ObjectAddress *address, AlterTableStmt *stmt
 		AttrNumber	attnum = cmd->name ?
 			get_attnum(address->objectId, cmd->name) : InvalidAttrNumber;
 
-		if (attnum > 0)
-			together = bms_add_member(together, attnum);
+		if (attnum <= 0)
+			continue;
+		together.all = bms_add_member(together.all, attnum);
+		together.lossy = bms_add_member(together.lossy, attnum);
 	}
 	command_identify(command);
-	kept = column_keep(address->objectId, address->objectSubId, together,
+	kept = column_keep(address->objectId, address->objectSubId, &together,
 					   "column", command->migration, command->seq);
 	old = MemoryContextSwitchTo(command->context);
 	copy = palloc0(sizeof(EarlyCopy));

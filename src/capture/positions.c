@@ -1,12 +1,13 @@
 /*-------------------------------------------------------------------------
  *
  * positions.c
- *	  Positions of sequences before a migration's first rows that use them.
+ *	  What statements write without leaving a version behind.
  *
- * The rows themselves are found afterwards, but a sequence leaves no version
- * behind.  So when a statement of a migration is about to insert into a table,
- * be it COPY, the positions of the table's own sequences are noted; PostgreSQL
- * asks a hook for the permissions of every such statement.
+ * Rows are found afterwards, but not where a sequence was, nor that a foreign
+ * table was written at all.  So when a statement of a migration is about to
+ * write into a table, be it COPY, the positions of the table's own sequences
+ * are noted, and foreign tables; PostgreSQL asks a hook for the permissions of
+ * every such statement.
  *
  *-------------------------------------------------------------------------
  */
@@ -64,7 +65,21 @@ positions_note(Oid relid)
 }
 
 static void
-note_inserted_into(List *range_table)
+note_foreign(Oid relid)
+{
+	MemoryContext old;
+
+	if (list_member_oid(safemig_state.foreign_written, relid))
+		return;
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	state_save();
+	safemig_state.foreign_written = lappend_oid(list_copy(safemig_state.foreign_written),
+												relid);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+note_written_into(List *range_table)
 {
 	ListCell   *lc;
 
@@ -72,11 +87,13 @@ note_inserted_into(List *range_table)
 	{
 		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
 
-		if (rte->rtekind == RTE_RELATION &&
-			(rte->relkind == RELKIND_RELATION ||
-			 rte->relkind == RELKIND_PARTITIONED_TABLE) &&
-			rte->rellockmode >= RowExclusiveLock &&
-			get_rel_persistence(rte->relid) != RELPERSISTENCE_TEMP)
+		if (rte->rtekind != RTE_RELATION || rte->rellockmode < RowExclusiveLock)
+			continue;
+		if (rte->relkind == RELKIND_FOREIGN_TABLE)
+			note_foreign(rte->relid);
+		else if ((rte->relkind == RELKIND_RELATION ||
+				  rte->relkind == RELKIND_PARTITIONED_TABLE) &&
+				 get_rel_persistence(rte->relid) != RELPERSISTENCE_TEMP)
 			positions_note(rte->relid);
 	}
 }
@@ -104,7 +121,7 @@ static bool
 on_check_perms(CHECK_PERMS_PARAMETERS)
 {
 	if (data_is_being_captured() && !stands_alone(range_table))
-		note_inserted_into(range_table);
+		note_written_into(range_table);
 	return next_check_perms_hook == NULL || next_check_perms_hook(CHECK_PERMS_ARGUMENTS);
 }
 

@@ -37,13 +37,16 @@ describe_counts(const Written *written)
 	append_count(&buf, written->deleted, "deleted");
 	if (written->truncated)
 		appendStringInfo(&buf, "%struncated", buf.len ? ", " : "");
+	if (written->elsewhere)
+		appendStringInfoString(&buf, "a foreign table");
 	return buf.data;
 }
 
 static bool
 is_lossy(const Written *written)
 {
-	return written->updated > 0 || written->deleted > 0 || written->truncated;
+	return written->updated > 0 || written->deleted > 0 || written->truncated ||
+		written->elsewhere;
 }
 
 void

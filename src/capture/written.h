@@ -20,6 +20,7 @@ typedef struct Written
 	bool		truncated;		/* and the rows were not kept */
 	CommandId	since;			/* earlier commands have been looked at */
 	Oid			storage;		/* whose rows are kept, for TRUNCATE; or 0 */
+	bool		elsewhere;		/* written in a foreign table: nobody counts */
 } Written;
 
 /* ---- written.c ---- */

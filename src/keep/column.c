@@ -53,7 +53,7 @@ static const char *const conversion_settings[] = {
 /* ---- the key ---- */
 
 static bool
-index_is_key(Relation rel, HeapTuple tuple, AttrNumber without)
+index_is_key(Relation rel, HeapTuple tuple, const Bitmapset *without)
 {
 	Form_pg_index index = (Form_pg_index) GETSTRUCT(tuple);
 	bool		isnull;
@@ -72,7 +72,7 @@ index_is_key(Relation rel, HeapTuple tuple, AttrNumber without)
 		AttrNumber	attnum = index->indkey.values[i];
 
 		/* rows are matched by the equality of built-in operator classes */
-		if (attnum <= 0 || attnum == without ||
+		if (attnum <= 0 || bms_is_member(attnum, without) ||
 			!TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attnotnull ||
 			(!IsPinnedObject(OperatorClassRelationId, classes->values[i]) &&
 			 IsPinnedObject(TypeRelationId,
@@ -84,10 +84,11 @@ index_is_key(Relation rel, HeapTuple tuple, AttrNumber without)
 
 /*
  * Fills shape's keys from the primary key, or the narrowest unique index that
- * identifies a row as well (a replica identity is one of those).
+ * identifies a row as well (a replica identity is one of those).  Columns in
+ * without do not stay what they are.
  */
 static void
-find_key(Relation rel, AttrNumber without, CopyShape *shape)
+find_key(Relation rel, const Bitmapset *without, CopyShape *shape)
 {
 	AttrNumber	best[INDEX_MAX_KEYS];
 	int			nbest = 0;
@@ -129,7 +130,7 @@ relation_key(Relation rel, StoredColumn **keys)
 {
 	CopyShape  *shape = palloc0(sizeof(CopyShape));
 
-	find_key(rel, InvalidAttrNumber, shape);
+	find_key(rel, NULL, shape);
 	*keys = shape->keys;
 	return shape->nkeys;
 }
@@ -312,11 +313,12 @@ new_rows_get_value(const Kept *kept, Form_pg_attribute att)
 /* Makes the copy, unless the column holds nothing that could get lost. */
 static void
 keep_values(Kept *kept, Relation rel, AttrNumber attnum,
-			const Bitmapset *together)
+			const Together *together)
 {
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
 	CopyShape	shape;
 	CopyProof	proof;
+	Bitmapset  *without;
 	Oid			namespace,
 				copy;
 	int64		rows;
@@ -347,9 +349,10 @@ keep_values(Kept *kept, Relation rel, AttrNumber attnum,
 	shape.value.attnum = attnum;
 	shape.value.name = pstrdup(NameStr(att->attname));
 	stored_column_init(&shape.value, att->atttypid, att->atttypmod);
-	find_key(rel, attnum, &shape);
+	without = bms_add_member(bms_copy(together->lossy), attnum);
+	find_key(rel, without, &shape);
 	if (shape.nkeys == 0)
-		content_choose(rel, attnum, together, &shape);
+		content_choose(rel, attnum, together->all, &shape);
 	namespace = vault_schema_for(kept->migration, kept->command,
 								 RelationGetNamespace(rel));
 	kept->vault_schema = get_namespace_name(namespace);
@@ -417,12 +420,12 @@ reset_scan_start(Relation rel)
  * to get another type ("values"), or that without USING ("cast").  The caller
  * holds a lock on the table that lets nobody write, and for a change of type
  * nobody read; it calls this for every relation concerned, children and
- * partitions too, before the command runs.  Columns in together, which may be
- * NULL, go or change by the same command.  Returns the id of the kept row,
+ * partitions too, before the command runs.  Columns in together go or change
+ * by the same command.  Returns the id of the kept row,
  * or 0 if the relation is of a kind whose columns are not kept.
  */
 int64
-column_keep(Oid relid, AttrNumber attnum, const Bitmapset *together,
+column_keep(Oid relid, AttrNumber attnum, const Together *together,
 			const char *kind, int64 migration, int64 command)
 {
 	Relation	rel = relation_open(relid, NoLock);

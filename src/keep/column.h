@@ -60,6 +60,7 @@ typedef struct CopyShape
 	int			nkeys;			/* 0: keyless, the copy has an ordinal */
 	StoredColumn keys[INDEX_MAX_KEYS];
 	bool		has_content;	/* keyless: a hash of the other columns, too */
+	bool		content_partial;	/* columns are left out that tell rows apart */
 	bool		by_content;		/* rows are to be matched by that */
 	int			ncontent;
 	StoredColumn *content;

@@ -5,8 +5,10 @@
  *
  * Where the place of a row does not tell any more which one it is (place.c),
  * what it holds in all other columns does: the copy has a hash of that.  Rows
- * that are the same in all of them are one as good as the other.  Columns that
- * change by the same command do not count, nor do generated ones.
+ * that are the same in all of them are one as good as the other.  Generated
+ * columns do not count, nor those that go or change by the same command; where
+ * there are such, rows that are the same otherwise may be different ones, and
+ * are only known if all have the same value.
  *
  * A row whose other columns were written since cannot be told from a new one,
  * nor its kept value from that of a row that was deleted; so where both are
@@ -17,6 +19,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -32,6 +35,7 @@ content_choose(Relation rel, AttrNumber attnum, const Bitmapset *together,
 	TupleDesc	desc = RelationGetDescr(rel);
 
 	shape->has_content = true;
+	shape->content_partial = false;
 	shape->ncontent = 0;
 	shape->content = palloc0(Max(desc->natts, 1) * sizeof(StoredColumn));
 	for (int i = 0; i < desc->natts; i++)
@@ -39,9 +43,13 @@ content_choose(Relation rel, AttrNumber attnum, const Bitmapset *together,
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 		StoredColumn *column = &shape->content[shape->ncontent];
 
-		if (att->attisdropped || att->attgenerated || att->attnum == attnum ||
-			bms_is_member(att->attnum, together))
+		if (att->attisdropped || att->attgenerated || att->attnum == attnum)
 			continue;
+		if (bms_is_member(att->attnum, together))
+		{
+			shape->content_partial = true;
+			continue;
+		}
 		column->attnum = att->attnum;
 		column->name = pstrdup(NameStr(att->attname));
 		stored_column_init(column, att->atttypid, att->atttypmod);
@@ -55,6 +63,8 @@ content_add_details(Kept *kept, const CopyShape *shape)
 	if (!shape->has_content)
 		return;
 	kept_add_detail(kept, "content", copy_content_name(shape));
+	if (shape->content_partial)
+		kept_add_detail(kept, "content partial", "true");
 	kept_set_detailf(kept, "contents", "%d", shape->ncontent);
 	for (int i = 0; i < shape->ncontent; i++)
 	{
@@ -130,10 +140,34 @@ content_of_row(CopyShape *shape, TupleTableSlot *slot)
 	return UUIDPGetDatum(content);
 }
 
-/* Which rows are which cannot be told by the place; can it by this? */
+/* Do all rows of the copy that hold the same have the same value? */
+static bool
+has_one_value_each(const Kept *kept, const CopyShape *shape)
+{
+	const char *value = quote_identifier(kept->part);
+	char	   *sql = psprintf("SELECT FROM %s GROUP BY %s"
+							   " HAVING pg_catalog.min(%s::pg_catalog.text COLLATE pg_catalog.\"C\")"
+							   "  OPERATOR(pg_catalog.<>) pg_catalog.max(%s::pg_catalog.text COLLATE pg_catalog.\"C\")"
+							   " OR (pg_catalog.count(%s) OPERATOR(pg_catalog.>) 0"
+							   "  AND pg_catalog.count(%s) OPERATOR(pg_catalog.<) pg_catalog.count(*))"
+							   " LIMIT 1",
+							   copy_name(kept), copy_content_name(shape),
+							   value, value, value, value);
+
+	if (SPI_execute(sql, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read %s", copy_name(kept));
+	return SPI_processed == 0;
+}
+
+/*
+ * Which rows are which cannot be told by the place; can it by this?  To be
+ * called as the extension's owner, connected to SPI.
+ */
 bool
 content_is_known(const Kept *kept, Relation rel, CopyShape *shape)
 {
-	shape->by_content = content_recall(kept, rel, shape);
+	shape->by_content = content_recall(kept, rel, shape) &&
+		(kept_detail(kept, "content partial") == NULL ||
+		 has_one_value_each(kept, shape));
 	return shape->by_content;
 }

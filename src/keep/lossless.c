@@ -86,6 +86,27 @@ same_type_grows(Oid type, int32 from_typmod, int32 to_typmod)
 }
 
 /*
+ * Does a value have one text, whatever the settings, that is read as that very
+ * value?  One that is too long for the new type is an error.
+ */
+static bool
+has_one_text(Oid type)
+{
+	switch (type)
+	{
+		case BOOLOID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+		case OIDOID:
+		case UUIDOID:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/*
  * To be asked only of a type change without USING.
  */
 bool
@@ -109,8 +130,8 @@ type_change_is_lossless(Oid from, int32 from_typmod, Oid to, int32 to_typmod)
 		return integer_to_numeric(from, to_typmod);
 	if (from == VARCHAROID && to == TEXTOID)
 		return true;
-	if (from == TEXTOID && to == VARCHAROID)
-		return to_typmod < 0;
+	if (to == TEXTOID || to == VARCHAROID)
+		return has_one_text(from) || (from == TEXTOID && to_typmod < 0);
 	/* midnight, whatever the time zone */
 	if (from == DATEOID && to == TIMESTAMPOID)
 		return to_typmod < 0;

@@ -126,9 +126,10 @@ read_rows(Relation rel, const Kept *kept, CopyShape *shape, AttrNumber attnum,
 }
 
 /*
- * "Row c of the copy is of row t", as a condition.  Text is compared byte by
- * byte: the key's own collation may not exist any more, and what it calls
- * equal may not be the same row.
+ * "Row c of the copy is of row t", as a condition.  The key may have another
+ * type by now, to which the cast is lossless (lossless.c).  Text is compared
+ * byte by byte: the key's own collation may not exist any more, and what it
+ * calls equal may not be the same row.
  */
 static char *
 match_condition(const Kept *kept, const CopyShape *shape)
@@ -141,13 +142,15 @@ match_condition(const Kept *kept, const CopyShape *shape)
 						 copy_ordinal_name(kept->part));
 	for (int i = 0; i < shape->nkeys; i++)
 	{
+		Oid			type = stored_column_type(&shape->keys[i]);
 		const char *collate = "";
 
-		if (OidIsValid(get_typcollation(stored_column_type(&shape->keys[i]))))
+		if (OidIsValid(get_typcollation(type)))
 			collate = " COLLATE pg_catalog.\"C\"";
-		appendStringInfo(&sql, "%st.k%d%s OPERATOR(pg_catalog.=) c.%s%s",
+		appendStringInfo(&sql, "%st.k%d%s OPERATOR(pg_catalog.=) c.%s::%s%s",
 						 i > 0 ? " AND " : "", i + 1, collate,
-						 quote_identifier(shape->keys[i].name), collate);
+						 quote_identifier(shape->keys[i].name),
+						 format_type_be_qualified(type), collate);
 	}
 	return sql.data;
 }
