@@ -425,6 +425,21 @@ pair_rows(Relation rel, Relation before, CopyShape *shape, Oid copy,
 	return unfit;
 }
 
+/* The keys stay what they are in the copy: the command may have changed them. */
+static void
+keep_key_types(CopyShape *shape, Relation before)
+{
+	for (int i = 0; i < shape->nkeys; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(before), i);
+
+		if (shape->keys[i].form != STORED_TYPED)
+			continue;
+		shape->keys[i].typid = att->atttypid;
+		shape->keys[i].typmod = att->atttypmod;
+	}
+}
+
 /*
  * Makes the copy over.  The conversion went through the rows in the order in
  * which they were copied, so the two are read side by side.
@@ -444,6 +459,7 @@ copy_make_with_converted(Relation rel, CopyShape *shape, const Kept *kept,
 		StoredColumn *unfit;
 		Frame		frame;
 
+		keep_key_types(shape, before);
 		copy = copy_create(name, namespace, copy_descriptor(shape));
 		frame_become(&frame, rel->rd_rel->relowner);
 		unfit = pair_rows(rel, before, shape, copy, proof);

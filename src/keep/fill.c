@@ -7,10 +7,11 @@
  * is in the copy, it gets the kept value; if not, it is a row written since,
  * and gets the column's default.
  *
- * What is to be done is asked by one query (present.c).  The rows are written one by one as logical replication writes them, as the
- * table's owner, restricted, since that evaluates the table's checks and
- * index expressions: no trigger fires, no rule applies, no policy looks, and
- * generated columns are computed.
+ * What is to be done is asked by one query (present.c).  The rows are written
+ * one by one as logical replication writes them, as the table's owner,
+ * restricted, since that evaluates the table's checks and index expressions: no
+ * trigger fires, no rule applies, no policy looks, and generated columns are
+ * computed.
  *
  *-------------------------------------------------------------------------
  */
@@ -335,15 +336,19 @@ refuse_keyless(const Kept *kept, char *detail)
 }
 
 /*
- * Gives each row what the copy has for one that holds the same otherwise.  Of
- * such rows one may have its value still and the other not: all are looked at.
+ * The rows are not in their places: gives each what the copy has for one that
+ * holds the same otherwise.  Of such rows one may have its value still and the
+ * other not: all are looked at.  why says what is wrong with the places.
  */
 static void
 fill_by_content(Relation rel, const Kept *kept, CopyShape *shape,
-				const char *expression)
+				const char *expression, char *why)
 {
-	FillCounts	counts = fill_rows(rel, kept, shape, expression, FILL_ALL);
+	FillCounts	counts;
 
+	if (!content_is_known(kept, rel, shape))
+		refuse_keyless(kept, why);
+	counts = fill_rows(rel, kept, shape, expression, FILL_ALL);
 	if (counts.found < kept->rows && counts.later > 0)
 		refuse_keyless(kept,
 					   psprintf("The table has no key, and was written since: %lld of %lld rows are as they were.",
@@ -371,14 +376,10 @@ fill_around_values(Relation rel, const Kept *kept, CopyShape *shape,
 		strcmp(psprintf("%016llx", (unsigned long long) proof.value_checksum),
 			   kept_detail(kept, "value_checksum")) != 0)
 	{
-		if (content_is_known(kept, rel, shape))
-		{
-			fill_by_content(rel, kept, shape, expression);
-			return;
-		}
-		refuse_keyless(kept,
-					   psprintf("The table has no key, and was written since: %lld of %lld values are in their places.",
-								(long long) proof.values, (long long) values));
+		fill_by_content(rel, kept, shape, expression,
+						psprintf("The table has no key, and was written since: %lld of %lld values are in their places.",
+								 (long long) proof.values, (long long) values));
+		return;
 	}
 	later = Max(proof.rows - kept->rows, 0);
 	if (expression)
@@ -391,14 +392,10 @@ fill_around_values(Relation rel, const Kept *kept, CopyShape *shape,
 			if (!place_rows_as_copied(rel, RelationGetDescr(rel), kept,
 									  shape->value.attnum, &more))
 			{
-				if (content_is_known(kept, rel, shape))
-				{
-					fill_by_content(rel, kept, shape, expression);
-					return;
-				}
-				refuse_keyless(kept,
-							   psprintf("The table has no key, and was written since: which of the rows without a value get the default %s cannot be told.",
-										expression));
+				fill_by_content(rel, kept, shape, expression,
+								psprintf("The table has no key, and was written since: which of the rows without a value get the default %s cannot be told.",
+										 expression));
+				return;
 			}
 		}
 		later = fill_rows(rel, kept, shape, expression, which).later;
@@ -423,14 +420,10 @@ prepare_refill(Relation rel, Kept *kept, CopyShape *shape,
 
 	if (!place_rows_bear_stamp(rel, kept, &places))
 	{
-		if (content_is_known(kept, rel, shape))
-		{
-			fill_by_content(rel, kept, shape, expression);
-			return false;
-		}
-		refuse_keyless(kept,
-					   psprintf("The table has no key, and was written since: %lld of %lld rows are as they were.",
-								(long long) places.stamped, (long long) kept->rows));
+		fill_by_content(rel, kept, shape, expression,
+						psprintf("The table has no key, and was written since: %lld of %lld rows are as they were.",
+								 (long long) places.stamped, (long long) kept->rows));
+		return false;
 	}
 	if (expression == NULL || places.rows == kept->rows)
 		return true;

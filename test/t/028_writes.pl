@@ -83,6 +83,7 @@ my @cases = (
 	[ 'the same, with a type changed too', q(ALTER TABLE keyless DROP big, ALTER x TYPE text USING 'same'; UPDATE keyless SET y = y || '!') ],
 	[ 'a cast that loses, without a key, then writes', q(ALTER TABLE keyless ADD z numeric DEFAULT 0.5, ALTER x TYPE varchar(1); UPDATE keyless SET y = y || '!', z = x::int / 3.0; ALTER TABLE keyless ALTER z TYPE int; UPDATE keyless SET y = z; DELETE FROM keyless WHERE x = '1') ],
 	[ 'rows without a key that move between partitions, after a column', q(ALTER TABLE loose DROP v; UPDATE loose SET k = 3 - k WHERE n < 5), q(CREATE TABLE loose (k int, n int, v text) PARTITION BY LIST (k); CREATE TABLE loose1 PARTITION OF loose FOR VALUES IN (1); CREATE TABLE loose2 PARTITION OF loose FOR VALUES IN (2); INSERT INTO loose SELECT 1 + i % 2, i / 2, 'v' || i FROM generate_series(1, 12) i) ],
+	[ 'the type of the key changed with others, without loss', q(ALTER TABLE child ALTER id TYPE text, ALTER note TYPE varchar(1) USING 'x', ALTER t_id TYPE bigint; UPDATE child SET t_id = 3; UPDATE child SET id = '0' || id WHERE id > '5') ],
 	[ 'rows deleted, then their table dropped', 'BEGIN; DELETE FROM late WHERE id < 4; DROP TABLE late; COMMIT' ],
 	[ 'rows fixed for a foreign key to come', q(INSERT INTO keyless VALUES (999, '', ''); DELETE FROM keyless WHERE x = 999 OR x = 0; ALTER TABLE keyless ADD FOREIGN KEY (x) REFERENCES t) ],
 	[ 'CLUSTER in between', q(BEGIN; UPDATE t SET a = 1 WHERE id < 6; CLUSTER t USING t_pkey; UPDATE t SET a = 2 WHERE id > 15; COMMIT), 'ALTER TABLE t CLUSTER ON t_pkey' ],
@@ -129,6 +130,20 @@ subtest 'track_counts off' => sub {
 	($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('blind')));
 	ok($status, 'refused');
 	like($err, qr/irreversible/, 'as irreversible');
+};
+
+# Another server's rows are out of reach.
+subtest 'a foreign table' => sub {
+	my $database = new_database('elsewhere');
+	my $conn = connection_to($database);
+	in_database($database, qq(CREATE EXTENSION postgres_fdw; CREATE SERVER self FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '$conn->{host}', port '$conn->{port}', dbname '$database');
+		CREATE USER MAPPING FOR PUBLIC SERVER self OPTIONS (user '$conn->{user}'); CREATE TABLE t (a int); CREATE FOREIGN TABLE far (a int) SERVER self OPTIONS (table_name 't')));
+	my ($status, $out, $err) = in_database($database, q(SET safemig.label = 'far'; CREATE TABLE near (a int); INSERT INTO far VALUES (1)));
+	ok(!$status, 'written') or diag($err);
+	like($err, qr/WARNING.*irreversible.*public\.far/, 'a warning');
+	($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('far', on_conflict => 'keep')));
+	ok(!$status, 'the rest can be taken back') or diag($err);
+	is(value($database, q(SELECT count(*) FROM t)), '1', 'the row stays');
 };
 
 # No trigger, no lock that others could see.
