@@ -495,7 +495,9 @@ extern void vault_freeze(List *types, List *opclasses);
 typedef struct Together
 {
 	Bitmapset  *all;
-	Bitmapset  *lossy;			/* those whose values cannot be had by casting */
+	Bitmapset  *dropped;
+	Bitmapset  *lossy;			/* dropped, or changed so that casting does not
+								 * give the values back */
 } Together;
 
 /*

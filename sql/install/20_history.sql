@@ -100,6 +100,14 @@ CREATE TABLE safemig.kept_log (
 );
 CREATE INDEX kept_log_migration ON safemig.kept_log (migration);
 
+-- the transactions, with their subtransactions, in which a migration wrote
+-- rows: who knows a row by what it holds has to know who wrote it
+CREATE TABLE safemig.writer_log (
+	migration	bigint NOT NULL,
+	xids		bigint[] NOT NULL
+);
+CREATE INDEX writer_log_migration ON safemig.writer_log (migration);
+
 CREATE TABLE safemig.failure_log (
 	id			bigint PRIMARY KEY,
 	migration	bigint,
@@ -128,5 +136,6 @@ SELECT pg_catalog.pg_extension_config_dump('safemig.migration_log', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.command_log', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.change_log', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.kept_log', '');
+SELECT pg_catalog.pg_extension_config_dump('safemig.writer_log', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.failure_log', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.note_log', '');

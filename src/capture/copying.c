@@ -61,7 +61,7 @@ is_lossless(Oid relid, AttrNumber attnum, const TypeChange *change)
 Together
 columns_changed_together(Command *command, Oid relid)
 {
-	Together	together = {NULL, NULL};
+	Together	together = {NULL, NULL, NULL};
 	ListCell   *lc;
 
 	foreach(lc, command->going)
@@ -69,9 +69,10 @@ columns_changed_together(Command *command, Oid relid)
 		ObjectAddress *address = lfirst(lc);
 
 		if (address->objectId == relid)
-			together.lossy = bms_add_member(together.lossy, address->objectSubId);
+			together.dropped = bms_add_member(together.dropped, address->objectSubId);
 	}
-	together.all = bms_copy(together.lossy);
+	together.all = bms_copy(together.dropped);
+	together.lossy = bms_copy(together.dropped);
 	foreach(lc, command->type_changes)
 	{
 		const TypeChange *change = lfirst(lc);

@@ -289,25 +289,33 @@ data_record_in(int64 migration)
 		record_since_look(migration);
 }
 
-/* Without the counters nobody can tell which tables were written. */
+/* In a frame of our own, where the transaction may have none any more. */
 static void
-record_blindness(int64 migration)
+as_owner(void (*what) (int64 migration), int64 migration)
 {
-	RecordedCommand *command;
 	Frame		frame;
 
 	own_work_begin();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	frame_become_owner(&frame);
+	what(migration);
+	frame_unpin(&frame);
+	PopActiveSnapshot();
+	own_work_end();
+}
+
+/* Without the counters nobody can tell which tables were written. */
+static void
+record_blindness(int64 migration)
+{
+	RecordedCommand *command;
+
 	command = begin_command("DATA", migration);
 	command->unkept = "not known, since track_counts is off";
 	command->irreversible = "the rows that it wrote were not kept: track_counts is off";
 	history_write_command(command, NULL,
 						  GetConfigOption("search_path", false, false),
 						  GetCurrentTimestamp(), 0, NIL);
-	frame_unpin(&frame);
-	PopActiveSnapshot();
-	own_work_end();
 	ereport(WARNING,
 			(errcode(ERRCODE_SAFEMIG_IRREVERSIBLE),
 			 errmsg("the migration is irreversible: %s", command->irreversible),
@@ -323,8 +331,12 @@ data_record_pending(void)
 	if (!is_on())
 		return;
 	record_since_look(safemig_state.written_id);
-	if (!pgstat_track_counts && safemig_state.written_id != 0)
-		record_blindness(safemig_state.written_id);
+	if (safemig_state.written_id == 0)
+		return;
+	if (!pgstat_track_counts)
+		as_owner(record_blindness, safemig_state.written_id);
+	if (safemig_state.written != NIL)
+		as_owner(history_note_writer, safemig_state.written_id);
 }
 
 /*

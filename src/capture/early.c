@@ -159,7 +159,7 @@ copy_column(Command *command, const ObjectAddress *address, AlterTableStmt *stmt
 	foreach(lc, stmt->cmds)
 	{
 		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
-		AttrNumber	attnum = cmd->name ?
+		AttrNumber	attnum = cmd->subtype == AT_AlterColumnType ?
 			get_attnum(address->objectId, cmd->name) : InvalidAttrNumber;
 
 		if (attnum <= 0)

@@ -333,6 +333,35 @@ history_set_state(int64 id, const char *state)
 	SPI_finish();
 }
 
+/* To be called when the transaction is about to commit. */
+void
+history_note_writer(int64 migration)
+{
+	Oid			types[2] = {INT8OID, INT8ARRAYOID};
+	Datum		args[2] = {Int64GetDatum(migration)};
+	FullTransactionId next = ReadNextFullTransactionId();
+	TransactionId *children;
+	int			nchildren = xactGetCommittedChildren(&children);
+	Datum	   *xids = palloc((nchildren + 1) * sizeof(Datum));
+
+	xids[0] = UInt64GetDatum(U64FromFullTransactionId(GetTopFullTransactionId()));
+	for (int i = 0; i < nchildren; i++)
+	{
+		uint32		epoch = EpochFromFullTransactionId(next);
+
+		if (children[i] > XidFromFullTransactionId(next))
+			epoch--;
+		xids[i + 1] = UInt64GetDatum(U64FromFullTransactionId(FullTransactionIdFromEpochAndXid(epoch, children[i])));
+	}
+	args[1] = PointerGetDatum(construct_array(xids, nchildren + 1, INT8OID, sizeof(int64),
+											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	SPI_connect();
+	if (SPI_execute_with_args("INSERT INTO safemig.writer_log VALUES ($1, $2)",
+							  2, types, args, NULL, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write writer_log");
+	SPI_finish();
+}
+
 /* DROP EXTENSION would leave the vault without the history that explains it. */
 void
 history_refuse_drop_while_kept(void)

@@ -63,6 +63,7 @@ extern List *history_migrations(const char *where, int nargs, Oid *types, Datum 
 extern char *history_incarnation(void);
 extern bool history_oids_hold(const char *incarnation);
 extern void history_set_state(int64 id, const char *state);
+extern void history_note_writer(int64 migration);
 extern void history_refuse_drop_while_kept(void);
 
 /* ---- baseline.c ---- */

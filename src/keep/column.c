@@ -328,7 +328,7 @@ keep_values(Kept *kept, Relation rel, AttrNumber attnum,
 	/* a generated column is computed again, in rows written since */
 	if (att->attgenerated)
 	{
-		kept_set_detailf(kept, "snapshot", "%s", place_snapshot());
+		kept_set_detailf(kept, "snapshot", "%s", place_snapshot(false));
 		return;
 	}
 
@@ -352,7 +352,10 @@ keep_values(Kept *kept, Relation rel, AttrNumber attnum,
 	without = bms_add_member(bms_copy(together->lossy), attnum);
 	find_key(rel, without, &shape);
 	if (shape.nkeys == 0)
-		content_choose(rel, attnum, together->all, &shape);
+	{
+		kept_set_detailf(kept, "kept at", "%s", place_snapshot(true));
+		content_choose(kept, rel, attnum, together, &shape);
+	}
 	namespace = vault_schema_for(kept->migration, kept->command,
 								 RelationGetNamespace(rel));
 	kept->vault_schema = get_namespace_name(namespace);
@@ -514,7 +517,7 @@ keep_converted(Kept *kept, Relation rel, AttrNumber attnum)
 
 	kept_shape(kept, rel, attnum, &shape);
 	if (shape.nkeys == 0)
-		(void) content_recall(kept, rel, &shape);
+		content_complete(kept, rel, &shape);
 	stored_column_init(&shape.value, (Oid) kept_number(kept, "type"),
 					   (int32) kept_number(kept, "typmod"));
 	stored_column_set_form(&shape.value,

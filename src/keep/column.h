@@ -60,10 +60,14 @@ typedef struct CopyShape
 	int			nkeys;			/* 0: keyless, the copy has an ordinal */
 	StoredColumn keys[INDEX_MAX_KEYS];
 	bool		has_content;	/* keyless: a hash of the other columns, too */
-	bool		content_partial;	/* columns are left out that tell rows apart */
+	struct Writers *writers;	/* ... if they were written by one of these */
 	bool		by_content;		/* rows are to be matched by that */
 	int			ncontent;
 	StoredColumn *content;
+	int			nsiblings;		/* dropped together, and back already: known by
+								 * their values, too */
+	StoredColumn *siblings;
+	char	  **sibling_copies;
 	StoredColumn value;
 	bool		has_converted;	/* also what a conversion made of the value */
 	StoredColumn converted;
@@ -178,16 +182,29 @@ extern bool place_rows_bear_stamp(Relation rel, const Kept *kept, StampedRows *p
 extern bool place_rows_as_copied(Relation rel, TupleDesc desc, const Kept *kept,
 								 AttrNumber attnum, int64 *more);
 
-extern char *place_snapshot(void);
+extern char *place_snapshot(bool with_own);
+extern Datum place_recall_snapshot(const char *text);
 extern bool place_row_is_seen(Datum snapshot, TransactionId xmin);
 
 /* ---- content.c: rows without a key that have left their places ---- */
-extern void content_choose(Relation rel, AttrNumber attnum,
-						   const Bitmapset *together, CopyShape *shape);
+extern void content_choose(Kept *kept, Relation rel, AttrNumber attnum,
+						   const Together *together, CopyShape *shape);
+extern void content_complete(Kept *kept, Relation rel, CopyShape *shape);
 extern void content_add_details(Kept *kept, const CopyShape *shape);
 extern bool content_recall(const Kept *kept, Relation rel, CopyShape *shape);
 extern Datum content_of_row(CopyShape *shape, TupleTableSlot *slot);
 extern bool content_is_known(const Kept *kept, Relation rel, CopyShape *shape);
+
+/* Who may have written a row that is still the row that was copied. */
+typedef struct Writers
+{
+	Datum		snapshot;		/* whoever was done when it was copied */
+	Stamp		stamp;			/* the conversion */
+	int			nxids;			/* and these, in order */
+	TransactionId *xids;
+} Writers;
+
+extern bool content_may_match(const Writers *writers, TupleTableSlot *slot);
 
 /* ---- follow.c: through rewrites ---- */
 extern void column_keep_recount(Relation rel, int64 kept);

@@ -6,18 +6,22 @@
  * Where the place of a row does not tell any more which one it is (place.c),
  * what it holds in all other columns does: the copy has a hash of that.  Rows
  * that are the same in all of them are one as good as the other.  Generated
- * columns do not count, nor those that go or change by the same command; where
- * there are such, rows that are the same otherwise may be different ones, and
- * are only known if all have the same value.
+ * columns do not count.  Of those that go or change by the same command some do,
+ * see below; where others are left out, rows that are the same otherwise may be
+ * different ones, and are only known if all have the same value.
  *
- * A row whose other columns were written since cannot be told from a new one,
- * nor its kept value from that of a row that was deleted; so where both are
- * left over nothing is put back.
+ * A row that was written since, but by a rollback, is not asked what it holds:
+ * that may be what another one held.  It cannot be told from a new one, nor its
+ * kept value from that of a row that was deleted; so where both are left over
+ * nothing is put back.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/sysattr.h"
+#include "access/transam.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
@@ -25,36 +29,81 @@
 #include "utils/rel.h"
 #include "utils/uuid.h"
 
+#include "history/history.h"
 #include "keep/rows.h"
 
-/* All columns but the copy's own and those in together. */
+static StoredColumn *
+add_content(CopyShape *shape, Form_pg_attribute att)
+{
+	StoredColumn *column = &shape->content[shape->ncontent++];
+
+	column->attnum = att->attnum;
+	column->name = pstrdup(NameStr(att->attname));
+	stored_column_init(column, att->atttypid, att->atttypmod);
+	return column;
+}
+
+/*
+ * Before the command: the columns that stay.  Of a conversion all that change
+ * with it are added afterwards, by what they are then.
+ */
 void
-content_choose(Relation rel, AttrNumber attnum, const Bitmapset *together,
-			   CopyShape *shape)
+content_choose(Kept *kept, Relation rel, AttrNumber attnum,
+			   const Together *together, CopyShape *shape)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
+	bool		dropped = strcmp(kept->kind, "column") == 0;
+	bool		partial = false;
+	int			nchanged = 0;
 
 	shape->has_content = true;
-	shape->content_partial = false;
 	shape->ncontent = 0;
 	shape->content = palloc0(Max(desc->natts, 1) * sizeof(StoredColumn));
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
-		StoredColumn *column = &shape->content[shape->ncontent];
 
-		if (att->attisdropped || att->attgenerated || att->attnum == attnum)
+		if (att->attisdropped || att->attgenerated)
 			continue;
-		if (bms_is_member(att->attnum, together))
+		if (bms_is_member(att->attnum, together->dropped))
+			partial |= !dropped;
+		else if (!bms_is_member(att->attnum, together->all))
 		{
-			shape->content_partial = true;
-			continue;
+			if (att->attnum != attnum)
+				(void) add_content(shape, att);
 		}
-		column->attnum = att->attnum;
-		column->name = pstrdup(NameStr(att->attname));
-		stored_column_init(column, att->atttypid, att->atttypmod);
-		shape->ncontent++;
+		else if (dropped)
+			partial = true;
+		else
+			kept_add_detail(kept, psprintf("changed%d", ++nchanged),
+							NameStr(att->attname));
 	}
+	kept_set_detailf(kept, "changed", "%d", nchanged);
+	if (partial)
+		kept_add_detail(kept, "content partial", "true");
+}
+
+/* After a conversion. */
+void
+content_complete(Kept *kept, Relation rel, CopyShape *shape)
+{
+	int			nchanged = (int) kept_number(kept, "changed");
+	StoredColumn *before;
+
+	if (!content_recall(kept, rel, shape))
+		return;
+	before = shape->content;
+	shape->content = palloc0((shape->ncontent + nchanged + 1) * sizeof(StoredColumn));
+	memcpy(shape->content, before, shape->ncontent * sizeof(StoredColumn));
+	for (int i = 0; i < nchanged; i++)
+	{
+		const char *name = kept_detail(kept, psprintf("changed%d", i + 1));
+		AttrNumber	attnum = get_attnum(RelationGetRelid(rel), name);
+
+		if (attnum > 0)
+			(void) add_content(shape, TupleDescAttr(RelationGetDescr(rel), attnum - 1));
+	}
+	content_add_details(kept, shape);
 }
 
 void
@@ -62,15 +111,13 @@ content_add_details(Kept *kept, const CopyShape *shape)
 {
 	if (!shape->has_content)
 		return;
-	kept_add_detail(kept, "content", copy_content_name(shape));
-	if (shape->content_partial)
-		kept_add_detail(kept, "content partial", "true");
+	kept_set_detailf(kept, "content", "%s", copy_content_name(shape));
 	kept_set_detailf(kept, "contents", "%d", shape->ncontent);
 	for (int i = 0; i < shape->ncontent; i++)
 	{
 		char	   *prefix = psprintf("content%d", i + 1);
 
-		kept_add_detail(kept, prefix, shape->content[i].name);
+		kept_set_detailf(kept, prefix, "%s", shape->content[i].name);
 		kept_set_detailf(kept, psprintf("%s.stored", prefix), "%c",
 						 shape->content[i].form);
 	}
@@ -120,11 +167,7 @@ add_column(RowHash *hash, StoredColumn *column, TupleTableSlot *slot)
 	row_hash_add(hash, &att, value, isnull);
 }
 
-/*
- * Of a row of the table, in the current memory context.  What a conversion
- * made of the value is part of it: a row whose value was changed since is
- * another one.
- */
+/* Of a row of the table, in the current memory context. */
 Datum
 content_of_row(CopyShape *shape, TupleTableSlot *slot)
 {
@@ -133,11 +176,72 @@ content_of_row(CopyShape *shape, TupleTableSlot *slot)
 
 	for (int i = 0; i < shape->ncontent; i++)
 		add_column(&hash, &shape->content[i], slot);
-	if (shape->has_converted)
-		add_column(&hash, &shape->converted, slot);
 	memcpy(content->data, &hash.first, sizeof(hash.first));
 	memcpy(content->data + sizeof(hash.first), &hash.second, sizeof(hash.second));
 	return UUIDPGetDatum(content);
+}
+
+/* ---- which rows may be matched ---- */
+
+/*
+ * A row that an application wrote since may hold what another one held: it is
+ * none of the copy.  What a rollback wrote is what was there, and so is what a
+ * migration wrote that is taken back, if it is there still: nothing was changed
+ * by it.
+ */
+static Writers *
+find_writers(const Kept *kept, Oid relid)
+{
+	Writers    *writers = palloc0(sizeof(Writers));
+	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
+	Oid			type = INT8OID;
+	Datum		record = Int64GetDatum(safemig_state.record_id);
+
+	/* in another cluster other transactions have the numbers */
+	if (!kept_is_same_relation(kept, relid))
+		return writers;
+	writers->snapshot = place_recall_snapshot(kept_detail(kept, "kept at"));
+	writers->stamp = stamp_read(kept);
+	if (SPI_execute_with_args("SELECT m.xid::pg_catalog.int8 FROM safemig.migration_log m"
+							  " WHERE m.kind OPERATOR(pg_catalog.=) 'rollback' AND m.xid IS NOT NULL"
+							  " UNION ALL SELECT pg_catalog.unnest(w.xids)"
+							  " FROM safemig.writer_log w JOIN safemig.migration_log m"
+							  "  ON m.id OPERATOR(pg_catalog.=) w.migration"
+							  " WHERE m.state OPERATOR(pg_catalog.=) 'rolled_back'"
+							  "  OR m.id OPERATOR(pg_catalog.=) ANY"
+							  "   (SELECT pg_catalog.unnest(r.rolls_back) FROM safemig.migration_log r"
+							  "    WHERE r.id OPERATOR(pg_catalog.=) $1)",
+							  1, &type, &record, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read migration_log");
+	writers->xids = palloc((SPI_processed + 1) * sizeof(TransactionId));
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		uint64		xid = (uint64) DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i],
+															   SPI_tuptable->tupdesc,
+															   1, &isnull));
+
+		/* 32 bits of an older one may be those of somebody else by now */
+		if (xid < next && next - xid < PG_UINT32_MAX / 2)
+			writers->xids[writers->nxids++] = (TransactionId) xid;
+	}
+	qsort(writers->xids, writers->nxids, sizeof(TransactionId), xidComparator);
+	return writers;
+}
+
+bool
+content_may_match(const Writers *writers, TupleTableSlot *slot)
+{
+	bool		isnull;
+	TransactionId xmin = DatumGetTransactionId(slot_getsysattr(slot, MinTransactionIdAttributeNumber,
+															   &isnull));
+
+	if (TransactionIdIsCurrentTransactionId(xmin) ||
+		stamp_is_on(&writers->stamp, slot) ||
+		(writers->snapshot && place_row_is_seen(writers->snapshot, xmin)))
+		return true;
+	return bsearch(&xmin, writers->xids, writers->nxids, sizeof(TransactionId),
+				   xidComparator) != NULL;
 }
 
 /* Do all rows of the copy that hold the same have the same value? */
@@ -160,6 +264,36 @@ has_one_value_each(const Kept *kept, const CopyShape *shape)
 }
 
 /*
+ * Columns that were dropped together come back one by one.  Rows that hold the
+ * same are told apart by those that are back already, so that each row gets its
+ * values from one row of the copies.
+ */
+static void
+find_siblings(const Kept *kept, Relation rel, CopyShape *shape)
+{
+	List	   *all = history_find_kept(kept->migration, kept->command, kept->kind,
+										NULL);
+	ListCell   *lc;
+
+	shape->siblings = palloc0((list_length(all) + 1) * sizeof(StoredColumn));
+	shape->sibling_copies = palloc0((list_length(all) + 1) * sizeof(char *));
+	foreach(lc, all)
+	{
+		Kept	   *sibling = lfirst(lc);
+		StoredColumn *column = &shape->siblings[shape->nsiblings];
+		CopyShape	of_sibling;
+
+		if (sibling->id == kept->id || sibling->vault_name == NULL ||
+			strcmp(sibling->identity, kept->identity) != 0 ||
+			kept_detail(sibling, "restored") == NULL)
+			continue;
+		kept_shape(sibling, rel, kept_live_column(sibling, rel), &of_sibling);
+		*column = of_sibling.value;
+		shape->sibling_copies[shape->nsiblings++] = copy_name(sibling);
+	}
+}
+
+/*
  * Which rows are which cannot be told by the place; can it by this?  To be
  * called as the extension's owner, connected to SPI.
  */
@@ -167,7 +301,14 @@ bool
 content_is_known(const Kept *kept, Relation rel, CopyShape *shape)
 {
 	shape->by_content = content_recall(kept, rel, shape) &&
+		(strcmp(kept->kind, "column") == 0 || shape->has_converted) &&
 		(kept_detail(kept, "content partial") == NULL ||
 		 has_one_value_each(kept, shape));
+	if (shape->by_content)
+	{
+		shape->writers = find_writers(kept, RelationGetRelid(rel));
+		if (strcmp(kept->kind, "column") == 0)
+			find_siblings(kept, rel, shape);
+	}
 	return shape->by_content;
 }

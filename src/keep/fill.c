@@ -174,7 +174,7 @@ snapshot_of_drop(Relation rel, const Kept *kept, AttrNumber attnum)
 		rel->rd_rel->relfilenode != (Oid) kept_number(kept, "relfilenode") ||
 		attnum != (AttrNumber) kept_number(kept, "attnum"))
 		return (Datum) 0;
-	return OidInputFunctionCall(F_PG_SNAPSHOT_IN, pstrdup(text), InvalidOid, -1);
+	return place_recall_snapshot(text);
 }
 
 typedef struct FillCounts
@@ -341,7 +341,7 @@ refuse_keyless(const Kept *kept, char *detail)
  * other not: all are looked at.  why says what is wrong with the places.
  */
 static void
-fill_by_content(Relation rel, const Kept *kept, CopyShape *shape,
+fill_by_content(Relation rel, Kept *kept, CopyShape *shape,
 				const char *expression, char *why)
 {
 	FillCounts	counts;
@@ -355,6 +355,8 @@ fill_by_content(Relation rel, const Kept *kept, CopyShape *shape,
 								(long long) counts.found, (long long) kept->rows));
 	astray_note(kept, rel, shape, kept->rows - counts.found, counts.later);
 	rollback_count(RelationGetRelid(rel), counts.written, counts.later);
+	kept_add_detail(kept, "by content", "true");
+	history_update_kept(kept);
 }
 
 /*
@@ -363,7 +365,7 @@ fill_by_content(Relation rel, const Kept *kept, CopyShape *shape,
  * told from those that had no value before.
  */
 static void
-fill_around_values(Relation rel, const Kept *kept, CopyShape *shape,
+fill_around_values(Relation rel, Kept *kept, CopyShape *shape,
 				   const char *expression)
 {
 	CopyProof	proof;
@@ -436,6 +438,26 @@ prepare_refill(Relation rel, Kept *kept, CopyShape *shape,
 	return true;
 }
 
+/*
+ * Then it has to be so for this column too: of rows that hold the same one may
+ * have got the other column's value, and this one must not have kept its own.
+ */
+static bool
+sibling_went_by_content(const Kept *kept)
+{
+	ListCell   *lc;
+
+	foreach(lc, history_find_kept(kept->migration, kept->command, kept->kind, NULL))
+	{
+		Kept	   *sibling = lfirst(lc);
+
+		if (strcmp(sibling->identity, kept->identity) == 0 &&
+			kept_detail(sibling, "by content"))
+			return true;
+	}
+	return false;
+}
+
 /* The copy has done its service: a later rewrite need not follow it. */
 static void
 note_filled(int64 id)
@@ -503,7 +525,13 @@ fill_relation(Relation rel, Kept *kept, const char *expression, bool *refill)
 	if (kept->vault_name == NULL || shape.nkeys > 0)
 		return fill_keyed(rel, kept, &shape, expression, refill);
 	*refill = kept_detail(kept, "stamp") != NULL;
-	if (*refill)
+	if (sibling_went_by_content(kept))
+	{
+		*refill = false;
+		fill_by_content(rel, kept, &shape, expression,
+						"The table has no key, and other columns of the same rows were found by what they hold.");
+	}
+	else if (*refill)
 		*refill = prepare_refill(rel, kept, &shape, expression);
 	else
 		fill_around_values(rel, kept, &shape, expression);

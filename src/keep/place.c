@@ -107,17 +107,86 @@ place_rows_bear_stamp(Relation rel, const Kept *kept, StampedRows *places)
 
 /* ---- rows as old as something else ---- */
 
-/* What is committed now, to be put on record. */
-char *
-place_snapshot(void)
+/* The whole transaction id of one that is not older than two billion others. */
+static uint64
+full_xid(TransactionId xid)
 {
-	char	   *text;
+	FullTransactionId next = ReadNextFullTransactionId();
+	uint32		epoch = EpochFromFullTransactionId(next);
 
-	PushActiveSnapshot(GetLatestSnapshot());
-	text = OidOutputFunctionCall(F_PG_SNAPSHOT_OUT,
-								 OidFunctionCall0(F_PG_CURRENT_SNAPSHOT));
-	PopActiveSnapshot();
-	return text;
+	if (xid > XidFromFullTransactionId(next))
+		epoch--;
+	return U64FromFullTransactionId(FullTransactionIdFromEpochAndXid(epoch, xid));
+}
+
+static int
+compare_xids(const void *a, const void *b)
+{
+	uint64		x = *(const uint64 *) a;
+	uint64		y = *(const uint64 *) b;
+
+	return x < y ? -1 : x > y ? 1 : 0;
+}
+
+/*
+ * What is committed now, to be put on record as a pg_snapshot; with our own
+ * transaction among it, or not.  Unlike pg_current_snapshot() it has
+ * subtransactions too: whoever is in it may yet write.
+ */
+char *
+place_snapshot(bool with_own)
+{
+	Snapshot	snapshot = GetLatestSnapshot();
+	TransactionId next = ReadNextTransactionId();
+	TransactionId own = GetTopTransactionIdIfAny();
+	TransactionId first = snapshot->xmax;
+	uint64	   *others;
+	int			nothers = 0;
+	StringInfoData text;
+
+	/* too many of them to be known: none that is as young counts */
+	if (snapshot->suboverflowed)
+		return psprintf(UINT64_FORMAT ":" UINT64_FORMAT ":",
+						full_xid(snapshot->xmin), full_xid(snapshot->xmin));
+	/* a snapshot leaves out our own, and what came after it */
+	if (!with_own && TransactionIdIsValid(own) && TransactionIdPrecedes(own, first))
+		first = own;
+	others = palloc((snapshot->xcnt + snapshot->subxcnt + (next - first) + 1) *
+					sizeof(uint64));
+	for (uint32 i = 0; i < snapshot->xcnt; i++)
+		others[nothers++] = full_xid(snapshot->xip[i]);
+	for (int32 i = 0; i < snapshot->subxcnt; i++)
+		others[nothers++] = full_xid(snapshot->subxip[i]);
+	while (TransactionIdPrecedes(first, next))
+	{
+		TransactionId xid = first;
+		bool		is_own = TransactionIdIsCurrentTransactionId(xid);
+
+		TransactionIdAdvance(first);
+
+		if (is_own ? !with_own :
+			TransactionIdFollowsOrEquals(xid, snapshot->xmax))
+			others[nothers++] = full_xid(xid);
+	}
+	qsort(others, nothers, sizeof(uint64), compare_xids);
+	initStringInfo(&text);
+	appendStringInfo(&text, UINT64_FORMAT ":" UINT64_FORMAT ":",
+					 nothers > 0 ? others[0] : full_xid(next), full_xid(next));
+	for (int i = 0; i < nothers; i++)
+	{
+		if (i == 0 || others[i] != others[i - 1])
+			appendStringInfo(&text, "%s" UINT64_FORMAT, i > 0 ? "," : "", others[i]);
+	}
+	return text.data;
+}
+
+/* As it was put on record; 0 if it was not. */
+Datum
+place_recall_snapshot(const char *text)
+{
+	if (text == NULL)
+		return (Datum) 0;
+	return OidInputFunctionCall(F_PG_SNAPSHOT_IN, pstrdup(text), InvalidOid, -1);
 }
 
 /*
@@ -127,17 +196,10 @@ place_snapshot(void)
 bool
 place_row_is_seen(Datum snapshot, TransactionId xmin)
 {
-	FullTransactionId next = ReadNextFullTransactionId();
-	uint32		epoch = EpochFromFullTransactionId(next);
-	FullTransactionId full;
-
 	if (!TransactionIdIsNormal(xmin))
 		return true;
-	if (xmin > XidFromFullTransactionId(next))
-		epoch--;
-	full = FullTransactionIdFromEpochAndXid(epoch, xmin);
 	return DatumGetBool(OidFunctionCall2(F_PG_VISIBLE_IN_SNAPSHOT,
-										 FullTransactionIdGetDatum(full), snapshot));
+										 UInt64GetDatum(full_xid(xmin)), snapshot));
 }
 
 /* ---- values that are still in the rows ---- */

@@ -37,13 +37,15 @@
 
 /*
  * Keys follow as k1, k2 ...; for a keyless copy k1 is the row's ordinal, or what
- * it holds.  After a rewrite only the rows that it wrote have an ordinal.
+ * it holds, and s1, s2 ... are values of columns that are back already, as text.
+ * After a rewrite only the rows that it wrote have an ordinal.
  */
 static TupleDesc
 present_descriptor(Relation rel, const CopyShape *shape, AttrNumber attnum)
 {
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
-	TupleDesc	desc = CreateTemplateTupleDesc(FIXED_COLUMNS + Max(shape->nkeys, 1));
+	TupleDesc	desc = CreateTemplateTupleDesc(FIXED_COLUMNS + Max(shape->nkeys, 1) +
+												   shape->nsiblings);
 
 	TupleDescInitEntry(desc, 1, "place", TIDOID, -1, 0);
 	TupleDescInitEntry(desc, 2, "xid", XIDOID, -1, 0);
@@ -55,24 +57,42 @@ present_descriptor(Relation rel, const CopyShape *shape, AttrNumber attnum)
 	for (int i = 0; i < shape->nkeys; i++)
 		TupleDescInitEntry(desc, FIXED_COLUMNS + 1 + i, psprintf("k%d", i + 1),
 						   stored_column_type(&shape->keys[i]), -1, 0);
+	for (int i = 0; i < shape->nsiblings; i++)
+		TupleDescInitEntry(desc, FIXED_COLUMNS + 2 + i, psprintf("s%d", i + 1),
+						   TEXTOID, -1, 0);
 	return desc;
+}
+
+static Datum
+value_as_text(StoredColumn *column, TupleTableSlot *slot, bool *isnull)
+{
+	Datum		value = slot_getattr(slot, column->attnum, isnull);
+	Oid			output;
+	bool		varlena;
+
+	if (*isnull)
+		return (Datum) 0;
+	getTypeOutputInfo(stored_column_type(column), &output, &varlena);
+	return CStringGetTextDatum(OidOutputFunctionCall(output,
+													 stored_from_value(column, value)));
 }
 
 static void
 put_row(Tuplestorestate *store, TupleDesc desc, TupleTableSlot *slot,
 		CopyShape *shape, AttrNumber attnum, int64 ordinal)
 {
-	Datum		values[FIXED_COLUMNS + INDEX_MAX_KEYS];
-	bool		nulls[FIXED_COLUMNS + INDEX_MAX_KEYS];
+	Datum	   *values = palloc(desc->natts * sizeof(Datum));
+	bool	   *nulls = palloc(desc->natts * sizeof(bool));
 
 	values[0] = PointerGetDatum(&slot->tts_tid);
 	nulls[0] = false;
 	values[1] = slot_getsysattr(slot, MinTransactionIdAttributeNumber, &nulls[1]);
 	values[2] = slot_getsysattr(slot, MinCommandIdAttributeNumber, &nulls[2]);
 	values[3] = slot_getattr(slot, attnum, &nulls[3]);
-	values[4] = shape->by_content ? content_of_row(shape, slot) :
+	nulls[4] = shape->by_content ? !content_may_match(shape->writers, slot) :
+		ordinal == 0;
+	values[4] = shape->by_content && !nulls[4] ? content_of_row(shape, slot) :
 		Int64GetDatum(ordinal);
-	nulls[4] = !shape->by_content && ordinal == 0;
 	for (int i = 0; i < shape->nkeys; i++)
 	{
 		StoredColumn *key = &shape->keys[i];
@@ -82,6 +102,9 @@ put_row(Tuplestorestate *store, TupleDesc desc, TupleTableSlot *slot,
 		if (!nulls[at])
 			values[at] = stored_from_value(key, values[at]);
 	}
+	for (int i = 0; i < shape->nsiblings; i++)
+		values[FIXED_COLUMNS + 1 + i] = value_as_text(&shape->siblings[i], slot,
+													  &nulls[FIXED_COLUMNS + 1 + i]);
 	tuplestore_putvalues(store, desc, values, nulls);
 }
 
@@ -155,6 +178,19 @@ match_condition(const Kept *kept, const CopyShape *shape)
 	return sql.data;
 }
 
+/* The siblings' values as the copy's query has them: s1, s2 ... */
+static char *
+sibling_names(const CopyShape *shape)
+{
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	for (int i = 0; i < shape->nsiblings; i++)
+		appendStringInfo(&sql, ", s%d.%s::pg_catalog.text COLLATE pg_catalog.\"C\" AS s%d",
+						 i + 1, quote_identifier(shape->siblings[i].name), i + 1);
+	return sql.data;
+}
+
 /*
  * The same for a copy whose rows are known by what they hold: of rows that are
  * the same the first is the first.
@@ -162,21 +198,45 @@ match_condition(const Kept *kept, const CopyShape *shape)
 static char *
 content_query(const Kept *kept, const CopyShape *shape)
 {
+	const char *ordinal = copy_ordinal_name(kept->part);
+	StringInfoData present;		/* of the rows of now: s1, s2 ... */
+	StringInfoData copied;		/* of those of the copy */
+	StringInfoData copies;
+	StringInfoData same;
+
+	initStringInfo(&present);
+	initStringInfo(&copied);
+	initStringInfo(&copies);
+	initStringInfo(&same);
+	for (int i = 0; i < shape->nsiblings; i++)
+	{
+		const char *name = shape->siblings[i].name;
+
+		appendStringInfo(&present, ", s%d", i + 1);
+		appendStringInfo(&copied, ", s%d.%s::pg_catalog.text", i + 1,
+						 quote_identifier(name));
+		appendStringInfo(&copies, " LEFT JOIN %s s%d ON s%d.%s OPERATOR(pg_catalog.=) k.%s",
+						 shape->sibling_copies[i], i + 1, i + 1,
+						 copy_ordinal_name(name), ordinal);
+		appendStringInfo(&same, " AND t.s%d COLLATE pg_catalog.\"C\" IS NOT DISTINCT FROM c.s%d",
+						 i + 1, i + 1);
+	}
 	return psprintf("SELECT t.place, t.xid, t.cid, t.value, c.o IS NOT NULL, c.v, c.w"
-					" FROM (SELECT place, xid, cid, value, k1,"
-					"  pg_catalog.row_number() OVER (PARTITION BY k1 ORDER BY place) AS n"
+					" FROM (SELECT *,"
+					"  pg_catalog.row_number() OVER (PARTITION BY k1%s ORDER BY place) AS n"
 					"  FROM " PRESENT ") t"
-					" LEFT JOIN (SELECT %s AS o, %s AS k, %s AS v, %s AS w,"
-					"  pg_catalog.row_number() OVER (PARTITION BY %s ORDER BY %s) AS n"
-					"  FROM %s) c"
-					" ON t.k1 OPERATOR(pg_catalog.=) c.k AND t.n OPERATOR(pg_catalog.=) c.n"
+					" LEFT JOIN (SELECT k.%s AS o, k.%s AS k, k.%s AS v, %s AS w,"
+					"  pg_catalog.row_number() OVER (PARTITION BY k.%s%s ORDER BY k.%s) AS n%s"
+					"  FROM %s k%s) c"
+					" ON t.k1 OPERATOR(pg_catalog.=) c.k AND t.n OPERATOR(pg_catalog.=) c.n%s"
 					" ORDER BY t.place",
-					copy_ordinal_name(kept->part), copy_content_name(shape),
-					quote_identifier(kept->part),
-					shape->has_converted ? quote_identifier(shape->converted.name) :
+					present.data,
+					ordinal, copy_content_name(shape), quote_identifier(kept->part),
+					shape->has_converted ?
+					psprintf("k.%s", quote_identifier(shape->converted.name)) :
 					"NULL::pg_catalog.text",
-					copy_content_name(shape), copy_ordinal_name(kept->part),
-					copy_name(kept));
+					copy_content_name(shape), copied.data, ordinal,
+					sibling_names(shape), copy_name(kept), copies.data, same.data);
 }
 
 /*
