@@ -49,6 +49,19 @@ BEGIN
 		CALL bench.once('type, lossless', 'bare', false, '{}', 'ALTER TABLE bench.rows ALTER v TYPE bigint');
 		CALL bench.once('type, lossless', 'kept', true, '{}', 'ALTER TABLE bench.rows ALTER v TYPE bigint');
 	END LOOP;
+	-- rows are looked for when the next command comes: a COMMENT, on each side
+	FOR i IN 1..rounds LOOP
+		CALL bench.once('update', 'bare', false, '{}',
+			'UPDATE bench.rows SET t = t || ''!''; COMMENT ON SCHEMA bench IS ''written''');
+		CALL bench.once('update', 'captured', true, '{}',
+			'UPDATE bench.rows SET t = t || ''!''; COMMENT ON SCHEMA bench IS ''written''');
+		CALL bench.once('update', 'trigger', false,
+			ARRAY['CREATE TRIGGER audited AFTER UPDATE ON bench.rows FOR EACH ROW EXECUTE FUNCTION bench.audit()'],
+			'UPDATE bench.rows SET t = t || ''!''; COMMENT ON SCHEMA bench IS ''written''');
+		CALL bench.once('update', 'rollback', true,
+			ARRAY['UPDATE bench.rows SET t = t || ''!''; COMMENT ON SCHEMA bench IS ''written'''],
+			'SELECT safemig_rollback(safemig_last())');
+	END LOOP;
 	FOR i IN 1..rounds LOOP
 		CALL bench.once('drop schema', 'bare', false, '{}', 'DROP SCHEMA many CASCADE');
 		CALL bench.once('drop schema', 'captured', true, '{}', 'DROP SCHEMA many CASCADE');

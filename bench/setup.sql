@@ -43,6 +43,16 @@ BEGIN
 END
 $$;
 
+-- What audit triggers do: the old row, written away.
+CREATE TABLE bench.audited (at timestamptz, relation regclass, before jsonb);
+CREATE FUNCTION bench.audit() RETURNS trigger LANGUAGE plpgsql AS
+$$
+BEGIN
+	INSERT INTO bench.audited VALUES (now(), tg_relid, to_jsonb(old));
+	RETURN NULL;
+END
+$$;
+
 -- Milliseconds that this server process has been on a processor.
 CREATE FUNCTION bench.spent() RETURNS float8 LANGUAGE sql VOLATILE AS
 $$ SELECT split_part(pg_read_file('/proc/self/schedstat', 0, 1000), ' ', 1)::float8 / 1e6 $$;

@@ -28,9 +28,12 @@ WITH median AS (
 		(10, 'ALTER COLUMN TYPE … USING kept / bare, ten columns', '≤ 1.3', 'type', 'kept', 'bare'),
 		(11, 'the same, two columns', '≤ 1.7', 'type, narrow', 'kept', 'bare'),
 		(12, 'lossless ALTER COLUMN TYPE captured / bare', '≤ 1.05', 'type, lossless', 'kept', 'bare'),
-		(13, 'plan of a migration among ' || :'migrations' || ' / among few', '≤ 1.5', 'plan', 'long', 'short'),
-		(14, 'DROP SCHEMA of ' || :'tables' || ' tables, captured / bare', '≤ 1.6', 'drop schema', 'captured', 'bare'),
-		(15, 'rollback of it / bare DROP SCHEMA', '–', 'drop schema', 'rollback', 'bare')
+		(13, 'UPDATE of ' || :'big' || ' rows captured / bare', '≤ 1.5', 'update', 'captured', 'bare'),
+		(14, 'the same / an audit trigger in PL/pgSQL', '≤ 0.8', 'update', 'captured', 'trigger'),
+		(15, 'rollback of it / the bare UPDATE', '≤ 1.0', 'update', 'rollback', 'bare'),
+		(16, 'plan of a migration among ' || :'migrations' || ' / among few', '≤ 1.5', 'plan', 'long', 'short'),
+		(17, 'DROP SCHEMA of ' || :'tables' || ' tables, captured / bare', '≤ 1.6', 'drop schema', 'captured', 'bare'),
+		(18, 'rollback of it / bare DROP SCHEMA', '–', 'drop schema', 'rollback', 'bare')
 	) v(ord, what, budget, name, above, below)
 )
 SELECT format('| %s | %s | %s |', what, budget, COALESCE(figure, 'not measured'))
