@@ -306,6 +306,14 @@ extern int	safemig_lock_timeout;
 extern int	safemig_capture_data;
 extern void settings_define(void);
 
+/* What becomes of rows that were written again since. */
+typedef enum ConflictPolicy
+{
+	CONFLICT_REFUSE,			/* the rollback does not happen */
+	CONFLICT_KEEP,				/* they stay as they are */
+	CONFLICT_RESTORE			/* they become what they were */
+} ConflictPolicy;
+
 /* ---- state.c: the only mutable state ---- */
 typedef struct State
 {
@@ -331,7 +339,7 @@ typedef struct State
 	List	   *positions;		/* of struct NotedPosition* */
 	List	   *foreign_written;	/* OIDs of foreign tables */
 	struct Truncation *truncation;	/* kept, and not written down yet, or NULL */
-	bool		keep_later;		/* on_conflict = keep, of the rollback that runs */
+	ConflictPolicy on_conflict; /* of the rollback that runs */
 	List	   *astray;			/* of struct Astray*, of the rollback that runs */
 	List	   *conversion_settings;	/* of char*, by conversion_settings_now()
 										 * for the command that is about to run, or NIL */

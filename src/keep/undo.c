@@ -7,7 +7,8 @@
  * that it deleted come back.  What was written since stays: of an updated row
  * only the columns are looked at that the migration changed.  If those, or an
  * inserted row, were changed again, or a place in a unique index is taken by
- * now, that is a conflict: the row is left alone, and counted.
+ * now, that is a conflict: it is counted, and the row is left alone, or under
+ * on_conflict = restore overwritten.
  *
  * Deletions come first, and what changes in a unique index is deleted and
  * inserted anew, so that rows do not collide on the way.  Rows are written
@@ -269,18 +270,48 @@ delete_present(Undo *undo, ItemPointer tid)
 	simple_table_tuple_delete(undo->rel, tid, undo->snapshot);
 }
 
+/* May the fresh row be put there?  What has its place may have to go for it. */
+static bool
+place_is_free(Undo *undo)
+{
+	ItemPointerData taken_by;
+	bool		was_free = true;
+
+	while (undo->arbiters &&
+		   !index_places_are_free(undo->target, undo->fresh, undo->estate,
+								  &taken_by, undo->arbiters))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (was_free)
+			undo->conflicts->taken++;
+		was_free = false;
+		if (safemig_state.on_conflict != CONFLICT_RESTORE)
+			return false;
+		delete_present(undo, &taken_by);
+	}
+	return true;
+}
+
 /* ---- rows that are to be found ---- */
+
+/* Or else it is a conflict; is it to be overwritten? */
+static bool
+is_to_be_undone(Undo *undo, bytea *changed)
+{
+	if (holds_what_was_written(undo, changed))
+		return true;
+	undo->conflicts->changed++;
+	return safemig_state.on_conflict == CONFLICT_RESTORE;
+}
 
 static void
 undo_insertion(Undo *undo, ItemPointer tid)
 {
-	if (holds_what_was_written(undo, NULL))
+	if (is_to_be_undone(undo, NULL))
 	{
 		delete_present(undo, tid);
 		undo->restored++;
 	}
-	else
-		undo->conflicts->changed++;
 }
 
 static void
@@ -288,11 +319,8 @@ undo_update(Undo *undo, ItemPointer tid)
 {
 	bytea	   *changed = changed_of(undo->kept);
 
-	if (!holds_what_was_written(undo, changed))
-	{
-		undo->conflicts->changed++;
+	if (!is_to_be_undone(undo, changed))
 		return;
-	}
 	if (moves_in_unique_index(undo, changed))
 	{
 		delete_present(undo, tid);
@@ -349,7 +377,10 @@ each_pair(Undo *undo, Tuplestorestate *store,
 
 /* ---- rows that are to be there again ---- */
 
-/* What was deleted just now, because a unique index looks at what changes. */
+/*
+ * What was deleted just now, because a unique index looks at what changes.  If
+ * its place is taken it comes back as it was.
+ */
 static void
 insert_again(Undo *undo, ItemPointer kept, ItemPointer present)
 {
@@ -357,20 +388,21 @@ insert_again(Undo *undo, ItemPointer kept, ItemPointer present)
 	fetch(undo->rel, present, SnapshotAny, undo->present);
 	form_fresh(undo, changed_of(undo->kept), undo->present);
 	check_fresh(undo);
+	if (place_is_free(undo))
+	{
+		insert_fresh(undo);
+		return;
+	}
+	ExecCopySlot(undo->fresh, undo->present);
 	insert_fresh(undo);
+	undo->restored--;
 }
 
 static void
 insert_deleted(Undo *undo)
 {
-	ItemPointerData taken_by;
-
 	form_fresh(undo, NULL, NULL);
-	if (undo->arbiters &&
-		!index_places_are_free(undo->target, undo->fresh, undo->estate, &taken_by,
-							   undo->arbiters))
-		undo->conflicts->taken++;
-	else
+	if (place_is_free(undo))
 		insert_fresh(undo);
 }
 

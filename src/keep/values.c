@@ -131,6 +131,8 @@ find_batch(RestoredRows *rows, Conversion *conversion,
 	for (int i = 0; i < nrows; i++)
 	{
 		read_row(&batch[i], fetched->vals[i], fetched->tupdesc, stamp, shape);
+		if (safemig_state.on_conflict == CONFLICT_RESTORE && batch[i].has_kept)
+			batch[i].untouched = true;
 		/* in a column that is back, what has no value gets its kept one */
 		if (kept && strcmp(kept->kind, "column") == 0)
 			batch[i].untouched = batch[i].has_kept && batch[i].now_isnull;

@@ -40,7 +40,7 @@ check_irreversible(RollbackPlan *plan, List **conflicts)
 	{
 		RecordedCommand *command = lfirst(lc);
 
-		if (command->irreversible && !(command->unkept && plan->keep_rows))
+		if (command->irreversible && !(command->unkept && plan->on_conflict == CONFLICT_KEEP))
 			add_conflict(conflicts, ERRCODE_SAFEMIG_IRREVERSIBLE, command->tag,
 						 psprintf("is irreversible: %s", command->irreversible),
 						 NULL);

@@ -40,21 +40,22 @@ check_not_null(FunctionCallInfo fcinfo, int n, const char *name)
 				 errmsg("%s must not be null", name)));
 }
 
-/* refuse, or keep: what was written wins; true for the latter. */
-static bool
-keep_argument(FunctionCallInfo fcinfo, int n)
+static ConflictPolicy
+policy_argument(FunctionCallInfo fcinfo, int n)
 {
 	char	   *policy = text_argument(fcinfo, n);
 
 	if (policy && strcmp(policy, "refuse") == 0)
-		return false;
+		return CONFLICT_REFUSE;
 	if (policy && strcmp(policy, "keep") == 0)
-		return true;
+		return CONFLICT_KEEP;
+	if (policy && strcmp(policy, "restore") == 0)
+		return CONFLICT_RESTORE;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unrecognized conflict policy: \"%s\"", policy ? policy : "(null)"),
-			 errhint("The policies of this version are \"refuse\" and \"keep\".")));
-	return false;
+			 errhint("The policies are \"refuse\", \"keep\" and \"restore\".")));
+	return CONFLICT_REFUSE;
 }
 
 /* ---- which migrations ---- */
@@ -322,7 +323,7 @@ rollback_one(int64 id, char *reason)
 Datum
 safemig_rollback_id(PG_FUNCTION_ARGS)
 {
-	RollbackOptions		options = {keep_argument(fcinfo, 1), text_argument(fcinfo, 2),
+	RollbackOptions		options = {policy_argument(fcinfo, 1), text_argument(fcinfo, 2),
 	text_argument(fcinfo, 3)};
 
 	check_not_null(fcinfo, 0, "id");
@@ -333,7 +334,7 @@ safemig_rollback_id(PG_FUNCTION_ARGS)
 Datum
 safemig_rollback_label(PG_FUNCTION_ARGS)
 {
-	RollbackOptions		options = {keep_argument(fcinfo, 1), text_argument(fcinfo, 2),
+	RollbackOptions		options = {policy_argument(fcinfo, 1), text_argument(fcinfo, 2),
 	text_argument(fcinfo, 3)};
 
 	check_not_null(fcinfo, 0, "label");
@@ -369,7 +370,7 @@ last_command_of(const Migration *migration)
 static Datum
 rollback_to(FunctionCallInfo fcinfo, Migration *named)
 {
-	RollbackOptions		options = {keep_argument(fcinfo, 1), text_argument(fcinfo, 2),
+	RollbackOptions		options = {policy_argument(fcinfo, 1), text_argument(fcinfo, 2),
 	text_argument(fcinfo, 3)};
 	Frame		frame;
 	List	   *newer;
@@ -407,7 +408,7 @@ safemig_rollback_to_label(PG_FUNCTION_ARGS)
 Datum
 safemig_rollback_last(PG_FUNCTION_ARGS)
 {
-	RollbackOptions		options = {keep_argument(fcinfo, 3), text_argument(fcinfo, 4),
+	RollbackOptions		options = {policy_argument(fcinfo, 3), text_argument(fcinfo, 4),
 	text_argument(fcinfo, 5)};
 	bool		anyone = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
 	char	   *session = GetUserNameFromId(GetSessionUserId(), false);

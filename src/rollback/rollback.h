@@ -18,7 +18,7 @@ typedef struct RollbackPlan
 	List	   *migrations;		/* of Migration*, newest first */
 	List	   *records;		/* of int64*: whose commands these are */
 	List	   *commands;		/* of RecordedCommand* */
-	bool		keep_rows;		/* on_conflict = keep: rows stay as they are */
+	ConflictPolicy on_conflict;
 	int			steps;
 	const char *strongest_lock; /* NULL: none that anybody would notice */
 	const char *strongest_object;
@@ -35,7 +35,7 @@ typedef struct RollbackRun
 /* What the calls leave to the caller's choice. */
 typedef struct RollbackOptions
 {
-	bool		keep_rows;		/* on_conflict = keep */
+	ConflictPolicy on_conflict;
 	char	   *plan_hash;		/* NULL: any */
 	char	   *reason;
 } RollbackOptions;

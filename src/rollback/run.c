@@ -83,7 +83,7 @@ prepare(List *migrations, RollbackOptions *options)
 	frame_become_owner(&frame);
 	own_work_begin();
 	plan = plan_build(migrations);
-	plan->keep_rows = options->keep_rows;
+	plan->on_conflict = options->on_conflict;
 	own_work_end();
 	frame_unpin(&frame);
 
@@ -179,7 +179,7 @@ run_open(List *migrations, RollbackOptions *options, const char *kind)
 	safemig_state.rows_restored = safemig_state.rows_later = 0;
 	safemig_state.later = safemig_state.astray = NIL;
 	safemig_state.caller = caller;
-	safemig_state.keep_later = options->keep_rows;
+	safemig_state.on_conflict = options->on_conflict;
 	own_work_begin();
 	run->contents = plan_contents(run->plan);
 	run->record = history_open_record(kind, first->label, migration_ids(migrations),

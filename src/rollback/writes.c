@@ -87,7 +87,7 @@ append_conflict(StringInfo buf, int64 rows, const char *what)
 						 rows, rows == 1 ? "" : "s", what);
 }
 
-/* Rows that stand in the way: refused, or told and left as they are. */
+/* Rows that stand in the way: refused, or told. */
 static void
 report_conflicts(const WrittenTable *table, const UndoConflicts *conflicts)
 {
@@ -99,17 +99,21 @@ report_conflicts(const WrittenTable *table, const UndoConflicts *conflicts)
 	append_conflict(&detail, conflicts->gone,
 					"that it changed are no longer there");
 	append_conflict(&detail, conflicts->taken,
-					"that it deleted cannot come back beside rows with the same key");
+					safemig_state.on_conflict == CONFLICT_RESTORE ?
+					"took the place of rows that it deleted or moved" :
+					"that it deleted or moved cannot come back beside rows with the same key");
 	if (detail.len == 0)
 		return;
-	ereport(safemig_state.keep_later ? WARNING : ERROR,
+	ereport(safemig_state.on_conflict == CONFLICT_REFUSE ? ERROR : WARNING,
 			(errcode(ERRCODE_SAFEMIG_CONFLICT),
 			 errmsg("rows of %s %s were written again after the migration",
 					table->kept->object_type, table->kept->identity),
 			 errdetail_internal("%s.", detail.data),
-			 errhint(safemig_state.keep_later ?
-					 "These rows stay as they are." :
-					 "safemig_rollback(..., on_conflict => 'keep') leaves these rows as they are.")));
+			 safemig_state.on_conflict == CONFLICT_KEEP ?
+			 errhint("These rows stay as they are.") :
+			 safemig_state.on_conflict == CONFLICT_RESTORE ?
+			 errhint("What the migration found is there again, but for rows that it only changed and that are gone; safemig_redo() brings back what was overwritten.") :
+			 errhint("safemig_rollback(..., on_conflict => 'keep') leaves these rows as they are, 'restore' overwrites them.")));
 }
 
 static void

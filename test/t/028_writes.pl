@@ -125,6 +125,36 @@ subtest 'later writes' => sub {
 	is(value($database, q(SELECT s FROM t WHERE id = 5)), 's5', 'the others are taken back');
 };
 
+# Or the recorded rows win; what they replace is kept by the rollback.
+subtest 'later writes overwritten' => sub {
+	my $rows = q(SELECT string_agg(to_jsonb(t)::text, E'\n' ORDER BY id) FROM t);
+	my $template = new_database('overwriting');
+	in_database($template, $setup . q(;DROP TABLE child; DELETE FROM t WHERE id > 8));
+	my $before = value($template, $rows);
+	in_database($template, q(SET safemig.label = 'm'; BEGIN; UPDATE t SET s = 'filled' WHERE id < 4; INSERT INTO t (id, a, b) VALUES (90, 1, 'seed'); DELETE FROM t WHERE id = 5; UPDATE t SET b = 'moved' WHERE id = 7; UPDATE t SET id = 88 WHERE id = 8; COMMIT));
+	in_database($template, q(UPDATE t SET s = 'app' WHERE id = 1; UPDATE t SET a = 2 WHERE id = 90; INSERT INTO t (id, a, b) VALUES (5, 1, 'five'); INSERT INTO t (id, a, b) VALUES (6000, 1, 'b7'), (8, 1, 'eight'); UPDATE t SET b = 'mine' WHERE id = 88));
+	my $after = value($template, $rows);
+	my ($status, $out, $err) = in_database($template, q(SELECT safemig_rollback('m')));
+	ok($status, 'refused');
+	like($err, qr/2 rows that the migration wrote were changed since; 3 rows that it deleted or moved cannot come back beside rows with the same key/, 'counted');
+	is(value($template, $rows), $after, 'nothing is changed');
+
+	my $database = new_database('kept', $template);
+	($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('m', on_conflict => 'keep')));
+	ok(!$status, 'kept') or diag($err);
+	is(value($database, q(SELECT string_agg(id || b || coalesce(s, '-'), ',' ORDER BY id) FROM t WHERE id IN (1, 5, 7, 8, 88, 90, 6000))), '1b1app,5five-,7moveds7,8eight-,88mines8,90seed-,6000b7-', 'what was written since wins');
+	in_database($database, "SELECT safemig_redo($out)");
+	is(value($database, $rows), $after, 'redone');
+
+	$database = new_database('overwritten', $template);
+	($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('m', on_conflict => 'restore')));
+	ok(!$status, 'restored') or diag($err);
+	$before =~ s/("b": ")b8"/$1mine"/;
+	is(value($database, $rows), $before, 'what was there before wins, in the columns that the migration changed');
+	in_database($database, "SELECT safemig_redo($out)");
+	is(value($database, $rows), $after, 'what was overwritten comes back by a redo');
+};
+
 # The counters tell which tables were written; without them that is said.
 subtest 'track_counts off' => sub {
 	my $database = new_database('blind');
