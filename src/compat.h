@@ -487,4 +487,35 @@ begin_index_scan(Relation rel, Relation index, Snapshot snapshot, int nkeys)
 #endif
 }
 
+/* Did the relation get its storage in this transaction? */
+static inline bool
+storage_is_fresh(Relation rel)
+{
+#if PG_VERSION_NUM >= 160000	/* b0a55e4329 (16) */
+	return rel->rd_createSubid != InvalidSubTransactionId ||
+		rel->rd_firstRelfilelocatorSubid != InvalidSubTransactionId;
+#else
+	return rel->rd_createSubid != InvalidSubTransactionId ||
+		rel->rd_firstRelfilenodeSubid != InvalidSubTransactionId;
+#endif
+}
+
+#if PG_VERSION_NUM >= 180000	/* 3eea7a0c97 (18) */
+#define EXECUTOR_RUN_PARAMETERS QueryDesc *query, ScanDirection direction, uint64 count
+#define EXECUTOR_RUN_ARGUMENTS query, direction, count
+#else
+#define EXECUTOR_RUN_PARAMETERS QueryDesc *query, ScanDirection direction, uint64 count, bool once
+#define EXECUTOR_RUN_ARGUMENTS query, direction, count, once
+#endif
+
+static inline bool
+check_is_enforced(const ConstrCheck *check)
+{
+#if PG_VERSION_NUM >= 180000	/* ca87c415e2 (18) */
+	return check->ccenforced;
+#else
+	return true;
+#endif
+}
+
 #endif							/* SAFEMIG_COMPAT_H */

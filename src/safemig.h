@@ -329,6 +329,7 @@ typedef struct State
 	bool		lent;			/* rights are lent, for a statement that runs ... */
 	int			lent_commands;	/* ... and so many commands may still start */
 	int64		record_id;		/* record of the rollback that runs, or 0 */
+	int64		undone_id;		/* the same, until the transaction ends */
 	struct Script *script;		/* the rollback by script that is under way, or NULL */
 	int64		tables_restored;	/* moved back out of the vault */
 	int64		rows_restored;	/* counted by the rollback's data steps */
@@ -336,6 +337,7 @@ typedef struct State
 	List	   *later;			/* of LaterWrites*, summed up in rows_later */
 	List	   *written;		/* of struct Written*, as the last look found it */
 	CommandId	written_since;	/* earlier commands have been looked at */
+	List	   *seen;			/* of struct Seen*: by looks since then */
 	List	   *positions;		/* of struct NotedPosition* */
 	List	   *foreign_written;	/* OIDs of foreign tables */
 	struct Truncation *truncation;	/* kept, and not written down yet, or NULL */

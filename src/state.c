@@ -17,6 +17,7 @@
 #include "utils/memutils.h"
 
 #include "capture/capture.h"
+#include "capture/written.h"
 #include "safemig.h"
 
 State		safemig_state;
@@ -118,13 +119,14 @@ on_xact(XactEvent event, void *arg)
 			failures_abort();
 			safemig_state.own_depth = 0;
 			safemig_state.xact_id = 0;
-			safemig_state.written_id = 0;
+			safemig_state.written_id = safemig_state.undone_id = 0;
 			safemig_state.lent = false;
 			safemig_state.record_id = 0;
 			safemig_state.caller = NULL;
 			bystander_forget();
-			safemig_state.written = NIL;
+			safemig_state.written = safemig_state.seen = NIL;
 			safemig_state.positions = safemig_state.foreign_written = NIL;
+			positions_forget();
 			safemig_state.truncation = NULL;
 			safemig_state.written_since = 0;
 			break;
@@ -134,9 +136,10 @@ on_xact(XactEvent event, void *arg)
 			while (saved)
 				pop_saved(false);
 			safemig_state.xact_id = 0;
-			safemig_state.written_id = 0;
-			safemig_state.written = NIL;
+			safemig_state.written_id = safemig_state.undone_id = 0;
+			safemig_state.written = safemig_state.seen = NIL;
 			safemig_state.positions = safemig_state.foreign_written = NIL;
+			positions_forget();
 			safemig_state.truncation = NULL;
 			safemig_state.written_since = 0;
 			failures_commit();

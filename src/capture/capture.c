@@ -118,6 +118,7 @@ capture_init(void)
 	object_access_hook = on_object_access;
 	failure_init();
 	positions_init();
+	written_init();
 }
 
 /* ---- the stack ---- */

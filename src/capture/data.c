@@ -38,6 +38,7 @@
 #include "capture/written.h"
 #include "compat.h"
 #include "history/history.h"
+#include "keep/vault.h"
 #include "keep/writes.h"
 
 static void end_truncation(void);
@@ -89,6 +90,56 @@ is_wanted(void)
 		!creating_extension && !IsBinaryUpgrade;
 }
 
+/*
+ * Columns that the migration itself has added: they go when it is taken back,
+ * whatever they hold.
+ */
+static Bitmapset *
+columns_of_migration(int64 migration, Relation rel)
+{
+	Oid			types[2] = {INT8OID, OIDOID};
+	Datum		args[2] = {Int64GetDatum(migration), ObjectIdGetDatum(RelationGetRelid(rel))};
+	MemoryContext context = CurrentMemoryContext;
+	Bitmapset  *columns = NULL;
+	bool		isnull;
+
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT before FROM safemig.change_log"
+							  " WHERE migration OPERATOR(pg_catalog.=) $1"
+							  " AND objid OPERATOR(pg_catalog.=) $2"
+							  " AND type OPERATOR(pg_catalog.=) 'table'"
+							  " AND action OPERATOR(pg_catalog.<>) 'w'"
+							  " AND before IS NOT NULL"
+							  " ORDER BY command LIMIT 1",
+							  2, types, args, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read change_log");
+	if (SPI_processed > 0)
+	{
+		Datum		before = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
+										   1, &isnull);
+		Image	   *image = image_from_array(DatumGetArrayTypeP(before), NULL);
+		Bitmapset  *old = NULL;
+		ListCell   *lc;
+
+		foreach(lc, image->facets)
+		{
+			Facet	   *facet = lfirst(lc);
+
+			if (strcmp(facet->name, "@attnum") == 0)
+				old = bms_add_member(old, atoi(facet->value));
+		}
+		MemoryContextSwitchTo(context);
+		for (int i = 1; i <= RelationGetNumberOfAttributes(rel); i++)
+		{
+			if (!bms_is_member(i, old))
+				columns = bms_add_member(columns, i);
+		}
+	}
+	SPI_finish();
+	MemoryContextSwitchTo(context);
+	return columns;
+}
+
 /* The library may be loaded, and a label set, where the extension is not. */
 static bool
 is_on(void)
@@ -117,8 +168,62 @@ data_is_being_captured(void)
 		OidIsValid(get_namespace_oid(SAFEMIG_SCHEMA, true));
 }
 
+static bool
+has_dropped_attribute(Oid typid)
+{
+	Oid			relid = get_typ_typrelid(typid);
+	Relation	rel;
+	bool		has = false;
+
+	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_COMPOSITE_TYPE)
+		return false;
+	rel = relation_open(relid, AccessShareLock);
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+		has |= TupleDescAttr(RelationGetDescr(rel), i)->attisdropped;
+	relation_close(rel, AccessShareLock);
+	return has;
+}
+
+/*
+ * Does the table hold values of a type that lost an attribute in the same
+ * migration?  A value that is written then is made anew without it.
+ */
+static bool
+lost_attribute(int64 migration, Oid relid)
+{
+	Oid			type = INT8OID;
+	Datum		arg = Int64GetDatum(migration);
+	List	   *types = NIL;
+	ListCell   *lc;
+
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT DISTINCT objid FROM safemig.change_log"
+							  " WHERE migration OPERATOR(pg_catalog.=) $1"
+							  " AND classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass"
+							  " AND action OPERATOR(pg_catalog.<>) 'c'",
+							  1, &type, &arg, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read change_log");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		Oid			typid = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i],
+														   SPI_tuptable->tupdesc, 1,
+														   &isnull));
+
+		if (has_dropped_attribute(typid))
+			types = lappend_oid(types, typid);
+	}
+	foreach(lc, types ? type_columns(type_containers(types)) : NIL)
+	{
+		if (((ObjectAddress *) lfirst(lc))->objectId == relid)
+			break;
+	}
+	SPI_finish();
+	return lc != NULL;
+}
+
 static const char *
-why_not_kept(Oid relid, const Written *written)
+why_not_kept(int64 migration, Oid relid, const Written *written)
 {
 	if (written->truncated)
 		return "truncated before safemig could see it";
@@ -126,6 +231,8 @@ why_not_kept(Oid relid, const Written *written)
 		return "safemig.capture_data is explicit";
 	if (get_rel_relam(relid) != HEAP_TABLE_AM_OID)
 		return "the table has an access method of its own";
+	if ((written->updated || written->deleted) && lost_attribute(migration, relid))
+		return "a type of its columns lost an attribute in the same migration";
 	/* he could not take it back: an audit log that he may only write, say */
 	if (!has_privs_of_role(GetOuterUserId(), relation_owner(relid)) &&
 		!is_administrator(GetOuterUserId()))
@@ -152,8 +259,11 @@ keep_table(RecordedCommand *command, Oid relid, Versions *(*find) (Relation rel,
 {
 	Relation	rel = table_open(relid, AccessShareLock);
 	Versions   *versions = find(rel, since);
-	Kept	   *kept = writes_keep(rel, versions, command->migration, command->seq);
+	Kept	   *kept = writes_keep(rel, versions, columns_of_migration(command->migration, rel),
+								   command->migration, command->seq);
 
+	if (versions->seen)
+		written_note_seen(versions->seen);
 	versions_close(versions);
 	table_close(rel, NoLock);
 	if (kept == NULL)
@@ -196,6 +306,12 @@ end_command(RecordedCommand *command, StringInfo ids)
 
 /* ---- what was written since the last look ---- */
 
+static Versions *
+written_rows(Relation rel, CommandId since)
+{
+	return versions_find(rel, since, safemig_state.seen, in_midst_of_statement());
+}
+
 static void
 record_written(int64 migration, List *tables)
 {
@@ -210,13 +326,19 @@ record_written(int64 migration, List *tables)
 		char	   *table = table_of_interest(written->relid);
 		const char *reason;
 
+		if (written_is_large_objects(written->relid))
+		{
+			written->elsewhere = "large objects are not kept";
+			unkept_record(migration, written, "pg_catalog.pg_largeobject", NULL);
+			continue;
+		}
 		if (table == NULL || made_by_migration(migration, written->relid))
 			continue;
-		reason = why_not_kept(written->relid, written);
+		reason = why_not_kept(migration, written->relid, written);
 		if (reason)
 			unkept_record(migration, written, table, reason);
 		else
-			keep_table(command, written->relid, versions_find, written->since, &ids);
+			keep_table(command, written->relid, written_rows, written->since, &ids);
 	}
 	end_command(command, &ids);
 }
@@ -228,7 +350,7 @@ record_foreign(int64 migration)
 
 	foreach(lc, safemig_state.foreign_written)
 	{
-		Written		written = {.relid = lfirst_oid(lc), .elsewhere = true};
+		Written		written = {.relid = lfirst_oid(lc), .elsewhere = "a foreign table"};
 		Oid			namespace = get_rel_namespace(written.relid);
 
 		if (OidIsValid(namespace))
@@ -249,7 +371,9 @@ any_of_interest(List *tables)
 
 	foreach(lc, tables)
 	{
-		if (table_of_interest(((Written *) lfirst(lc))->relid))
+		Oid			relid = ((Written *) lfirst(lc))->relid;
+
+		if (table_of_interest(relid) || written_is_large_objects(relid))
 			return true;
 	}
 	return false;
@@ -325,12 +449,14 @@ record_blindness(int64 migration)
 void
 data_record_pending(void)
 {
-	if (safemig_state.written_id == 0 && !is_named() &&
+	if (safemig_state.written_id == 0 && safemig_state.undone_id == 0 && !is_named() &&
 		safemig_capture_data != CAPTURE_DATA_TRANSACTION)
 		return;
 	if (!is_on())
 		return;
 	record_since_look(safemig_state.written_id);
+	if (safemig_state.undone_id != 0)
+		as_owner(history_note_writer, safemig_state.undone_id);
 	if (safemig_state.written_id == 0)
 		return;
 	if (!pgstat_track_counts)
@@ -469,7 +595,7 @@ data_keep_truncated(Oid relid)
 	if (rows_were_written())
 		record_since_look(migration);
 	if (!made_by_migration(migration, relid) &&
-		why_not_kept(relid, &nothing) == NULL)
+		why_not_kept(migration, relid, &nothing) == NULL)
 		keep_truncated(migration, relid);
 	frame_unpin(&frame);
 	own_work_end();

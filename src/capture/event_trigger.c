@@ -309,6 +309,7 @@ on_end(EventTriggerData *data)
 	if (command == NULL || command->parsetree != data->parsetree ||
 		safemig_state.own_depth > 0)
 		return;
+	look_at_rewritten(command);
 	if (failures_are_tolerated(command) && !command->failed)
 	{
 		command->failed = try_to(look_after, command, data->parsetree);
@@ -317,7 +318,6 @@ on_end(EventTriggerData *data)
 	}
 	else
 		look_after(command, data->parsetree);
-	look_at_rewritten(command);
 	command_pop(command);
 }
 

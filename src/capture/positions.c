@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/pg_class.h"
@@ -25,6 +26,13 @@
 #include "capture/written.h"
 #include "compat.h"
 
+/*
+ * A position that was noted holds also if the savepoint is rolled back: what
+ * was taken from a sequence stays taken.  Not so if the sequence got its
+ * storage in this transaction; such are in safemig_state.
+ */
+static List *lasting = NIL;
+
 static ExecutorCheckPerms_hook_type next_check_perms_hook = NULL;
 
 static bool
@@ -32,12 +40,22 @@ is_noted(Oid seqid)
 {
 	ListCell   *lc;
 
-	foreach(lc, safemig_state.positions)
+	foreach(lc, list_concat_copy(lasting, safemig_state.positions))
 	{
 		if (((NotedPosition *) lfirst(lc))->seqid == seqid)
 			return true;
 	}
 	return false;
+}
+
+static bool
+is_fresh(Oid seqid)
+{
+	Relation	sequence = relation_open(seqid, AccessShareLock);
+	bool		fresh = storage_is_fresh(sequence);
+
+	relation_close(sequence, NoLock);
+	return fresh;
 }
 
 void
@@ -57,9 +75,14 @@ positions_note(Oid relid)
 		noted->seqid = lfirst_oid(lc);
 		noted->relid = relid;
 		sequence_read_position(noted->seqid, &noted->position);
-		state_save();
-		/* a list of its own: an outer level may get the old one back */
-		safemig_state.positions = lappend(list_copy(safemig_state.positions), noted);
+		if (is_fresh(noted->seqid))
+		{
+			state_save();
+			/* a list of its own: an outer level may get the old one back */
+			safemig_state.positions = lappend(list_copy(safemig_state.positions), noted);
+		}
+		else
+			lasting = lappend(lasting, noted);
 		MemoryContextSwitchTo(old);
 	}
 }
@@ -139,7 +162,7 @@ positions_record(int64 migration, int64 command,
 {
 	ListCell   *lc;
 
-	foreach(lc, safemig_state.positions)
+	foreach(lc, list_concat_copy(lasting, safemig_state.positions))
 	{
 		NotedPosition *noted = lfirst(lc);
 		SequencePosition now;
@@ -157,4 +180,12 @@ positions_record(int64 migration, int64 command,
 	}
 	state_save();
 	safemig_state.positions = NIL;
+	lasting = NIL;
+}
+
+/* At the end of the transaction, with whose memory it goes. */
+void
+positions_forget(void)
+{
+	lasting = NIL;
 }

@@ -38,7 +38,7 @@ describe_counts(const Written *written)
 	if (written->truncated)
 		appendStringInfo(&buf, "%struncated", buf.len ? ", " : "");
 	if (written->elsewhere)
-		appendStringInfoString(&buf, "a foreign table");
+		appendStringInfo(&buf, "%s%s", buf.len ? ", " : "", written->elsewhere);
 	return buf.data;
 }
 
@@ -46,7 +46,7 @@ static bool
 is_lossy(const Written *written)
 {
 	return written->updated > 0 || written->deleted > 0 || written->truncated ||
-		written->elsewhere;
+		written->elsewhere != NULL;
 }
 
 void

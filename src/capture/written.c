@@ -15,6 +15,9 @@
 
 #include "access/transam.h"
 #include "access/xact.h"
+#include "catalog/pg_largeobject.h"
+#include "executor/executor.h"
+#include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/pgstat_internal.h"
 
@@ -37,6 +40,13 @@ find_written(List *list, Oid relid)
 }
 
 /* ---- the counters ---- */
+
+/* Large objects are rows of the system's own tables. */
+bool
+written_is_large_objects(Oid relid)
+{
+	return relid == LargeObjectRelationId;
+}
 
 static void
 add_counts(Written *to, const PgStat_TableXactStatus *counts)
@@ -63,7 +73,7 @@ counts_now(void)
 			Oid			relid = table_status_oid(counts->parent);
 			Written    *written;
 
-			if (relid < FirstNormalObjectId)
+			if (relid < FirstNormalObjectId && !written_is_large_objects(relid))
 				continue;
 			written = find_written(list, relid);
 			if (written == NULL)
@@ -76,6 +86,48 @@ counts_now(void)
 		}
 	}
 	return list;
+}
+
+/* ---- statements ---- */
+
+static ExecutorRun_hook_type next_executor_run_hook = NULL;
+static int	writing_statements = 0;
+
+/* How many statements that write are running, one inside the other? */
+static void
+on_executor_run(EXECUTOR_RUN_PARAMETERS)
+{
+	bool		writes = query->operation != CMD_SELECT ||
+	query->plannedstmt->hasModifyingCTE;
+
+	writing_statements += writes;
+	PG_TRY();
+	{
+		if (next_executor_run_hook)
+			next_executor_run_hook(EXECUTOR_RUN_ARGUMENTS);
+		else
+			standard_ExecutorRun(EXECUTOR_RUN_ARGUMENTS);
+	}
+	PG_FINALLY();
+	{
+		writing_statements -= writes;
+	}
+	PG_END_TRY();
+}
+
+void
+written_init(void)
+{
+	next_executor_run_hook = ExecutorRun_hook;
+	ExecutorRun_hook = on_executor_run;
+}
+
+/* COPY does not run in the executor, but its triggers know that they are ones. */
+bool
+in_midst_of_statement(void)
+{
+	return writing_statements > 0 ||
+		DatumGetInt32(OidFunctionCall0(F_PG_TRIGGER_DEPTH)) > 0;
 }
 
 /* ---- looks ---- */
@@ -141,7 +193,22 @@ copy_in_transaction(List *list)
 	return copy;
 }
 
-/* Remembers what has been written up to now as seen. */
+/* Those versions have been found, in the middle of a statement. */
+void
+written_note_seen(struct Seen *seen)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+
+	state_save();
+	safemig_state.seen = lappend(list_copy(safemig_state.seen), seen);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Remembers what has been written up to now as seen.  In the middle of a
+ * statement what is seen is noted version by version, since the statement goes
+ * on to write under a command id that is lower than ours.
+ */
 void
 written_look(void)
 {
@@ -169,7 +236,11 @@ written_look(void)
 	}
 	state_save();
 	safemig_state.written = now;
-	safemig_state.written_since = GetCurrentCommandId(false);
+	if (!in_midst_of_statement())
+	{
+		safemig_state.written_since = GetCurrentCommandId(false);
+		safemig_state.seen = NIL;
+	}
 	MemoryContextSwitchTo(old);
 }
 

@@ -10,6 +10,8 @@
 
 #include "safemig.h"
 
+struct Seen;
+
 /* What a transaction did to the rows of a table. */
 typedef struct Written
 {
@@ -20,13 +22,17 @@ typedef struct Written
 	bool		truncated;		/* and the rows were not kept */
 	CommandId	since;			/* earlier commands have been looked at */
 	Oid			storage;		/* whose rows are kept, for TRUNCATE; or 0 */
-	bool		elsewhere;		/* written in a foreign table: nobody counts */
+	const char *elsewhere;		/* where no rows are kept from, or NULL */
 } Written;
 
 /* ---- written.c ---- */
 extern List *written_since_look(void);	/* of Written* */
+extern bool written_is_large_objects(Oid relid);
 extern bool anything_written_since_look(void);
 extern bool written_counts_differ(const Written *written);
+extern void written_init(void);
+extern bool in_midst_of_statement(void);
+extern void written_note_seen(struct Seen *seen);
 extern void written_look(void);
 extern void written_anew(Oid relid);
 extern void written_truncation_kept(Oid relid, Oid storage);
@@ -44,6 +50,7 @@ typedef struct NotedPosition
 
 extern void positions_init(void);
 extern void positions_note(Oid relid);
+extern void positions_forget(void);
 extern void positions_record(int64 migration, int64 command,
 							 void (*step) (void *arg, const Kept *kept), void *arg);
 

@@ -172,7 +172,7 @@ history_open_record(const char *kind, const char *label, List *rolls_back,
 									  reason ? reason : safemig_reason);
 
 	state_save();
-	safemig_state.record_id = id;
+	safemig_state.record_id = safemig_state.undone_id = id;
 	safemig_state.last_id = id;
 	return id;
 }

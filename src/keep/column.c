@@ -354,6 +354,7 @@ keep_values(Kept *kept, Relation rel, AttrNumber attnum,
 	if (shape.nkeys == 0)
 	{
 		kept_set_detailf(kept, "kept at", "%s", place_snapshot(true));
+		kept_set_detailf(kept, "held at", "%s", place_snapshot(false));
 		content_choose(kept, rel, attnum, together, &shape);
 	}
 	namespace = vault_schema_for(kept->migration, kept->command,

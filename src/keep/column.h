@@ -62,6 +62,7 @@ typedef struct CopyShape
 	bool		has_content;	/* keyless: a hash of the other columns, too */
 	struct Writers *writers;	/* ... if they were written by one of these */
 	bool		by_content;		/* rows are to be matched by that */
+	bool		holds_values;	/* what nobody wrote since has its value still */
 	int			ncontent;
 	StoredColumn *content;
 	int			nsiblings;		/* dropped together, and back already: known by
@@ -198,12 +199,16 @@ extern bool content_is_known(const Kept *kept, Relation rel, CopyShape *shape);
 /* Who may have written a row that is still the row that was copied. */
 typedef struct Writers
 {
-	Datum		snapshot;		/* whoever was done when it was copied */
+	Datum		snapshot;		/* whoever was done when it was copied, or did
+								 * copy it */
+	Datum		before;			/* whoever was done */
 	Stamp		stamp;			/* the conversion */
 	int			nxids;			/* and these, in order */
 	TransactionId *xids;
 } Writers;
 
+extern Writers *content_writers(const Kept *kept, Oid relid);
+extern bool content_is_untouched(const Writers *writers, TupleTableSlot *slot);
 extern bool content_may_match(const Writers *writers, TupleTableSlot *slot);
 
 /* ---- follow.c: through rewrites ---- */

@@ -189,9 +189,10 @@ content_of_row(CopyShape *shape, TupleTableSlot *slot)
  * migration wrote that is taken back, if it is there still: nothing was changed
  * by it.
  */
-static Writers *
-find_writers(const Kept *kept, Oid relid)
+Writers *
+content_writers(const Kept *kept, Oid relid)
 {
+	MemoryContext context = CurrentMemoryContext;
 	Writers    *writers = palloc0(sizeof(Writers));
 	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
 	Oid			type = INT8OID;
@@ -201,19 +202,23 @@ find_writers(const Kept *kept, Oid relid)
 	if (!kept_is_same_relation(kept, relid))
 		return writers;
 	writers->snapshot = place_recall_snapshot(kept_detail(kept, "kept at"));
+	writers->before = place_recall_snapshot(kept_detail(kept, "held at"));
 	writers->stamp = stamp_read(kept);
-	if (SPI_execute_with_args("SELECT m.xid::pg_catalog.int8 FROM safemig.migration_log m"
-							  " WHERE m.kind OPERATOR(pg_catalog.=) 'rollback' AND m.xid IS NOT NULL"
-							  " UNION ALL SELECT pg_catalog.unnest(w.xids)"
-							  " FROM safemig.writer_log w JOIN safemig.migration_log m"
-							  "  ON m.id OPERATOR(pg_catalog.=) w.migration"
-							  " WHERE m.state OPERATOR(pg_catalog.=) 'rolled_back'"
+	SPI_connect();
+	if (SPI_execute_with_args("WITH gone AS (SELECT m.id, m.effective FROM safemig.migration_log m"
+							  "  WHERE m.state OPERATOR(pg_catalog.=) 'rolled_back'"
 							  "  OR m.id OPERATOR(pg_catalog.=) ANY"
 							  "   (SELECT pg_catalog.unnest(r.rolls_back) FROM safemig.migration_log r"
-							  "    WHERE r.id OPERATOR(pg_catalog.=) $1)",
-							  1, &type, &record, NULL, true, 0) != SPI_OK_SELECT)
+							  "    WHERE r.id OPERATOR(pg_catalog.=) $1))"
+							  " SELECT pg_catalog.unnest(w.xids) FROM safemig.writer_log w"
+							  " WHERE w.migration OPERATOR(pg_catalog.=) ANY ("
+							  "  SELECT id FROM gone UNION ALL SELECT effective FROM gone"
+							  "  UNION ALL SELECT m.id FROM safemig.migration_log m"
+							  "   WHERE m.kind OPERATOR(pg_catalog.=) 'rollback')",
+							  1, &type, &record, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read migration_log");
-	writers->xids = palloc((SPI_processed + 1) * sizeof(TransactionId));
+	writers->xids = MemoryContextAlloc(context,
+									   (SPI_processed + 1) * sizeof(TransactionId));
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool		isnull;
@@ -225,8 +230,24 @@ find_writers(const Kept *kept, Oid relid)
 		if (xid < next && next - xid < PG_UINT32_MAX / 2)
 			writers->xids[writers->nxids++] = (TransactionId) xid;
 	}
+	SPI_finish();
 	qsort(writers->xids, writers->nxids, sizeof(TransactionId), xidComparator);
 	return writers;
+}
+
+/*
+ * Has nobody written the row since it was copied?  Then it still holds the
+ * dropped column's value, if it stands where it stood.
+ */
+bool
+content_is_untouched(const Writers *writers, TupleTableSlot *slot)
+{
+	bool		isnull;
+
+	return writers->before &&
+		place_row_is_seen(writers->before,
+						  DatumGetTransactionId(slot_getsysattr(slot, MinTransactionIdAttributeNumber,
+																&isnull)));
 }
 
 bool
@@ -306,9 +327,16 @@ content_is_known(const Kept *kept, Relation rel, CopyShape *shape)
 		 has_one_value_each(kept, shape));
 	if (shape->by_content)
 	{
-		shape->writers = find_writers(kept, RelationGetRelid(rel));
+		shape->writers = content_writers(kept, RelationGetRelid(rel));
 		if (strcmp(kept->kind, "column") == 0)
+		{
+			const char *revived = kept_detail(kept, "revived");
+
 			find_siblings(kept, rel, shape);
+			shape->holds_values = revived && atoi(revived) == shape->value.attnum &&
+				kept_is_same_relation(kept, RelationGetRelid(rel)) &&
+				rel->rd_rel->relfilenode == (Oid) kept_number(kept, "relfilenode");
+		}
 	}
 	return shape->by_content;
 }

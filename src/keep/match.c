@@ -240,8 +240,11 @@ hash_of_row(WritesShape *shape, TupleDesc copy_desc, TupleTableSlot *slot)
 		Form_pg_attribute att = shape->nkeys > 0 ?
 		TupleDescAttr(copy_desc, WRITTEN_FIXED + i) : TupleDescAttr(shape->row_desc, i);
 		bool		isnull;
-		Datum		value = slot_getattr(slot, columns[i].attnum, &isnull);
+		Datum		value;
 
+		if (shape->nkeys == 0 && shape->passing[i])
+			continue;
+		value = slot_getattr(slot, columns[i].attnum, &isnull);
 		if (!isnull)
 			value = stored_from_value(&columns[i], value);
 		row_hash_add(&hash, att, value, isnull);

@@ -237,8 +237,10 @@ row_has_kept(StoredColumn *column, TupleTableSlot *row, TupleTableSlot *kept,
 
 static bool
 pair_rows(Relation rel, TupleDesc desc, Relation copy, StoredColumn *column,
-		  bool had_missing, int64 *more)
+		  const Kept *kept_column, int64 *more)
 {
+	Writers    *writers = content_writers(kept_column, RelationGetRelid(rel));
+	bool		had_missing = kept_detail(kept_column, "missing") != NULL;
 	TupleTableSlot *row = MakeSingleTupleTableSlot(desc, table_slot_callbacks(rel));
 	TupleTableSlot *kept = table_slot_create(copy, NULL);
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
@@ -257,7 +259,8 @@ pair_rows(Relation rel, TupleDesc desc, Relation copy, StoredColumn *column,
 
 		CHECK_FOR_INTERRUPTS();
 		if (*more == 0 && table_scan_getnextslot(kept_scan, ForwardScanDirection, kept))
-			same = row_has_kept(column, row, kept, had_missing);
+			same = content_may_match(writers, row) &&
+				row_has_kept(column, row, kept, had_missing);
 		else
 			(*more)++;
 		MemoryContextSwitchTo(old);
@@ -274,8 +277,8 @@ pair_rows(Relation rel, TupleDesc desc, Relation copy, StoredColumn *column,
 }
 
 /*
- * Do the rows hold in attnum, one by one, what a keyless copy has?  There may
- * be more rows after them.  False, too, if it cannot be told.  desc is what
+ * Do the rows hold in attnum, one by one, what a keyless copy has, and is none
+ * of them an application's since?  There may be more rows after them.  False, too, if it cannot be told.  desc is what
  * the rows were written by, which inside ALTER TABLE is not rel's any more.
  */
 bool
@@ -297,8 +300,7 @@ place_rows_as_copied(Relation rel, TupleDesc desc, const Kept *kept,
 	stored_column_set_form(&column, (StoredForm) kept_detail(kept, "value.stored")[0]);
 	copy = table_open(relid, AccessShareLock);
 	frame_become(&frame, rel->rd_rel->relowner);
-	same = pair_rows(rel, desc, copy, &column,
-					 kept_detail(kept, "missing") != NULL, more);
+	same = pair_rows(rel, desc, copy, &column, kept, more);
 	frame_unpin(&frame);
 	table_close(copy, NoLock);
 	return same;

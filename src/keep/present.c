@@ -37,15 +37,17 @@
 
 /*
  * Keys follow as k1, k2 ...; for a keyless copy k1 is the row's ordinal, or what
- * it holds, and s1, s2 ... are values of columns that are back already, as text.
- * After a rewrite only the rows that it wrote have an ordinal.
+ * it holds.  Then "held" is whether it has its value still, v this value as
+ * text, and s1, s2 ... are those of columns that are back already.  After a
+ * rewrite only the rows that it wrote have an ordinal.
  */
 static TupleDesc
 present_descriptor(Relation rel, const CopyShape *shape, AttrNumber attnum)
 {
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
-	TupleDesc	desc = CreateTemplateTupleDesc(FIXED_COLUMNS + Max(shape->nkeys, 1) +
-												   shape->nsiblings);
+	int			natts = FIXED_COLUMNS + Max(shape->nkeys, 1) +
+	(shape->by_content ? 2 + shape->nsiblings : 0);
+	TupleDesc	desc = CreateTemplateTupleDesc(natts);
 
 	TupleDescInitEntry(desc, 1, "place", TIDOID, -1, 0);
 	TupleDescInitEntry(desc, 2, "xid", XIDOID, -1, 0);
@@ -57,8 +59,12 @@ present_descriptor(Relation rel, const CopyShape *shape, AttrNumber attnum)
 	for (int i = 0; i < shape->nkeys; i++)
 		TupleDescInitEntry(desc, FIXED_COLUMNS + 1 + i, psprintf("k%d", i + 1),
 						   stored_column_type(&shape->keys[i]), -1, 0);
+	if (!shape->by_content)
+		return desc;
+	TupleDescInitEntry(desc, FIXED_COLUMNS + 2, "held", BOOLOID, -1, 0);
+	TupleDescInitEntry(desc, FIXED_COLUMNS + 3, "v", TEXTOID, -1, 0);
 	for (int i = 0; i < shape->nsiblings; i++)
-		TupleDescInitEntry(desc, FIXED_COLUMNS + 2 + i, psprintf("s%d", i + 1),
+		TupleDescInitEntry(desc, FIXED_COLUMNS + 4 + i, psprintf("s%d", i + 1),
 						   TEXTOID, -1, 0);
 	return desc;
 }
@@ -78,6 +84,22 @@ value_as_text(StoredColumn *column, TupleTableSlot *slot, bool *isnull)
 }
 
 static void
+put_content(Datum *values, bool *nulls, TupleTableSlot *slot, CopyShape *shape)
+{
+	nulls[0] = !content_may_match(shape->writers, slot);
+	if (!nulls[0])
+		values[0] = content_of_row(shape, slot);
+	values[1] = BoolGetDatum(shape->holds_values &&
+							 content_is_untouched(shape->writers, slot));
+	nulls[1] = false;
+	nulls[2] = true;
+	if (DatumGetBool(values[1]))
+		values[2] = value_as_text(&shape->value, slot, &nulls[2]);
+	for (int i = 0; i < shape->nsiblings; i++)
+		values[3 + i] = value_as_text(&shape->siblings[i], slot, &nulls[3 + i]);
+}
+
+static void
 put_row(Tuplestorestate *store, TupleDesc desc, TupleTableSlot *slot,
 		CopyShape *shape, AttrNumber attnum, int64 ordinal)
 {
@@ -89,10 +111,8 @@ put_row(Tuplestorestate *store, TupleDesc desc, TupleTableSlot *slot,
 	values[1] = slot_getsysattr(slot, MinTransactionIdAttributeNumber, &nulls[1]);
 	values[2] = slot_getsysattr(slot, MinCommandIdAttributeNumber, &nulls[2]);
 	values[3] = slot_getattr(slot, attnum, &nulls[3]);
-	nulls[4] = shape->by_content ? !content_may_match(shape->writers, slot) :
-		ordinal == 0;
-	values[4] = shape->by_content && !nulls[4] ? content_of_row(shape, slot) :
-		Int64GetDatum(ordinal);
+	values[4] = Int64GetDatum(ordinal);
+	nulls[4] = ordinal == 0;
 	for (int i = 0; i < shape->nkeys; i++)
 	{
 		StoredColumn *key = &shape->keys[i];
@@ -102,9 +122,8 @@ put_row(Tuplestorestate *store, TupleDesc desc, TupleTableSlot *slot,
 		if (!nulls[at])
 			values[at] = stored_from_value(key, values[at]);
 	}
-	for (int i = 0; i < shape->nsiblings; i++)
-		values[FIXED_COLUMNS + 1 + i] = value_as_text(&shape->siblings[i], slot,
-													  &nulls[FIXED_COLUMNS + 1 + i]);
+	if (shape->by_content)
+		put_content(values + FIXED_COLUMNS, nulls + FIXED_COLUMNS, slot, shape);
 	tuplestore_putvalues(store, desc, values, nulls);
 }
 
@@ -178,65 +197,66 @@ match_condition(const Kept *kept, const CopyShape *shape)
 	return sql.data;
 }
 
-/* The siblings' values as the copy's query has them: s1, s2 ... */
-static char *
-sibling_names(const CopyShape *shape)
-{
-	StringInfoData sql;
-
-	initStringInfo(&sql);
-	for (int i = 0; i < shape->nsiblings; i++)
-		appendStringInfo(&sql, ", s%d.%s::pg_catalog.text COLLATE pg_catalog.\"C\" AS s%d",
-						 i + 1, quote_identifier(shape->siblings[i].name), i + 1);
-	return sql.data;
-}
-
 /*
- * The same for a copy whose rows are known by what they hold: of rows that are
+ * The same for a copy whose rows are known by what they hold.  A row that still
+ * has its value takes a row of the copy with that value; of the others that are
  * the same the first is the first.
  */
 static char *
 content_query(const Kept *kept, const CopyShape *shape)
 {
 	const char *ordinal = copy_ordinal_name(kept->part);
-	StringInfoData present;		/* of the rows of now: s1, s2 ... */
-	StringInfoData copied;		/* of those of the copy */
+	StringInfoData names;		/* , s1, s2 ... */
+	StringInfoData texts;		/* the same, of the copies */
 	StringInfoData copies;
-	StringInfoData same;
+	StringInfoData same;		/* AND t.s1 is c.s1 ... */
 
-	initStringInfo(&present);
-	initStringInfo(&copied);
+	initStringInfo(&names);
+	initStringInfo(&texts);
 	initStringInfo(&copies);
 	initStringInfo(&same);
 	for (int i = 0; i < shape->nsiblings; i++)
 	{
 		const char *name = shape->siblings[i].name;
 
-		appendStringInfo(&present, ", s%d", i + 1);
-		appendStringInfo(&copied, ", s%d.%s::pg_catalog.text", i + 1,
-						 quote_identifier(name));
+		appendStringInfo(&names, ", s%d", i + 1);
+		appendStringInfo(&texts, ", s%d.%s::pg_catalog.text COLLATE pg_catalog.\"C\" AS s%d",
+						 i + 1, quote_identifier(name), i + 1);
 		appendStringInfo(&copies, " LEFT JOIN %s s%d ON s%d.%s OPERATOR(pg_catalog.=) k.%s",
 						 shape->sibling_copies[i], i + 1, i + 1,
 						 copy_ordinal_name(name), ordinal);
 		appendStringInfo(&same, " AND t.s%d COLLATE pg_catalog.\"C\" IS NOT DISTINCT FROM c.s%d",
 						 i + 1, i + 1);
 	}
-	return psprintf("SELECT t.place, t.xid, t.cid, t.value, c.o IS NOT NULL, c.v, c.w"
-					" FROM (SELECT *,"
-					"  pg_catalog.row_number() OVER (PARTITION BY k1%s ORDER BY place) AS n"
-					"  FROM " PRESENT ") t"
-					" LEFT JOIN (SELECT k.%s AS o, k.%s AS k, k.%s AS v, %s AS w,"
-					"  pg_catalog.row_number() OVER (PARTITION BY k.%s%s ORDER BY k.%s) AS n%s"
-					"  FROM %s k%s) c"
-					" ON t.k1 OPERATOR(pg_catalog.=) c.k AND t.n OPERATOR(pg_catalog.=) c.n%s"
+	return psprintf("WITH t AS (SELECT *, pg_catalog.row_number() OVER"
+					"  (PARTITION BY held, k1, v%s ORDER BY place) AS n FROM " PRESENT "),"
+					" k AS (SELECT k.%s AS o, k.%s AS k, k.%s AS value, %s AS w,"
+					"  k.%s::pg_catalog.text COLLATE pg_catalog.\"C\" AS v%s FROM %s k%s),"
+					" c AS (SELECT *, pg_catalog.row_number() OVER"
+					"  (PARTITION BY k, v%s ORDER BY o) AS n FROM k),"
+					" held AS (SELECT t.place, c.o, c.value, c.w FROM t JOIN c"
+					"  ON t.held AND t.k1 OPERATOR(pg_catalog.=) c.k"
+					"  AND t.n OPERATOR(pg_catalog.=) c.n"
+					"  AND t.v COLLATE pg_catalog.\"C\" IS NOT DISTINCT FROM c.v%s),"
+					" rest AS (SELECT o, k, value, w%s, pg_catalog.row_number() OVER"
+					"  (PARTITION BY k%s ORDER BY o) AS n FROM k"
+					"  WHERE NOT EXISTS (SELECT FROM held"
+					"   WHERE held.o OPERATOR(pg_catalog.=) k.o))"
+					" SELECT t.place, t.xid, t.cid, t.value,"
+					"  held.o IS NOT NULL OR c.o IS NOT NULL,"
+					"  CASE WHEN held.o IS NULL THEN c.value ELSE held.value END,"
+					"  CASE WHEN held.o IS NULL THEN c.w ELSE held.w END"
+					" FROM t LEFT JOIN held ON held.place OPERATOR(pg_catalog.=) t.place"
+					" LEFT JOIN rest c ON NOT t.held AND t.k1 OPERATOR(pg_catalog.=) c.k"
+					"  AND t.n OPERATOR(pg_catalog.=) c.n%s"
 					" ORDER BY t.place",
-					present.data,
+					names.data,
 					ordinal, copy_content_name(shape), quote_identifier(kept->part),
 					shape->has_converted ?
 					psprintf("k.%s", quote_identifier(shape->converted.name)) :
 					"NULL::pg_catalog.text",
-					copy_content_name(shape), copied.data, ordinal,
-					sibling_names(shape), copy_name(kept), copies.data, same.data);
+					quote_identifier(kept->part), texts.data, copy_name(kept), copies.data,
+					names.data, same.data, names.data, names.data, same.data);
 }
 
 /*

@@ -56,6 +56,7 @@ typedef struct Undo
 	List	   *arbiters;		/* indexes that can say beforehand that a place
 								 * is taken */
 	List	   *deferred;		/* indexes that look only at the end */
+	List	   *checks;			/* of ExprState* */
 	Tuplestorestate *written;	/* places of rows for them, or NULL */
 	Tuplestorestate *again;		/* deleted, to be inserted as they should be */
 	UndoConflicts *conflicts;
@@ -197,8 +198,16 @@ form_fresh(Undo *undo, bytea *changed, TupleTableSlot *present)
 
 	ExecClearTuple(slot);
 	memset(slot->tts_isnull, true, natts * sizeof(bool));
+	/*
+	 * What is left of dropped columns stays, unless it may not be this row's:
+	 * without a key, of rows that hold the same one was taken.
+	 */
 	for (int i = 0; present && i < natts; i++)
-		slot->tts_values[i] = slot_getattr(present, i + 1, &slot->tts_isnull[i]);
+	{
+		if (undo->shape.nkeys > 0 ||
+			!TupleDescAttr(slot->tts_tupleDescriptor, i)->attisdropped)
+			slot->tts_values[i] = slot_getattr(present, i + 1, &slot->tts_isnull[i]);
+	}
 	for (int i = 0; i < undo->shape.row.ncolumns; i++)
 	{
 		StoredColumn *column = &undo->shape.row.columns[i];
@@ -219,26 +228,39 @@ form_fresh(Undo *undo, bytea *changed, TupleTableSlot *present)
 }
 
 /* CHECKs that are not validated do not hold for every row that was there. */
-static bool
-has_unvalidated_check(Relation rel)
+static void
+prepare_checks(Undo *undo)
 {
-	TupleConstr *constr = RelationGetDescr(rel)->constr;
+	TupleConstr *constr = RelationGetDescr(undo->rel)->constr;
 
 	for (int i = 0; constr && i < constr->num_check; i++)
 	{
-		if (!constr->check[i].ccvalid)
-			return true;
+		if (constr->check[i].ccvalid && check_is_enforced(&constr->check[i]))
+			undo->checks = lappend(undo->checks,
+								   ExecPrepareExpr(stringToNode(constr->check[i].ccbin),
+												   undo->estate));
 	}
-	return false;
 }
 
-static void
-check_fresh(Undo *undo)
+/* May the row be as it comes to be?  If not, it is counted. */
+static bool
+fresh_fits(Undo *undo)
 {
-	if (RelationGetDescr(undo->rel)->constr && !has_unvalidated_check(undo->rel))
-		ExecConstraints(undo->target, undo->fresh, undo->estate);
-	if (undo->rel->rd_rel->relispartition)
-		(void) ExecPartitionCheck(undo->target, undo->fresh, undo->estate, true);
+	ExprContext *context = GetPerTupleExprContext(undo->estate);
+	TupleDesc	desc = RelationGetDescr(undo->rel);
+	bool		fits = true;
+	ListCell   *lc;
+
+	context->ecxt_scantuple = undo->fresh;
+	for (int i = 0; i < desc->natts; i++)
+		fits &= !TupleDescAttr(desc, i)->attnotnull ||
+			TupleDescAttr(desc, i)->attisdropped || !slot_attisnull(undo->fresh, i + 1);
+	foreach(lc, undo->checks)
+		fits = fits && ExecCheck(lfirst(lc), context);
+	if (fits && undo->rel->rd_rel->relispartition)
+		fits = ExecPartitionCheck(undo->target, undo->fresh, undo->estate, false);
+	undo->conflicts->unfit += !fits;
+	return fits;
 }
 
 /* ---- writing ---- */
@@ -328,8 +350,8 @@ undo_update(Undo *undo, ItemPointer tid)
 		return;
 	}
 	form_fresh(undo, changed, undo->present);
-	check_fresh(undo);
-	update_fresh(undo, tid);
+	if (fresh_fits(undo))
+		update_fresh(undo, tid);
 }
 
 static void
@@ -379,7 +401,7 @@ each_pair(Undo *undo, Tuplestorestate *store,
 
 /*
  * What was deleted just now, because a unique index looks at what changes.  If
- * its place is taken it comes back as it was.
+ * it may not be so, or its place is taken, it comes back as it was.
  */
 static void
 insert_again(Undo *undo, ItemPointer kept, ItemPointer present)
@@ -387,8 +409,7 @@ insert_again(Undo *undo, ItemPointer kept, ItemPointer present)
 	fetch(undo->copy, kept, undo->snapshot, undo->kept);
 	fetch(undo->rel, present, SnapshotAny, undo->present);
 	form_fresh(undo, changed_of(undo->kept), undo->present);
-	check_fresh(undo);
-	if (place_is_free(undo))
+	if (fresh_fits(undo) && place_is_free(undo))
 	{
 		insert_fresh(undo);
 		return;
@@ -473,10 +494,11 @@ undo_open(Undo *undo, Relation rel, const Kept *kept, UndoConflicts *conflicts)
 	writes_shape_of_copy(rel, undo->copy, kept, &undo->shape);
 	undo->estate = CreateExecutorState();
 	undo->target = makeNode(ResultRelInfo);
-	InitResultRelInfo(undo->target, rel, 1, NULL, 0);
+	InitResultRelInfo(undo->target, rel, 0, NULL, 0);
 	/* so that it can be asked whether a place is free */
 	ExecOpenIndices(undo->target, true);
 	look_at_indexes(undo);
+	prepare_checks(undo);
 	undo->kept = table_slot_create(undo->copy, NULL);
 	undo->present = table_slot_create(rel, NULL);
 	undo->fresh = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);

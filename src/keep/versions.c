@@ -13,9 +13,15 @@
  * Pages of which all rows are visible to everybody hold nothing of a running
  * transaction; the visibility map says which these are, and they are not read.
  *
+ * A table that got new storage in this transaction is read whole: COPY FREEZE
+ * may have put rows there as if they had been there for ever.
+ *
  * A chain of versions has one head: the version that was there before, or the
  * first one of a row that was inserted.  Its end tells what came of the row.
- * "since" is the first command of the transaction that counts.
+ * "since" is the first command of the transaction that counts.  A statement in
+ * the middle of which the table was looked at goes on under its old command id:
+ * until it is through, what was found is noted version by version (Seen), and
+ * counts as having been there before.
  *
  *-------------------------------------------------------------------------
  */
@@ -29,10 +35,72 @@
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
+#include "compat.h"
 #include "keep/writes.h"
+
+/* What decides which versions count. */
+typedef struct Finder
+{
+	Relation	rel;
+	CommandId	since;
+	bool		fresh;			/* the storage is this transaction's own */
+	List	   *seen;			/* of Seen*, see there */
+	Versions   *versions;
+} Finder;
+
+/* ---- versions that were found before ---- */
+
+static int
+compare_seen(const void *a, const void *b)
+{
+	const SeenVersion *x = a;
+	const SeenVersion *y = b;
+	int			order = ItemPointerCompare((ItemPointer) &x->tid, (ItemPointer) &y->tid);
+
+	if (order != 0)
+		return order;
+	if (x->gone != y->gone)
+		return x->gone ? 1 : -1;
+	return x->command < y->command ? -1 : x->command > y->command ? 1 : 0;
+}
+
+static bool
+is_seen(const Finder *finder, ItemPointer tid, bool gone, CommandId command)
+{
+	SeenVersion wanted = {*tid, gone, command};
+	ListCell   *lc;
+
+	foreach(lc, finder->seen)
+	{
+		const Seen *seen = lfirst(lc);
+
+		if (seen->relid == RelationGetRelid(finder->rel) &&
+			bsearch(&wanted, seen->versions, seen->nversions,
+					sizeof(SeenVersion), compare_seen))
+			return true;
+	}
+	return false;
+}
+
+static void
+note_seen(Finder *finder, ItemPointer tid, bool gone, CommandId command)
+{
+	Seen	   *seen = finder->versions->seen;
+
+	if (seen == NULL)
+		return;
+	if (seen->nversions == seen->space)
+	{
+		seen->space *= 2;
+		seen->versions = repalloc_huge(seen->versions,
+									   seen->space * sizeof(SeenVersion));
+	}
+	seen->versions[seen->nversions++] = (SeenVersion) {*tid, gone, command};
+}
 
 /* ---- one version ---- */
 
@@ -46,31 +114,46 @@ gone_by_us(HeapTupleHeader header)
 }
 
 static bool
-made_by_us(HeapTupleHeader header)
+made_by_us(const Finder *finder, HeapTupleHeader header)
 {
+	/* in old storage a frozen row's transaction may be ours of an age ago */
 	return !HeapTupleHeaderXminInvalid(header) &&
-		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(header));
+		(finder->fresh || !HeapTupleHeaderXminFrozen(header)) &&
+		TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetRawXmin(header));
+}
+
+/* Of a frozen row PostgreSQL's own macro does not tell. */
+static CommandId
+made_by_command(HeapTupleHeader header)
+{
+	return HeapTupleHeaderXminFrozen(header) ?
+		HeapTupleHeaderGetRawCommandId(header) : HeapTupleHeaderGetCmin(header);
 }
 
 static bool
-made_since(HeapTupleHeader header, CommandId since)
+made_since(const Finder *finder, HeapTupleHeader header, ItemPointer tid)
 {
-	return made_by_us(header) && HeapTupleHeaderGetCmin(header) >= since;
+	return made_by_us(finder, header) &&
+		made_by_command(header) >= finder->since &&
+		!is_seen(finder, tid, false, made_by_command(header));
 }
 
 /* Was it there before, and is gone or replaced now? */
 static bool
-is_old(HeapTupleHeader header, CommandId since)
+is_old(const Finder *finder, HeapTupleHeader header, ItemPointer tid)
 {
-	return gone_by_us(header) && HeapTupleHeaderGetCmax(header) >= since &&
-		!made_since(header, since);
+	return gone_by_us(header) &&
+		HeapTupleHeaderGetCmax(header) >= finder->since &&
+		!is_seen(finder, tid, true, HeapTupleHeaderGetCmax(header)) &&
+		!made_since(finder, header, tid);
 }
 
 /* Is it the first version of a row that was inserted? */
 static bool
-is_inserted(HeapTupleHeader header, CommandId since)
+is_inserted(const Finder *finder, HeapTupleHeader header, ItemPointer tid)
 {
-	return made_since(header, since) && (header->t_infomask & HEAP_UPDATED) == 0;
+	return (header->t_infomask & HEAP_UPDATED) == 0 &&
+		made_since(finder, header, tid);
 }
 
 /* ---- chains ---- */
@@ -94,7 +177,7 @@ read_header(Relation rel, ItemPointer tid, HeapTupleHeader header)
 
 /* Goes to the version that is there now; false if the row was deleted. */
 static bool
-follow_chain(Relation rel, ItemPointer tid)
+follow_chain(Finder *finder, ItemPointer tid)
 {
 	for (;;)
 	{
@@ -106,9 +189,12 @@ follow_chain(Relation rel, ItemPointer tid)
 		ItemPointerData next;
 
 		CHECK_FOR_INTERRUPTS();
-		read_header(rel, tid, &version.header);
+		read_header(finder->rel, tid, &version.header);
+		if (made_since(finder, &version.header, tid))
+			note_seen(finder, tid, false, made_by_command(&version.header));
 		if (!gone_by_us(&version.header))
 			return true;
+		note_seen(finder, tid, true, HeapTupleHeaderGetCmax(&version.header));
 		next = version.header.t_ctid;
 		if (ItemPointerEquals(&next, tid) ||
 			HeapTupleHeaderIndicatesMovedPartitions(&version.header))
@@ -127,11 +213,11 @@ typedef struct Heads
 } Heads;
 
 static void
-heads_of_page(Relation rel, BlockNumber block, CommandId since,
+heads_of_page(const Finder *finder, BlockNumber block,
 			  BufferAccessStrategy strategy, Heads *heads)
 {
-	Buffer		buffer = ReadBufferExtended(rel, MAIN_FORKNUM, block, RBM_NORMAL,
-											strategy);
+	Buffer		buffer = ReadBufferExtended(finder->rel, MAIN_FORKNUM, block,
+											RBM_NORMAL, strategy);
 	Page		page;
 	OffsetNumber max;
 
@@ -143,13 +229,15 @@ heads_of_page(Relation rel, BlockNumber block, CommandId since,
 	{
 		ItemId		item = PageGetItemId(page, offset);
 		HeapTupleHeader header;
+		ItemPointerData tid;
 		bool		old;
 
 		if (!ItemIdIsNormal(item))
 			continue;
 		header = (HeapTupleHeader) PageGetItem(page, item);
-		old = is_old(header, since);
-		if (!old && !is_inserted(header, since))
+		ItemPointerSet(&tid, block, offset);
+		old = is_old(finder, header, &tid);
+		if (!old && !is_inserted(finder, header, &tid))
 			continue;
 		heads->offsets[heads->n] = offset;
 		heads->old[heads->n++] = old;
@@ -173,7 +261,7 @@ put_pair(Versions *versions, ItemPointer before, ItemPointer after)
 }
 
 static void
-put_heads(Relation rel, BlockNumber block, const Heads *heads, Versions *versions)
+put_heads(Finder *finder, BlockNumber block, const Heads *heads)
 {
 	for (int i = 0; i < heads->n; i++)
 	{
@@ -183,10 +271,23 @@ put_heads(Relation rel, BlockNumber block, const Heads *heads, Versions *version
 
 		ItemPointerSet(&head, block, heads->offsets[i]);
 		end = head;
-		there = follow_chain(rel, &end);
+		there = follow_chain(finder, &end);
 		if (there || heads->old[i])
-			put_pair(versions, heads->old[i] ? &head : NULL, there ? &end : NULL);
+			put_pair(finder->versions, heads->old[i] ? &head : NULL, there ? &end : NULL);
 	}
+}
+
+static Seen *
+seen_begin(Oid relid)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	Seen	   *seen = palloc0(sizeof(Seen));
+
+	seen->relid = relid;
+	seen->space = 64;
+	seen->versions = palloc(seen->space * sizeof(SeenVersion));
+	MemoryContextSwitchTo(old);
+	return seen;
 }
 
 static TupleDesc
@@ -199,11 +300,16 @@ pair_descriptor(void)
 	return desc;
 }
 
-/* What became of the rows: pairs of places, before (or NULL) and after (or NULL). */
+/*
+ * What became of the rows: pairs of places, before (or NULL) and after (or NULL).
+ * Versions in seen are known already; with note those that are found now are
+ * noted, in the memory of the transaction.
+ */
 Versions *
-versions_find(Relation rel, CommandId since)
+versions_find(Relation rel, CommandId since, List *seen, bool note)
 {
 	Versions   *versions = palloc0(sizeof(Versions));
+	Finder		finder = {rel, since, storage_is_fresh(rel), seen, versions};
 	BlockNumber blocks = RelationGetNumberOfBlocks(rel);
 	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
 	Buffer		map = InvalidBuffer;
@@ -211,14 +317,20 @@ versions_find(Relation rel, CommandId since)
 
 	versions->store = tuplestore_begin_heap(false, false, work_mem);
 	versions->desc = pair_descriptor();
+	if (note)
+		versions->seen = seen_begin(RelationGetRelid(rel));
 	for (BlockNumber block = 0; block < blocks; block++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (visibilitymap_get_status(rel, block, &map) & VISIBILITYMAP_ALL_VISIBLE)
+		if (!finder.fresh &&
+			(visibilitymap_get_status(rel, block, &map) & VISIBILITYMAP_ALL_VISIBLE))
 			continue;
-		heads_of_page(rel, block, since, strategy, heads);
-		put_heads(rel, block, heads, versions);
+		heads_of_page(&finder, block, strategy, heads);
+		put_heads(&finder, block, heads);
 	}
+	if (versions->seen)
+		qsort(versions->seen->versions, versions->seen->nversions,
+			  sizeof(SeenVersion), compare_seen);
 	if (BufferIsValid(map))
 		ReleaseBuffer(map);
 	FreeAccessStrategy(strategy);

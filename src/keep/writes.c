@@ -9,6 +9,9 @@
  * change itself.  Of a deleted row all is kept, of an inserted one nothing
  * but its key and its hash.
  *
+ * Columns that the migration itself added go when it is taken back: what it
+ * writes there is not kept, nor compared.
+ *
  * A row is known again by its key as it is now, which the migration may have
  * changed.  A row of a table without a key is known by all that it holds.
  *
@@ -123,7 +126,7 @@ writes_hash(const WritesShape *shape, bytea *changed, const Datum *values,
 
 	for (int i = 0; i < shape->row.ncolumns; i++)
 	{
-		if (writes_is_changed(changed, i))
+		if (writes_is_changed(changed, i) && !shape->passing[i])
 			row_hash_add(&hash, TupleDescAttr(shape->row_desc, i), values[i], nulls[i]);
 	}
 	return hash;
@@ -224,10 +227,13 @@ changed_columns(WritesShape *shape, TupleTableSlot *before, TupleTableSlot *afte
 
 	for (int i = 0; i < shape->row.ncolumns; i++)
 	{
-		if (column_is_same(before, after, shape->row.columns[i].attnum))
+		if (shape->passing[i] ||
+			column_is_same(before, after, shape->row.columns[i].attnum))
 			continue;
 		VARDATA(changed)[i / 8] |= 1 << (i % 8);
 		any = true;
+		for (int k = 0; k < shape->nkeys; k++)
+			shape->moves_keys |= shape->keys[k].attnum == shape->row.columns[i].attnum;
 	}
 	return any ? changed : NULL;
 }
@@ -319,11 +325,15 @@ copy_writes(Relation rel, Versions *versions, WritesShape *shape, Oid copy,
 }
 
 static void
-shape_of_relation(Relation rel, WritesShape *shape)
+shape_of_relation(Relation rel, const Bitmapset *passing, WritesShape *shape)
 {
 	shape->nkeys = relation_key(rel, &shape->keys);
 	rows_shape_of_table(rel, &shape->row);
+	shape->passing = palloc0(Max(shape->row.ncolumns, 1) * sizeof(bool));
+	for (int i = 0; i < shape->row.ncolumns; i++)
+		shape->passing[i] = bms_is_member(shape->row.columns[i].attnum, passing);
 	shape->row_desc = describe_row(shape);
+	shape->moves_keys = false;
 }
 
 static Oid
@@ -349,10 +359,11 @@ make_copy(Relation rel, Versions *versions, WritesShape *shape, const char *name
 
 /*
  * Keeps what the transaction did to these rows; NULL if in the end none of
- * them is another one.
+ * them is another one.  passing: columns that go with the migration.
  */
 Kept *
-writes_keep(Relation rel, Versions *versions, int64 migration, int64 command)
+writes_keep(Relation rel, Versions *versions, const Bitmapset *passing,
+			int64 migration, int64 command)
 {
 	ObjectAddress address;
 	Kept	   *kept;
@@ -369,7 +380,7 @@ writes_keep(Relation rel, Versions *versions, int64 migration, int64 command)
 	namespace = vault_schema_for(migration, command, RelationGetNamespace(rel));
 	kept->vault_schema = get_namespace_name(namespace);
 	kept->vault_name = psprintf("writes_" INT64_FORMAT, kept->id);
-	shape_of_relation(rel, &shape);
+	shape_of_relation(rel, passing, &shape);
 	copy = make_copy(rel, versions, &shape, kept->vault_name, namespace, &proof);
 	if (proof.rows == 0)
 	{
@@ -382,6 +393,14 @@ writes_keep(Relation rel, Versions *versions, int64 migration, int64 command)
 													ObjectIdGetDatum(copy)));
 	kept->checksum = rows_checksum(&proof);
 	rows_note_row_types(kept, &shape.row);
+	for (int i = 0; i < shape.row.ncolumns; i++)
+	{
+		if (shape.passing[i])
+			kept_add_detail(kept, "passing", shape.row.columns[i].name);
+	}
+	/* rows that an earlier migration wrote have another key by now */
+	if (shape.moves_keys)
+		kept_add_detail(kept, "moves keys", "true");
 	kept_set_detailf(kept, "keys", "%d", shape.nkeys);
 	for (int i = 0; i < shape.nkeys; i++)
 		kept_add_detail(kept, psprintf("key %d", i + 1), shape.keys[i].name);
@@ -453,6 +472,20 @@ key_of_copy(Relation rel, const char *name, Form_pg_attribute in_copy,
 		raise_other_columns(kept);
 }
 
+static void
+recall_passing(WritesShape *shape, const Kept *kept)
+{
+	shape->passing = palloc0(Max(shape->row.ncolumns, 1) * sizeof(bool));
+	for (int i = 0; i + 1 < list_length(kept->details); i += 2)
+	{
+		if (strcmp(list_nth(kept->details, i), "passing") != 0)
+			continue;
+		for (int j = 0; j < shape->row.ncolumns; j++)
+			shape->passing[j] |= strcmp(shape->row.columns[j].name,
+										list_nth(kept->details, i + 1)) == 0;
+	}
+}
+
 void
 writes_shape_of_copy(Relation rel, Relation copy, const Kept *kept,
 					 WritesShape *shape)
@@ -465,5 +498,6 @@ writes_shape_of_copy(Relation rel, Relation copy, const Kept *kept,
 		key_of_copy(rel, kept_need_detail(kept, psprintf("key %d", i + 1)),
 					TupleDescAttr(RelationGetDescr(copy), WRITTEN_FIXED + i),
 					&shape->keys[i], kept);
+	recall_passing(shape, kept);
 	shape->row_desc = describe_row(shape);
 }

@@ -16,8 +16,27 @@
 #define WRITES_KIND	"writes"
 
 /* ---- versions.c: what became of the rows of a table ---- */
+
+/* A version that was made, or gone, by that command of the transaction. */
+typedef struct SeenVersion
+{
+	ItemPointerData tid;
+	bool		gone;
+	CommandId	command;
+} SeenVersion;
+
+/* Of one relation, in order. */
+typedef struct Seen
+{
+	Oid			relid;
+	Size		nversions;
+	Size		space;
+	SeenVersion *versions;
+} Seen;
+
 typedef struct Versions
 {
+	Seen	   *seen;			/* what was found, or NULL */
 	struct Tuplestorestate *store;
 	TupleDesc	desc;
 	int64		inserted;
@@ -25,7 +44,8 @@ typedef struct Versions
 	int64		deleted;
 } Versions;
 
-extern Versions *versions_find(Relation rel, CommandId since);
+extern Versions *versions_find(Relation rel, CommandId since, List *seen,
+							   bool note);
 extern Versions *versions_of_all(Relation rel);
 extern bool versions_next(Versions *versions, TupleTableSlot *slot,
 						  ItemPointer before, ItemPointer after);
@@ -55,14 +75,16 @@ typedef struct WritesShape
 	int			nkeys;			/* 0: rows are known by all that they hold */
 	StoredColumn *keys;
 	RowShape	row;
+	bool	   *passing;		/* of these columns: goes with the migration */
+	bool		moves_keys;		/* while keeping: the key of a row changed */
 	TupleDesc	row_desc;		/* of the row as stored, to hash it */
 } WritesShape;
 
 /* the key, if the table has one: rows are matched by it */
 extern int	relation_key(Relation rel, StoredColumn **keys);
 
-extern Kept *writes_keep(Relation rel, Versions *versions, int64 migration,
-						 int64 command);
+extern Kept *writes_keep(Relation rel, Versions *versions,
+						 const Bitmapset *passing, int64 migration, int64 command);
 extern void writes_shape_of_copy(Relation rel, Relation copy, const Kept *kept,
 								 WritesShape *shape);
 extern bool writes_is_changed(bytea *changed, int column);
@@ -83,6 +105,7 @@ typedef struct UndoConflicts
 {
 	int64		changed;		/* inserted or updated, and changed since */
 	int64		gone;			/* updated, and no longer there */
+	int64		unfit;			/* would break a CHECK, NOT NULL or bound */
 	int64		taken;			/* deleted or moved, and the place in a unique
 								 * index is taken */
 } UndoConflicts;

@@ -108,15 +108,39 @@ plan_record_ids(RollbackPlan *plan)
 }
 
 /*
+ * What was redone comes late, but stands where it stood: migrations that are
+ * older than those to be redone are no later ones.  0 if nothing is redone.
+ */
+static int64
+first_to_be_redone(RollbackPlan *plan)
+{
+	int64		first = 0;
+	ListCell   *lc;
+	ListCell   *inner;
+
+	foreach(lc, plan->migrations)
+	{
+		foreach(inner, ((Migration *) lfirst(lc))->rolls_back)
+		{
+			int64		id = *(int64 *) lfirst(inner);
+
+			first = first == 0 ? id : Min(first, id);
+		}
+	}
+	return first;
+}
+
+/*
  * Applied migrations, not among these, with a later command on one of the
  * objects, or on something that lives in one.  Where both only wrote rows of a
- * table, the rows themselves tell whether one is in the way of the other.
+ * table, the rows themselves tell whether one is in the way of the other, unless
+ * the later one changed the keys by which they are known.
  */
 static void
 check_later(RollbackPlan *plan, List **conflicts)
 {
-	Oid			types[4] = {INT8ARRAYOID, TEXTARRAYOID, INT8OID, TEXTARRAYOID};
-	Datum		args[4];
+	Oid			types[5] = {INT8ARRAYOID, TEXTARRAYOID, INT8OID, TEXTARRAYOID, INT8OID};
+	Datum		args[5];
 	MemoryContext context = CurrentMemoryContext;
 
 	if (plan->commands == NIL)
@@ -125,6 +149,7 @@ check_later(RollbackPlan *plan, List **conflicts)
 	args[1] = plan_identities(plan, false);
 	args[2] = Int64GetDatum(((RecordedCommand *) llast(plan->commands))->seq);
 	args[3] = plan_identities(plan, true);
+	args[4] = Int64GetDatum(first_to_be_redone(plan));
 	SPI_connect();
 	if (SPI_execute_with_args("SELECT m.id, m.label, pg_catalog.min(c.identity) FROM ("
 							  " SELECT c.migration, COALESCE(c.identity_before, c.identity_after) AS identity"
@@ -133,7 +158,10 @@ check_later(RollbackPlan *plan, List **conflicts)
 							  " AND (c.identity_before OPERATOR(pg_catalog.=) ANY ($2)"
 							  " OR c.identity_after OPERATOR(pg_catalog.=) ANY ($2)"
 							  " OR c.parent OPERATOR(pg_catalog.=) ANY ($2)"
-							  " OR c.action OPERATOR(pg_catalog.<>) 'w'"
+							  " OR (c.action OPERATOR(pg_catalog.<>) 'w'"
+							  "  OR EXISTS (SELECT FROM safemig.kept_log k"
+							  "   WHERE k.id OPERATOR(pg_catalog.=) c.kept"
+							  "   AND k.details OPERATOR(pg_catalog.@>) ARRAY['moves keys']))"
 							  " AND (c.identity_before OPERATOR(pg_catalog.=) ANY ($4)"
 							  " OR c.identity_after OPERATOR(pg_catalog.=) ANY ($4)"
 							  " OR c.parent OPERATOR(pg_catalog.=) ANY ($4)))) c"
@@ -141,8 +169,9 @@ check_later(RollbackPlan *plan, List **conflicts)
 							  " WHERE m.state OPERATOR(pg_catalog.=) ANY (ARRAY['applied', 'abandoned', 'open'])"
 							  " AND m.kind OPERATOR(pg_catalog.=) 'migration'"
 							  " AND c.migration OPERATOR(pg_catalog.<>) ALL ($1)"
+							  " AND m.id OPERATOR(pg_catalog.>=) $5"
 							  " GROUP BY m.id, m.label ORDER BY m.id",
-							  4, types, args, NULL, false, 0) != SPI_OK_SELECT)
+							  5, types, args, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read change_log");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{

@@ -294,7 +294,7 @@ rollback_plan_for_script(int64 id)
 RollbackRun *
 rollback_begin_script(int64 id, char *plan_hash)
 {
-	RollbackOptions		options = {false, plan_hash, NULL};
+	RollbackOptions		options = {CONFLICT_REFUSE, plan_hash, NULL};
 	List	   *migrations = list_make1(resolve_id(id));
 
 	check_can_all_be_rolled_back(migrations);
@@ -313,7 +313,7 @@ rollback_end_script(RollbackRun *run)
 int64
 rollback_one(int64 id, char *reason)
 {
-	RollbackOptions		options = {false, NULL, reason};
+	RollbackOptions		options = {CONFLICT_REFUSE, NULL, reason};
 
 	return rollback_migrations(list_make1(resolve_id(id)), &options);
 }
@@ -461,7 +461,7 @@ safemig_rollback_last(PG_FUNCTION_ARGS)
 Datum
 safemig_redo(PG_FUNCTION_ARGS)
 {
-	RollbackOptions		options = {true, NULL, text_argument(fcinfo, 1)};
+	RollbackOptions options = {CONFLICT_REFUSE, NULL, text_argument(fcinfo, 1)};
 	Frame		frame;
 	Migration  *rollback;
 	int64		record;

@@ -98,6 +98,8 @@ report_conflicts(const WrittenTable *table, const UndoConflicts *conflicts)
 					"that the migration wrote were changed since");
 	append_conflict(&detail, conflicts->gone,
 					"that it changed are no longer there");
+	append_conflict(&detail, conflicts->unfit,
+					"with what was written since, would break a CHECK, a NOT NULL or a partition's bound");
 	append_conflict(&detail, conflicts->taken,
 					safemig_state.on_conflict == CONFLICT_RESTORE ?
 					"took the place of rows that it deleted or moved" :
@@ -130,7 +132,8 @@ undo_table(const WrittenTable *table)
 	frame_unpin(&frame);
 	report_conflicts(table, &conflicts);
 	rollback_count(table->relid, restored,
-				   conflicts.changed + conflicts.gone + conflicts.taken);
+				   conflicts.changed + conflicts.gone + conflicts.unfit +
+				   conflicts.taken);
 	table_close(rel, NoLock);
 }
 
@@ -148,8 +151,9 @@ keep_own_writes(RecordedCommand *command, List *tables, CommandId since)
 	{
 		Oid			relid = ((WrittenTable *) lfirst(lc))->relid;
 		Relation	rel = table_open(relid, NoLock);
-		Versions   *versions = versions_find(rel, since);
-		Kept	   *kept = writes_keep(rel, versions, command->migration, command->seq);
+		Versions   *versions = versions_find(rel, since, NIL, false);
+		Kept	   *kept = writes_keep(rel, versions, NULL, command->migration,
+								   command->seq);
 
 		versions_close(versions);
 		table_close(rel, NoLock);

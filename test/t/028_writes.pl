@@ -88,6 +88,14 @@ my @cases = (
 	[ 'columns converted together in a table without a key', q(ALTER TABLE loose ALTER a TYPE int USING 1, ALTER b TYPE text USING 'b', ALTER c TYPE int; UPDATE loose SET k = -k),
 		q(CREATE TABLE loose (a int, b jsonb, c numeric, k int); INSERT INTO loose SELECT i % 3, to_jsonb(i % 4), nullif(i % 5, 0) + 0.25, i % 2 FROM generate_series(1, 30) i) ],
 	[ 'the type of the key changed with others, without loss', q(ALTER TABLE child ALTER id TYPE text, ALTER note TYPE varchar(1) USING 'x', ALTER t_id TYPE bigint; UPDATE child SET t_id = 3; UPDATE child SET id = '0' || id WHERE id > '5') ],
+	[ 'a command in the middle of a statement', q(BEGIN; CREATE TABLE other (); UPDATE late SET w = makes(w); UPDATE late SET w = w + 1 WHERE id > 1; DELETE FROM late WHERE id > makes(1000) - 1097; COMMIT),
+		q(CREATE FUNCTION makes(i int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN IF i IN (2, 3, 1000) THEN EXECUTE format('CREATE TABLE IF NOT EXISTS made_%s (a int)', i); END IF; RETURN i + 100; END $$) ],
+	[ 'a trigger that makes partitions as rows come, by COPY', "COPY days FROM stdin;\n1\ta\n2\tb\n3\tc\n11\td\n\\.\n",
+		q(CREATE TABLE days (d int, x text); CREATE FUNCTION makes() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN EXECUTE format('CREATE TABLE IF NOT EXISTS day_%s (d int, x text)', new.d % 2); EXECUTE format('INSERT INTO day_%s SELECT $1.*', new.d % 2) USING new; RETURN new; END $$; CREATE TRIGGER m BEFORE INSERT ON days FOR EACH ROW EXECUTE FUNCTION makes()) ],
+	[ 'rows frozen as they come', "BEGIN; TRUNCATE late;\nCOPY late FROM stdin WITH (FREEZE);\n1\t7\n60\t8\n\\.\nCOMMIT" ],
+	[ 'TRUNCATE, rows, and a change of type, at once', q(BEGIN; TRUNCATE late, keyless; INSERT INTO late VALUES (2, 2); INSERT INTO keyless VALUES (1, 'a', 'b'); ALTER TABLE late ALTER w TYPE bigint; ALTER TABLE keyless ALTER x TYPE text; COMMIT) ],
+	[ 'rows without a key that look the same in between', q(ALTER TABLE loose DROP a; UPDATE loose SET b = NULL), q(CREATE TABLE loose (a int, b text); INSERT INTO loose VALUES (1, 'x'), (2, 'y'), (3, NULL), (4, 'x'), (5, 'y')) ],
+	[ 'a savepoint that took from a sequence', q(BEGIN; SAVEPOINT s; INSERT INTO t (a) VALUES (1); ROLLBACK TO s; ALTER TABLE t ADD z int; INSERT INTO t (a) VALUES (2); COMMIT) ],
 	[ 'rows deleted, then their table dropped', 'BEGIN; DELETE FROM late WHERE id < 4; DROP TABLE late; COMMIT' ],
 	[ 'rows fixed for a foreign key to come', q(INSERT INTO keyless VALUES (999, '', ''); DELETE FROM keyless WHERE x = 999 OR x = 0; ALTER TABLE keyless ADD FOREIGN KEY (x) REFERENCES t) ],
 	[ 'CLUSTER in between', q(BEGIN; UPDATE t SET a = 1 WHERE id < 6; CLUSTER t USING t_pkey; UPDATE t SET a = 2 WHERE id > 15; COMMIT), 'ALTER TABLE t CLUSTER ON t_pkey' ],
@@ -100,6 +108,95 @@ round_trips(
 			migration => $_->[1]
 		}
 	} @cases);
+
+# Columns that the migration added go, whatever they hold by then.
+round_trips({
+	name => 'written in an added column since',
+	setup => $setup,
+	migration => q(ALTER TABLE late ADD z int; UPDATE late SET z = id; UPDATE late SET w = 50, z = 1 WHERE id = 3; INSERT INTO late VALUES (70, 70, 70); DELETE FROM late WHERE id = 4),
+	after => q(UPDATE late SET z = 9),
+});
+
+# A row without a key that was written since is not taken for another one.
+my %unsure = (
+	'a new row is not an old one without a value' => [
+		q(CREATE TABLE u (a int, b text DEFAULT 'd'); INSERT INTO u VALUES (1, 'x'), (2, NULL)),
+		'ALTER TABLE u DROP b', q(DELETE FROM u WHERE a = 2; INSERT INTO u (a) VALUES (9)), undef ],
+	'values exchanged' => [
+		q(CREATE TABLE u (a bool, b text); INSERT INTO u VALUES (true, 'x'), (false, 'y')),
+		'ALTER TABLE u DROP b', 'UPDATE u SET a = NOT a', undef ],
+	'a row that nobody wrote keeps its own value' => [
+		q(CREATE TABLE u (a int, b text); INSERT INTO u VALUES (1, 'x'), (1, NULL), (2, 'z')),
+		'ALTER TABLE u DROP b', q(DELETE FROM u WHERE ctid = '(0,1)'), '1:,2:z' ],
+	'rows deleted, the others written by a migration' => [
+		q(CREATE TABLE u (a int, b text); INSERT INTO u SELECT i, 'b' || i FROM generate_series(1, 4) i),
+		'ALTER TABLE u DROP b; UPDATE u SET a = a + 10', q(DELETE FROM u WHERE a = 11), undef ],
+);
+foreach my $name (sort keys %unsure)
+{
+	my ($tables, $migration, $since, $expected) = @{ $unsure{$name} };
+	subtest $name => sub {
+		my $database = new_database('unsure_' . ($name =~ s/\W/_/gr));
+		in_database($database, $tables);
+		in_database($database, "LOAD 'safemig'; SET safemig.label = 'm'; $migration");
+		in_database($database, $since);
+		my $before = value($database, 'SELECT string_agg(u::text, $$,$$ ORDER BY u) FROM u');
+		my ($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('m')));
+		if (defined $expected)
+		{
+			ok(!$status, 'taken back') or diag($err);
+			is(value($database, q(SELECT string_agg(a || ':' || coalesce(b, ''), ',' ORDER BY a) FROM u)), $expected, 'as it was');
+			return;
+		}
+		ok($status, 'refused');
+		like($err, qr/has no key, and was written since|were written again after/, 'for that reason');
+		is(value($database, 'SELECT string_agg(u::text, $$,$$ ORDER BY u) FROM u'), $before, 'nothing is changed');
+	};
+}
+
+# What cannot be put back is counted, and nothing crashes.
+subtest 'rows that do not fit any more' => sub {
+	my $database = new_database('unfit');
+	in_database($database, q(CREATE TABLE u (id int PRIMARY KEY, a int, z int, CHECK (a + z < 100)); INSERT INTO u VALUES (1, 90, 0), (2, 5, 0)));
+	in_database($database, q(LOAD 'safemig'; SET safemig.label = 'm'; UPDATE u SET a = 1 WHERE id = 1));
+	in_database($database, q(UPDATE u SET z = 50 WHERE id = 1));
+	my ($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('m')));
+	ok($status, 'refused');
+	like($err, qr/1 row with what was written since, would break a CHECK/, 'counted');
+	($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('m', on_conflict => 'keep')));
+	ok(!$status, 'left alone') or diag($err);
+	is(value($database, q(SELECT a FROM u WHERE id = 1)), '1', 'as it is');
+};
+
+# A later migration that gave rows other keys stands in the way.
+subtest 'keys changed by a later migration' => sub {
+	my $database = new_database('rekeyed');
+	in_database($database, q(CREATE TABLE u (id int PRIMARY KEY, a int); INSERT INTO u VALUES (1, 10), (2, 20)));
+	in_database($database, q(LOAD 'safemig'; SET safemig.label = 'm1'; UPDATE u SET a = 0));
+	in_database($database, q(LOAD 'safemig'; SET safemig.label = 'm2'; UPDATE u SET id = -id; UPDATE u SET id = 3 + id));
+	my ($status, $out, $err) = in_database($database, qq(\\set VERBOSITY verbose\nSELECT safemig_rollback('m1')));
+	like($err, qr/SM006/, 'refused');
+	($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('m2'); SELECT safemig_rollback('m1')));
+	is(value($database, q(SELECT string_agg(id || ':' || a, ',' ORDER BY id) FROM u)), '1:10,2:20', 'one after the other');
+};
+
+subtest 'redone in the order in which they were made' => sub {
+	my $database = new_database('inorder');
+	in_database($database, q(CREATE TABLE u (id int PRIMARY KEY)));
+	in_database($database, q(SET safemig.label = 'm1'; ALTER TABLE u ADD c int; SET safemig.label = 'm2'; ALTER TABLE u ADD d int));
+	my $second = value($database, q(SELECT safemig_rollback('m2')));
+	my $first = value($database, q(SELECT safemig_rollback('m1')));
+	my ($status, $out, $err) = in_database($database, "SELECT safemig_redo($first); SELECT safemig_redo($second)");
+	ok(!$status, 'both') or diag($err);
+	is(value($database, q(SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'u'::regclass AND attnum > 0 AND NOT attisdropped)), 'id,c,d', 'are there again');
+};
+
+subtest 'large objects' => sub {
+	my $database = new_database('large');
+	in_database($database, q(SELECT lo_from_bytea(70001, 'abc')));
+	my ($status, $out, $err) = in_database($database, q(LOAD 'safemig'; SET safemig.label = 'm'; CREATE TABLE u (); SELECT lo_put(70001, 0, 'XYZ')));
+	like($err, qr/WARNING.*irreversible.*large objects are not kept/, 'said to be irreversible');
+};
 
 # What the application writes in other columns and other rows stays.
 subtest 'later writes' => sub {
