@@ -36,6 +36,7 @@
 #include "utils/syscache.h"
 #include "utils/varlena.h"
 
+#include "capture/capture.h"
 #include "image/classes.h"
 
 /* ---- rank: a function may need a view or a column, and these a function ---- */
@@ -344,6 +345,8 @@ function_read(Image *image)
 	image->rank = needs_nothing(form) ? RANK_HANDLER :
 		rank_of_references(ProcedureRelationId, form->oid, &seen);
 	image_add_owner(image, form->proowner);
+	if (object_depends_by(&image->address, DEPENDENCY_INTERNAL))
+		image_add(image, "", "@along", "true");
 
 	image_addf(image, "", "arguments", "(%s)",
 			   describe_object(F_PG_GET_FUNCTION_ARGUMENTS, form->oid));

@@ -61,6 +61,8 @@ typedef struct Undo
 	Tuplestorestate *again;		/* deleted, to be inserted as they should be */
 	UndoConflicts *conflicts;
 	int64		restored;
+	bool		may_update;		/* known to be let */
+	bool		may_delete;
 } Undo;
 
 /* ---- the indexes ---- */
@@ -276,11 +278,21 @@ insert_fresh(Undo *undo)
 	undo->restored++;
 }
 
+/* A publication may not let rows of the table be updated or deleted. */
+static void
+check_replica_identity(Undo *undo, CmdType what, bool *checked)
+{
+	if (!*checked)
+		CheckCmdReplicaIdentity(undo->rel, what);
+	*checked = true;
+}
+
 static void
 update_fresh(Undo *undo, ItemPointer tid)
 {
 	bool		in_all;
 
+	check_replica_identity(undo, CMD_UPDATE, &undo->may_update);
 	if (update_row(undo->rel, tid, undo->fresh, undo->snapshot, &in_all))
 		list_free(update_index_tuples(undo->target, undo->fresh, undo->estate, in_all));
 	undo->restored++;
@@ -289,6 +301,7 @@ update_fresh(Undo *undo, ItemPointer tid)
 static void
 delete_present(Undo *undo, ItemPointer tid)
 {
+	check_replica_identity(undo, CMD_DELETE, &undo->may_delete);
 	simple_table_tuple_delete(undo->rel, tid, undo->snapshot);
 }
 
@@ -539,8 +552,6 @@ writes_undo(Relation rel, const Kept *kept, UndoConflicts *conflicts)
 
 	undo_open(&undo, rel, kept, conflicts);
 	take_snapshot(&undo);
-	CheckCmdReplicaIdentity(rel, CMD_UPDATE);
-	CheckCmdReplicaIdentity(rel, CMD_DELETE);
 	matches = writes_match(rel, undo.copy, &undo.shape, kept);
 	each_pair(&undo, matches, undo_row);
 	tuplestore_end(matches);

@@ -9,7 +9,10 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
+#include "utils/syscache.h"
 
 #include "capture/capture.h"
 #include "rollback/rollback.h"
@@ -57,6 +60,27 @@ key_of(const ObjectAddress *address)
 							   identity) : NULL;
 }
 
+/*
+ * A foreign key to a partitioned table has one for each of its partitions: they
+ * come and go with those, whatever command that is.
+ */
+static bool
+is_derived(const ObjectAddress *address)
+{
+	HeapTuple	tuple;
+	bool		derived;
+
+	if (address->classId != ConstraintRelationId)
+		return false;
+	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(address->objectId));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	derived = ((Form_pg_constraint) GETSTRUCT(tuple))->contype == CONSTRAINT_FOREIGN &&
+		OidIsValid(((Form_pg_constraint) GETSTRUCT(tuple))->conparentid);
+	ReleaseSysCache(tuple);
+	return derived;
+}
+
 /* Calls what for everything that lives in the relations of these states. */
 static void
 walk_contents(List *states, void (*what) (void *arg, const char *key), void *arg)
@@ -75,7 +99,7 @@ walk_contents(List *states, void (*what) (void *arg, const char *key), void *arg
 			continue;
 		foreach(inner, object_contents(&address))
 		{
-			char	   *key = key_of(lfirst(inner));
+			char	   *key = is_derived(lfirst(inner)) ? NULL : key_of(lfirst(inner));
 
 			if (key)
 				what(arg, key);
@@ -143,6 +167,9 @@ compare_state(ObjectState *state, StringInfo detail)
 	Mismatch	mismatch = {detail, key};
 	Image	   *now = image_now(state->image);
 
+	/* a range's constructor that goes with its range is no loss */
+	if (state->present && now == NULL && image_get(state->image, "", "@along"))
+		return;
 	if (state->present && now == NULL)
 		describe(&mismatch, "", "object", "present", NULL);
 	else if (!state->present && now != NULL)
