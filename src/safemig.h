@@ -508,6 +508,7 @@ typedef struct Together
 	Bitmapset  *dropped;
 	Bitmapset  *lossy;			/* dropped, or changed so that casting does not
 								 * give the values back */
+	Bitmapset  *passing;		/* added by the same migration */
 } Together;
 
 /*

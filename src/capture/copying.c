@@ -61,7 +61,7 @@ is_lossless(Oid relid, AttrNumber attnum, const TypeChange *change)
 Together
 columns_changed_together(Command *command, Oid relid)
 {
-	Together	together = {NULL, NULL, NULL};
+	Together	together = {.passing = columns_of_migration(command->migration, relid)};
 	ListCell   *lc;
 
 	foreach(lc, command->going)

@@ -32,6 +32,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "capture/capture.h"
@@ -94,11 +95,11 @@ is_wanted(void)
  * Columns that the migration itself has added: they go when it is taken back,
  * whatever they hold.
  */
-static Bitmapset *
-columns_of_migration(int64 migration, Relation rel)
+Bitmapset *
+columns_of_migration(int64 migration, Oid relid)
 {
 	Oid			types[2] = {INT8OID, OIDOID};
-	Datum		args[2] = {Int64GetDatum(migration), ObjectIdGetDatum(RelationGetRelid(rel))};
+	Datum		args[2] = {Int64GetDatum(migration), ObjectIdGetDatum(relid)};
 	MemoryContext context = CurrentMemoryContext;
 	Bitmapset  *columns = NULL;
 	bool		isnull;
@@ -129,7 +130,7 @@ columns_of_migration(int64 migration, Relation rel)
 				old = bms_add_member(old, atoi(facet->value));
 		}
 		MemoryContextSwitchTo(context);
-		for (int i = 1; i <= RelationGetNumberOfAttributes(rel); i++)
+		for (int i = 1; SearchSysCacheExists2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(i)); i++)
 		{
 			if (!bms_is_member(i, old))
 				columns = bms_add_member(columns, i);
@@ -259,7 +260,7 @@ keep_table(RecordedCommand *command, Oid relid, Versions *(*find) (Relation rel,
 {
 	Relation	rel = table_open(relid, AccessShareLock);
 	Versions   *versions = find(rel, since);
-	Kept	   *kept = writes_keep(rel, versions, columns_of_migration(command->migration, rel),
+	Kept	   *kept = writes_keep(rel, versions, columns_of_migration(command->migration, relid),
 								   command->migration, command->seq);
 
 	if (versions->seen)

@@ -148,13 +148,15 @@ lock_column(const ObjectAddress *address)
 static void
 copy_column(Command *command, const ObjectAddress *address, AlterTableStmt *stmt)
 {
-	Together	together = columns_changed_together(command, address->objectId);
+	Together	together;
 	MemoryContext old;
 	EarlyCopy  *copy;
 	int64		kept;
 
 	ListCell   *lc;
 
+	command_identify(command);
+	together = columns_changed_together(command, address->objectId);
 	/* what else the statement does is not looked at yet */
 	foreach(lc, stmt->cmds)
 	{
@@ -167,7 +169,6 @@ copy_column(Command *command, const ObjectAddress *address, AlterTableStmt *stmt
 		together.all = bms_add_member(together.all, attnum);
 		together.lossy = bms_add_member(together.lossy, attnum);
 	}
-	command_identify(command);
 	kept = column_keep(address->objectId, address->objectSubId, &together,
 					   "column", command->migration, command->seq);
 	old = MemoryContextSwitchTo(command->context);

@@ -6,7 +6,7 @@
  * Where the place of a row does not tell any more which one it is (place.c),
  * what it holds in all other columns does: the copy has a hash of that.  Rows
  * that are the same in all of them are one as good as the other.  Generated
- * columns do not count.  Of those that go or change by the same command some do,
+ * columns do not count, nor those that the migration itself has added.  Of those that go or change by the same command some do,
  * see below; where others are left out, rows that are the same otherwise may be
  * different ones, and are only known if all have the same value.
  *
@@ -63,7 +63,8 @@ content_choose(Kept *kept, Relation rel, AttrNumber attnum,
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
-		if (att->attisdropped || att->attgenerated)
+		if (att->attisdropped || att->attgenerated ||
+			bms_is_member(att->attnum, together->passing))
 			continue;
 		if (bms_is_member(att->attnum, together->dropped))
 			partial |= !dropped;

@@ -87,6 +87,8 @@ my @cases = (
 		q(CREATE TABLE loose (a int, b jsonb, c text, k int); INSERT INTO loose SELECT i % 3, to_jsonb(i % 4), nullif(i % 5, 0), i % 2 FROM generate_series(1, 30) i) ],
 	[ 'columns converted together in a table without a key', q(ALTER TABLE loose ALTER a TYPE int USING 1, ALTER b TYPE text USING 'b', ALTER c TYPE int; UPDATE loose SET k = -k),
 		q(CREATE TABLE loose (a int, b jsonb, c numeric, k int); INSERT INTO loose SELECT i % 3, to_jsonb(i % 4), nullif(i % 5, 0) + 0.25, i % 2 FROM generate_series(1, 30) i) ],
+	[ 'an added column written around a drop, without a key, in savepoints', q(BEGIN; SAVEPOINT a; ALTER TABLE parent2 ADD z int; UPDATE parent2 SET z = 1; UPDATE parent2 SET n = n || '?' WHERE id > 2; DELETE FROM parent2 WHERE id = 2; ALTER TABLE parent2 DROP n; UPDATE parent2 SET z = 5; RELEASE a; COMMIT),
+		q(CREATE TABLE parent2 (id int, n text); CREATE TABLE kid2 (e int) INHERITS (parent2); INSERT INTO parent2 VALUES (1, 'a'), (2, 'b'); INSERT INTO kid2 VALUES (3, 'c', 7), (3, 'c', 7), (4, 'd', 8)) ],
 	[ 'the type of the key changed with others, without loss', q(ALTER TABLE child ALTER id TYPE text, ALTER note TYPE varchar(1) USING 'x', ALTER t_id TYPE bigint; UPDATE child SET t_id = 3; UPDATE child SET id = '0' || id WHERE id > '5') ],
 	[ 'a command in the middle of a statement', q(BEGIN; CREATE TABLE other (); UPDATE late SET w = makes(w); UPDATE late SET w = w + 1 WHERE id > 1; DELETE FROM late WHERE id > makes(1000) - 1097; COMMIT),
 		q(CREATE FUNCTION makes(i int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN IF i IN (2, 3, 1000) THEN EXECUTE format('CREATE TABLE IF NOT EXISTS made_%s (a int)', i); END IF; RETURN i + 100; END $$) ],
