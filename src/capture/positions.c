@@ -36,16 +36,22 @@ static List *lasting = NIL;
 static ExecutorCheckPerms_hook_type next_check_perms_hook = NULL;
 
 static bool
-is_noted(Oid seqid)
+is_among(List *positions, Oid seqid)
 {
 	ListCell   *lc;
 
-	foreach(lc, list_concat_copy(lasting, safemig_state.positions))
+	foreach(lc, positions)
 	{
 		if (((NotedPosition *) lfirst(lc))->seqid == seqid)
 			return true;
 	}
 	return false;
+}
+
+static bool
+is_noted(Oid seqid)
+{
+	return is_among(lasting, seqid) || is_among(safemig_state.positions, seqid);
 }
 
 static bool

@@ -93,24 +93,32 @@ counts_now(void)
 static ExecutorRun_hook_type next_executor_run_hook = NULL;
 static int	writing_statements = 0;
 
+static void
+run_next(EXECUTOR_RUN_PARAMETERS)
+{
+	if (next_executor_run_hook)
+		next_executor_run_hook(EXECUTOR_RUN_ARGUMENTS);
+	else
+		standard_ExecutorRun(EXECUTOR_RUN_ARGUMENTS);
+}
+
 /* How many statements that write are running, one inside the other? */
 static void
 on_executor_run(EXECUTOR_RUN_PARAMETERS)
 {
-	bool		writes = query->operation != CMD_SELECT ||
-	query->plannedstmt->hasModifyingCTE;
-
-	writing_statements += writes;
+	if (query->operation == CMD_SELECT && !query->plannedstmt->hasModifyingCTE)
+	{
+		run_next(EXECUTOR_RUN_ARGUMENTS);
+		return;
+	}
+	writing_statements++;
 	PG_TRY();
 	{
-		if (next_executor_run_hook)
-			next_executor_run_hook(EXECUTOR_RUN_ARGUMENTS);
-		else
-			standard_ExecutorRun(EXECUTOR_RUN_ARGUMENTS);
+		run_next(EXECUTOR_RUN_ARGUMENTS);
 	}
 	PG_FINALLY();
 	{
-		writing_statements -= writes;
+		writing_statements--;
 	}
 	PG_END_TRY();
 }

@@ -40,6 +40,16 @@ typedef struct RollbackOptions
 	char	   *reason;
 } RollbackOptions;
 
+/* A table, and the rows of it that a step is about. */
+typedef struct KeptTable
+{
+	Kept	   *kept;
+	Oid			relid;
+} KeptTable;
+
+/* ---- kepttables.c ---- */
+extern List *kept_tables_argument(ArrayType *array, const char *kind);
+
 /* The state that the history says an object is in. */
 typedef struct ObjectState
 {

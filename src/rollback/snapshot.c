@@ -215,51 +215,8 @@ safemig_snapshot(PG_FUNCTION_ARGS)
 
 /* ---- putting back ---- */
 
-typedef struct Restored
-{
-	Kept	   *kept;
-	Oid			relid;
-} Restored;
-
-static List *
-restored_argument(ArrayType *array)
-{
-	Datum	   *elems;
-	int			nelems;
-	List	   *list = NIL;
-
-	if (array_contains_nulls(array))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("kept data must not be null")));
-	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-					  TYPALIGN_DOUBLE, &elems, NULL, &nelems);
-	for (int i = 0; i < nelems; i++)
-	{
-		Restored   *restored = palloc0(sizeof(Restored));
-		RangeVar   *name;
-
-		restored->kept = history_get_kept(DatumGetInt64(elems[i]));
-		if (strcmp(restored->kept->kind, ROWS_KIND) != 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-					 errmsg("kept data " INT64_FORMAT " is of kind \"%s\", not \"%s\"",
-							restored->kept->id, restored->kept->kind, ROWS_KIND)));
-		name = makeRangeVarFromNameList(qualified_name_list(restored->kept->identity));
-		restored->relid = RangeVarGetRelid(name, AccessExclusiveLock, true);
-		if (!OidIsValid(restored->relid) ||
-			get_rel_relkind(restored->relid) != RELKIND_RELATION)
-			ereport(ERROR,
-					(errcode(ERRCODE_SAFEMIG_CONFLICT),
-					 errmsg("%s %s is not there", restored->kept->object_type,
-							restored->kept->identity)));
-		list = lappend(list, restored);
-	}
-	return list;
-}
-
 static void
-put_back(Restored *restored)
+put_back(KeptTable *restored)
 {
 	Relation	rel = table_open(restored->relid, NoLock);
 	int64		inserted;
@@ -358,9 +315,9 @@ safemig_restore_rows(PG_FUNCTION_ARGS)
 				 errhint("SELECT safemig_rollback(id);")));
 	frame_become_owner(&frame);
 	own_work_begin();
-	list = restored_argument(PG_GETARG_ARRAYTYPE_P(0));
+	list = kept_tables_argument(PG_GETARG_ARRAYTYPE_P(0), ROWS_KIND);
 	foreach(lc, list)
-		relids = lappend_oid(relids, ((Restored *) lfirst(lc))->relid);
+		relids = lappend_oid(relids, ((KeptTable *) lfirst(lc))->relid);
 	relids = with_trees(relids, PG_GETARG_ARRAYTYPE_P(1));
 	command = safemig_keep_undone ? keep_what_is_there(relids) : keep_nothing(relids);
 	references = references_find(relids);

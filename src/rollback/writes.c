@@ -13,15 +13,10 @@
 
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_type.h"
 #include "commands/tablecmds.h"
 #include "fmgr.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
@@ -30,54 +25,6 @@
 #include "rollback/rollback.h"
 
 PG_FUNCTION_INFO_V1(safemig_undo_writes);
-
-/* A table, and what is to be taken back in it. */
-typedef struct WrittenTable
-{
-	Kept	   *kept;
-	Oid			relid;
-} WrittenTable;
-
-static WrittenTable *
-find_table(int64 id)
-{
-	WrittenTable *table = palloc0(sizeof(WrittenTable));
-	RangeVar   *name;
-
-	table->kept = history_get_kept(id);
-	if (strcmp(table->kept->kind, WRITES_KIND) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("kept data " INT64_FORMAT " is of kind \"%s\", not \"%s\"",
-						id, table->kept->kind, WRITES_KIND)));
-	name = makeRangeVarFromNameList(qualified_name_list(table->kept->identity));
-	table->relid = RangeVarGetRelid(name, AccessExclusiveLock, true);
-	if (!OidIsValid(table->relid) ||
-		get_rel_relkind(table->relid) != RELKIND_RELATION)
-		ereport(ERROR,
-				(errcode(ERRCODE_SAFEMIG_CONFLICT),
-				 errmsg("%s %s is not there", table->kept->object_type,
-						table->kept->identity)));
-	return table;
-}
-
-static List *
-tables_argument(ArrayType *array)
-{
-	Datum	   *elems;
-	int			nelems;
-	List	   *list = NIL;
-
-	if (array_contains_nulls(array))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("kept data must not be null")));
-	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-					  TYPALIGN_DOUBLE, &elems, NULL, &nelems);
-	for (int i = 0; i < nelems; i++)
-		list = lappend(list, find_table(DatumGetInt64(elems[i])));
-	return list;
-}
 
 static void
 append_conflict(StringInfo buf, int64 rows, const char *what)
@@ -89,7 +36,7 @@ append_conflict(StringInfo buf, int64 rows, const char *what)
 
 /* Rows that stand in the way: refused, or told. */
 static void
-report_conflicts(const WrittenTable *table, const UndoConflicts *conflicts)
+report_conflicts(const KeptTable *table, const UndoConflicts *conflicts)
 {
 	StringInfoData detail;
 
@@ -119,7 +66,7 @@ report_conflicts(const WrittenTable *table, const UndoConflicts *conflicts)
 }
 
 static void
-undo_table(const WrittenTable *table)
+undo_table(const KeptTable *table)
 {
 	Relation	rel = table_open(table->relid, NoLock);
 	UndoConflicts conflicts = {0};
@@ -149,7 +96,7 @@ keep_own_writes(RecordedCommand *command, List *tables, CommandId since)
 	initStringInfo(&ids);
 	foreach(lc, tables)
 	{
-		Oid			relid = ((WrittenTable *) lfirst(lc))->relid;
+		Oid			relid = ((KeptTable *) lfirst(lc))->relid;
 		Relation	rel = table_open(relid, NoLock);
 		Versions   *versions = versions_find(rel, since, NIL, false);
 		Kept	   *kept = writes_keep(rel, versions, NULL, command->migration,
@@ -178,7 +125,7 @@ keep_nothing(RecordedCommand *command, List *tables)
 	ListCell   *lc;
 
 	foreach(lc, tables)
-		history_add_table(command, ((WrittenTable *) lfirst(lc))->relid, 'w', NULL);
+		history_add_table(command, ((KeptTable *) lfirst(lc))->relid, 'w', NULL);
 	command->irreversible = psprintf("the rows of %s were not kept",
 									 ((Change *) linitial(command->changes))->before->identity);
 }
@@ -219,9 +166,9 @@ safemig_undo_writes(PG_FUNCTION_ARGS)
 				 errhint("SELECT safemig_rollback(id);")));
 	frame_become_owner(&frame);
 	own_work_begin();
-	tables = tables_argument(PG_GETARG_ARRAYTYPE_P(0));
+	tables = kept_tables_argument(PG_GETARG_ARRAYTYPE_P(0), WRITES_KIND);
 	foreach(lc, tables)
-		relids = lappend_oid(relids, ((WrittenTable *) lfirst(lc))->relid);
+		relids = lappend_oid(relids, ((KeptTable *) lfirst(lc))->relid);
 	CommandCounterIncrement();
 	since = GetCurrentCommandId(false);
 	references = references_find(relids);
