@@ -99,11 +99,13 @@ extern void failures_abort(void);
 /* ---- data.c: rows that a migration writes ---- */
 /* what this transaction's migration, if there is one, wrote since the last look */
 extern void data_record_pending(void);
-extern Bitmapset *columns_of_migration(int64 migration, Oid relid);
 /* likewise, in the migration that a command is about to be recorded in */
 extern void data_record_in(int64 migration);
 extern void data_before_command(Command *command, List *dropped);
 extern void data_keep_truncated(Oid relid);
+
+/* ---- data_scope.c ---- */
+extern Bitmapset *columns_of_migration(int64 migration, Oid relid);
 
 /* ---- changes.c: after images, comparison ---- */
 extern List *command_changes(Command *command);	/* of Change* */

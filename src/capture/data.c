@@ -15,14 +15,9 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_am.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_type.h"
 #include "commands/extension.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/lmgr.h"
@@ -32,113 +27,23 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "capture/capture.h"
 #include "capture/written.h"
 #include "compat.h"
 #include "history/history.h"
-#include "keep/vault.h"
 #include "keep/writes.h"
 
 static void end_truncation(void);
 
-/* ---- whose rows ---- */
-
-/* The table's name if its rows are somebody's, else NULL. */
-static char *
-table_of_interest(Oid relid)
-{
-	Oid			namespace = get_rel_namespace(relid);
-
-	if (relid < FirstNormalObjectId || !OidIsValid(namespace) ||
-		get_rel_relkind(relid) != RELKIND_RELATION ||
-		isAnyTempNamespace(namespace) || vault_is_schema(namespace) ||
-		namespace == get_namespace_oid(SAFEMIG_SCHEMA, true))
-		return NULL;
-	return quote_qualified_identifier(get_namespace_name(namespace),
-									  get_rel_name(relid));
-}
-
-/* Rows of a table that the migration made go and come with the table. */
-static bool
-made_by_migration(int64 migration, Oid relid)
-{
-	Oid			types[2] = {INT8OID, OIDOID};
-	Datum		args[2] = {Int64GetDatum(migration), ObjectIdGetDatum(relid)};
-	bool		made;
-
-	if (command_is_making(relid))
-		return true;
-	SPI_connect();
-	if (SPI_execute_with_args("SELECT FROM safemig.change_log"
-							  " WHERE migration OPERATOR(pg_catalog.=) $1"
-							  " AND action OPERATOR(pg_catalog.=) 'c'"
-							  " AND objid OPERATOR(pg_catalog.=) $2"
-							  " AND type OPERATOR(pg_catalog.=) 'table' LIMIT 1",
-							  2, types, args, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read change_log");
-	made = SPI_processed > 0;
-	SPI_finish();
-	return made;
-}
+/* ---- when ---- */
 
 static bool
 is_wanted(void)
 {
 	return safemig_enabled && safemig_state.record_id == 0 &&
 		!creating_extension && !IsBinaryUpgrade;
-}
-
-/*
- * Columns that the migration itself has added: they go when it is taken back,
- * whatever they hold.
- */
-Bitmapset *
-columns_of_migration(int64 migration, Oid relid)
-{
-	Oid			types[2] = {INT8OID, OIDOID};
-	Datum		args[2] = {Int64GetDatum(migration), ObjectIdGetDatum(relid)};
-	MemoryContext context = CurrentMemoryContext;
-	Bitmapset  *columns = NULL;
-	bool		isnull;
-
-	SPI_connect();
-	if (SPI_execute_with_args("SELECT before FROM safemig.change_log"
-							  " WHERE migration OPERATOR(pg_catalog.=) $1"
-							  " AND objid OPERATOR(pg_catalog.=) $2"
-							  " AND type OPERATOR(pg_catalog.=) 'table'"
-							  " AND action OPERATOR(pg_catalog.<>) 'w'"
-							  " AND before IS NOT NULL"
-							  " ORDER BY command LIMIT 1",
-							  2, types, args, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read change_log");
-	if (SPI_processed > 0)
-	{
-		Datum		before = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc,
-										   1, &isnull);
-		Image	   *image = image_from_array(DatumGetArrayTypeP(before), NULL);
-		Bitmapset  *old = NULL;
-		ListCell   *lc;
-
-		foreach(lc, image->facets)
-		{
-			Facet	   *facet = lfirst(lc);
-
-			if (strcmp(facet->name, "@attnum") == 0)
-				old = bms_add_member(old, atoi(facet->value));
-		}
-		MemoryContextSwitchTo(context);
-		for (int i = 1; SearchSysCacheExists2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(i)); i++)
-		{
-			if (!bms_is_member(i, old))
-				columns = bms_add_member(columns, i);
-		}
-	}
-	SPI_finish();
-	MemoryContextSwitchTo(context);
-	return columns;
 }
 
 /* The library may be loaded, and a label set, where the extension is not. */
@@ -148,8 +53,9 @@ is_on(void)
 	return is_wanted() && OidIsValid(get_extension_oid("safemig", true));
 }
 
-static bool
-is_named(void)
+/* Has the user said that he writes a migration? */
+bool
+data_is_named(void)
 {
 	return open_migration_id() != 0 || (safemig_label && safemig_label[0]);
 }
@@ -167,78 +73,6 @@ data_is_being_captured(void)
 			safemig_capture_data == CAPTURE_DATA_TRANSACTION) &&
 		safemig_state.own_depth == 0 && IsTransactionState() && is_wanted() &&
 		OidIsValid(get_namespace_oid(SAFEMIG_SCHEMA, true));
-}
-
-static bool
-has_dropped_attribute(Oid typid)
-{
-	Oid			relid = get_typ_typrelid(typid);
-	Relation	rel;
-	bool		has = false;
-
-	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_COMPOSITE_TYPE)
-		return false;
-	rel = relation_open(relid, AccessShareLock);
-	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
-		has |= TupleDescAttr(RelationGetDescr(rel), i)->attisdropped;
-	relation_close(rel, AccessShareLock);
-	return has;
-}
-
-/*
- * Does the table hold values of a type that lost an attribute in the same
- * migration?  A value that is written then is made anew without it.
- */
-static bool
-lost_attribute(int64 migration, Oid relid)
-{
-	Oid			type = INT8OID;
-	Datum		arg = Int64GetDatum(migration);
-	List	   *types = NIL;
-	ListCell   *lc;
-
-	SPI_connect();
-	if (SPI_execute_with_args("SELECT DISTINCT objid FROM safemig.change_log"
-							  " WHERE migration OPERATOR(pg_catalog.=) $1"
-							  " AND classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass"
-							  " AND action OPERATOR(pg_catalog.<>) 'c'",
-							  1, &type, &arg, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read change_log");
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-		Oid			typid = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i],
-														   SPI_tuptable->tupdesc, 1,
-														   &isnull));
-
-		if (has_dropped_attribute(typid))
-			types = lappend_oid(types, typid);
-	}
-	foreach(lc, types ? type_columns(type_containers(types)) : NIL)
-	{
-		if (((ObjectAddress *) lfirst(lc))->objectId == relid)
-			break;
-	}
-	SPI_finish();
-	return lc != NULL;
-}
-
-static const char *
-why_not_kept(int64 migration, Oid relid, const Written *written)
-{
-	if (written->truncated)
-		return "truncated before safemig could see it";
-	if (safemig_capture_data == CAPTURE_DATA_EXPLICIT && !is_named())
-		return "safemig.capture_data is explicit";
-	if (get_rel_relam(relid) != HEAP_TABLE_AM_OID)
-		return "the table has an access method of its own";
-	if ((written->updated || written->deleted) && lost_attribute(migration, relid))
-		return "a type of its columns lost an attribute in the same migration";
-	/* he could not take it back: an audit log that he may only write, say */
-	if (!has_privs_of_role(GetOuterUserId(), relation_owner(relid)) &&
-		!is_administrator(GetOuterUserId()))
-		return "the table belongs to somebody else";
-	return NULL;
 }
 
 /* ---- one command ---- */
@@ -324,7 +158,7 @@ record_written(int64 migration, List *tables)
 	foreach(lc, tables)
 	{
 		Written    *written = lfirst(lc);
-		char	   *table = table_of_interest(written->relid);
+		char	   *table = data_table_name(written->relid);
 		const char *reason;
 
 		if (written_is_large_objects(written->relid))
@@ -333,9 +167,9 @@ record_written(int64 migration, List *tables)
 			unkept_record(migration, written, "pg_catalog.pg_largeobject", NULL);
 			continue;
 		}
-		if (table == NULL || made_by_migration(migration, written->relid))
+		if (table == NULL || data_made_by_migration(migration, written->relid))
 			continue;
-		reason = why_not_kept(migration, written->relid, written);
+		reason = data_why_not_kept(migration, written->relid, written);
 		if (reason)
 			unkept_record(migration, written, table, reason);
 		else
@@ -374,7 +208,7 @@ any_of_interest(List *tables)
 	{
 		Oid			relid = ((Written *) lfirst(lc))->relid;
 
-		if (table_of_interest(relid) || written_is_large_objects(relid))
+		if (data_table_name(relid) || written_is_large_objects(relid))
 			return true;
 	}
 	return false;
@@ -450,7 +284,7 @@ record_blindness(int64 migration)
 void
 data_record_pending(void)
 {
-	if (safemig_state.written_id == 0 && safemig_state.undone_id == 0 && !is_named() &&
+	if (safemig_state.written_id == 0 && safemig_state.undone_id == 0 && !data_is_named() &&
 		safemig_capture_data != CAPTURE_DATA_TRANSACTION)
 		return;
 	if (!is_on())
@@ -566,7 +400,7 @@ rows_were_written(void)
 	{
 		Written    *written = lfirst(lc);
 
-		if (written_counts_differ(written) && table_of_interest(written->relid))
+		if (written_counts_differ(written) && data_table_name(written->relid))
 			return true;
 	}
 	return false;
@@ -580,8 +414,8 @@ data_keep_truncated(Oid relid)
 	Frame		frame;
 	int64		migration = safemig_state.written_id;
 
-	if ((migration == 0 && !is_named()) || !is_on() ||
-		table_of_interest(relid) == NULL ||
+	if ((migration == 0 && !data_is_named()) || !is_on() ||
+		data_table_name(relid) == NULL ||
 		pg_class_aclcheck(relid, GetUserId(), ACL_TRUNCATE) != ACLCHECK_OK)
 		return;
 	LockRelationOid(relid, AccessExclusiveLock);
@@ -595,8 +429,8 @@ data_keep_truncated(Oid relid)
 	safemig_state.written_id = migration;
 	if (rows_were_written())
 		record_since_look(migration);
-	if (!made_by_migration(migration, relid) &&
-		why_not_kept(migration, relid, &nothing) == NULL)
+	if (!data_made_by_migration(migration, relid) &&
+		data_why_not_kept(migration, relid, &nothing) == NULL)
 		keep_truncated(migration, relid);
 	frame_unpin(&frame);
 	own_work_end();

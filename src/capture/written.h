@@ -56,6 +56,13 @@ extern void positions_record(int64 migration, int64 command,
 
 /* ---- data.c ---- */
 extern bool data_is_being_captured(void);
+extern bool data_is_named(void);
+
+/* ---- data_scope.c ---- */
+extern char *data_table_name(Oid relid);
+extern bool data_made_by_migration(int64 migration, Oid relid);
+extern const char *data_why_not_kept(int64 migration, Oid relid,
+									 const Written *written);
 
 /* ---- unkept.c ---- */
 extern void unkept_record(int64 migration, const Written *written,
