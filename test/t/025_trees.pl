@@ -531,4 +531,29 @@ round_trips(
 	[ 'with the schema of both', 'DROP SCHEMA apart CASCADE' ],
 );
 
+# The key to the new partition comes and goes with it, not with a command on
+# the table that refers.
+round_trips(
+	{
+		name => 'a new partition, and a change of the table that refers to the tree',
+		setup => q(CREATE TABLE event (id int, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);
+			CREATE TABLE event_old PARTITION OF event FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
+			CREATE TABLE visit (id int, at date, FOREIGN KEY (id, at) REFERENCES event);
+			INSERT INTO event VALUES (1, '2020-05-05'); INSERT INTO visit VALUES (1, '2020-05-05')),
+		migration => q(CREATE TABLE event_new PARTITION OF event FOR VALUES FROM ('2021-01-01') TO ('2022-01-01');
+			ALTER TABLE visit ADD COLUMN x interval),
+	},
+	{
+		name => 'a range whose constructor is altered',
+		setup => 'SELECT 1',
+		migration => q(CREATE TYPE span AS RANGE (subtype = float8); ALTER FUNCTION span(float8, float8) SET work_mem TO '5MB'),
+	},
+	{
+		name => 'TRUNCATE where a publication lets no row be deleted',
+		setup => q(CREATE TABLE told (id int PRIMARY KEY, n int); INSERT INTO told SELECT i, i FROM generate_series(1, 5) i;
+			CREATE PUBLICATION told FOR TABLE told WHERE (n > 2) WITH (publish = 'insert, update, delete, truncate')),
+		migration => 'ALTER TABLE told ADD x int; TRUNCATE told; ALTER TABLE told DROP x',
+		once => 1,
+	});
+
 done_testing();
