@@ -1,14 +1,17 @@
 /*-------------------------------------------------------------------------
  *
  * loan.c
- *	  Rights on schemas, lent to an owner for one statement.
+ *	  Rights, lent to an owner for one statement.
  *
  * Who owns a table may lack USAGE of its schema, or of the schema of a
  * function that its CHECK calls: somebody else made it and gave it to him.  A
  * statement of a rollback that has to run as him could then not even name what
  * it is about.  So he is lent, within the transaction and for that statement,
- * USAGE of the schemas that the statement itself names, and nothing else; it
- * could only be written because those names meant something before.
+ * USAGE of the schemas that the statement itself names.  A table's partitions
+ * and children may belong to somebody else, and ALTER TABLE changes them too:
+ * these are lent as well, where the statement is of that kind; so is EXECUTE
+ * of the functions that a partition's triggers call.  Nothing else is; the
+ * statement could only be written because all this was once there.
  *
  * Nobody else sees a loan: it is taken back before the transaction ends.  And
  * code of his that runs inside the statement cannot make it last: while it is
@@ -18,46 +21,65 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
+#include "catalog/namespace.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_trigger.h"
 #include "utils/acl.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
 #include "safemig.h"
 
+/* A schema's or a function's ACL, or the owner of a relation. */
 typedef struct Loan
 {
-	Oid			namespace;
+	Oid			classid;
+	Oid			objid;
 	struct varlena *acl;		/* as it was; NULL: the default */
+	Oid			owner;			/* as he was, for a relation */
 } Loan;
 
-/* Writes a schema's ACL; what it was comes back as a copy, or NULL. */
+/* ---- what is changed for a while ---- */
+
+/* Writes an object's ACL; what it was comes back as a copy, or NULL. */
 static struct varlena *
-exchange_schema_acl(Oid namespace, struct varlena *acl)
+exchange_acl(Oid classid, Oid objid, struct varlena *acl)
 {
-	Relation	rel = table_open(NamespaceRelationId, RowExclusiveLock);
-	HeapTuple	tuple = SearchSysCacheCopy1(NAMESPACEOID, ObjectIdGetDatum(namespace));
-	Datum		values[Natts_pg_namespace] = {0};
-	bool		nulls[Natts_pg_namespace] = {false};
-	bool		replaces[Natts_pg_namespace] = {false};
+	Relation	rel = table_open(classid, RowExclusiveLock);
+	AttrNumber	attnum = get_object_attnum_acl(classid);
+	int			natts = RelationGetDescr(rel)->natts;
+	HeapTuple	tuple = SearchSysCacheCopy1(get_object_catcache_oid(classid),
+											ObjectIdGetDatum(objid));
+	Datum	   *values = palloc0(natts * sizeof(Datum));
+	bool	   *nulls = palloc0(natts * sizeof(bool));
+	bool	   *replaces = palloc0(natts * sizeof(bool));
 	struct varlena *before = NULL;
 	HeapTuple	changed;
 	Datum		old;
 	bool		isnull;
 
 	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for schema %u", namespace);
-	old = heap_getattr(tuple, Anum_pg_namespace_nspacl, RelationGetDescr(rel), &isnull);
+		elog(ERROR, "cache lookup failed for object %u of catalog %u", objid, classid);
+	old = heap_getattr(tuple, attnum, RelationGetDescr(rel), &isnull);
 	if (!isnull)
 		before = (struct varlena *) DatumGetAclPCopy(old);
-	values[Anum_pg_namespace_nspacl - 1] = PointerGetDatum(acl);
-	nulls[Anum_pg_namespace_nspacl - 1] = acl == NULL;
-	replaces[Anum_pg_namespace_nspacl - 1] = true;
+	values[attnum - 1] = PointerGetDatum(acl);
+	nulls[attnum - 1] = acl == NULL;
+	replaces[attnum - 1] = true;
 	changed = heap_modify_tuple(tuple, RelationGetDescr(rel), values, nulls, replaces);
 	CatalogTupleUpdate(rel, &changed->t_self, changed);
 	table_close(rel, RowExclusiveLock);
@@ -65,62 +87,215 @@ exchange_schema_acl(Oid namespace, struct varlena *acl)
 	return before;
 }
 
-/* The schema's ACL with these rights for the role; a copy. */
+/* The object's ACL with these rights for the role; a copy. */
 static Acl *
-acl_with(Oid namespace, Oid role, AclMode rights)
+acl_with(Oid classid, Oid objid, Oid role, AclMode rights)
 {
+	int			cache = get_object_catcache_oid(classid);
 	AclItem		item = {.ai_grantee = role};
-	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(namespace));
+	HeapTuple	tuple = SearchSysCache1(cache, ObjectIdGetDatum(objid));
 	Datum		old;
 	Acl		   *acl;
 	bool		isnull;
 
 	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for schema %u", namespace);
-	item.ai_grantor = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
+		elog(ERROR, "cache lookup failed for object %u of catalog %u", objid, classid);
+	item.ai_grantor = DatumGetObjectId(SysCacheGetAttr(cache, tuple,
+													   get_object_attnum_owner(classid), &isnull));
 	ACLITEM_SET_PRIVS_GOPTIONS(item, rights, ACL_NO_RIGHTS);
-	old = SysCacheGetAttr(NAMESPACEOID, tuple, Anum_pg_namespace_nspacl, &isnull);
-	acl = isnull ? acldefault(OBJECT_SCHEMA, item.ai_grantor) : DatumGetAclPCopy(old);
+	old = SysCacheGetAttr(cache, tuple, get_object_attnum_acl(classid), &isnull);
+	acl = isnull ? acldefault(classid == NamespaceRelationId ? OBJECT_SCHEMA : OBJECT_FUNCTION,
+							  item.ai_grantor) : DatumGetAclPCopy(old);
 	ReleaseSysCache(tuple);
 	return aclupdate(acl, &item, ACL_MODECHG_ADD, item.ai_grantor, DROP_CASCADE);
 }
 
-static bool
-has_rights(Oid namespace, Oid role, AclMode rights)
+/* One of its pg_class rows; it may be gone. */
+static void
+set_owner(Oid relid, Oid owner)
 {
-	return ((rights & ACL_USAGE) == 0 ||
-			object_aclcheck(NamespaceRelationId, namespace, role, ACL_USAGE) == ACLCHECK_OK) &&
-		((rights & ACL_CREATE) == 0 ||
-		 object_aclcheck(NamespaceRelationId, namespace, role, ACL_CREATE) == ACLCHECK_OK);
+	Relation	rel = table_open(RelationRelationId, RowExclusiveLock);
+	HeapTuple	tuple = SearchSysCacheCopy1(RELOID, ObjectIdGetDatum(relid));
+
+	if (HeapTupleIsValid(tuple) &&
+		((Form_pg_class) GETSTRUCT(tuple))->relowner != owner)
+	{
+		((Form_pg_class) GETSTRUCT(tuple))->relowner = owner;
+		CatalogTupleUpdate(rel, &tuple->t_self, tuple);
+	}
+	table_close(rel, RowExclusiveLock);
 }
 
-/* Until the frame is left. */
 static void
-lend(Frame *frame, Oid namespace, Oid role, AclMode rights)
+set_owner_of_indexes(Oid relid, Oid owner)
 {
-	Loan	   *loan;
+	Relation	rel = table_open(IndexRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
 
-	if (has_rights(namespace, role, rights))
+	ScanKeyInit(&key, Anum_pg_index_indrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, IndexIndrelidIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		set_owner(((Form_pg_index) GETSTRUCT(tuple))->indexrelid, owner);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+/* With what a rewrite may have made anew as the owner that there was. */
+static void
+set_owner_of_all(Oid relid, Oid owner)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			toast;
+
+	if (!HeapTupleIsValid(tuple))
 		return;
-	loan = palloc(sizeof(Loan));
-	loan->namespace = namespace;
-	loan->acl = exchange_schema_acl(namespace,
-									(struct varlena *) acl_with(namespace, role, rights));
+	toast = ((Form_pg_class) GETSTRUCT(tuple))->reltoastrelid;
+	ReleaseSysCache(tuple);
+	set_owner(relid, owner);
+	set_owner_of_indexes(relid, owner);
+	if (OidIsValid(toast))
+	{
+		set_owner(toast, owner);
+		set_owner_of_indexes(toast, owner);
+	}
+	CommandCounterIncrement();
+}
+
+/* ---- lending ---- */
+
+static bool
+has_rights(Oid classid, Oid objid, Oid role, AclMode rights)
+{
+	/* object_aclcheck() is content with any of several */
+	for (AclMode right = 1; right <= rights; right <<= 1)
+	{
+		if ((rights & right) &&
+			object_aclcheck(classid, objid, role, right) != ACLCHECK_OK)
+			return false;
+	}
+	return true;
+}
+
+/* Until the frame is left; what images read meanwhile asks loan_owner(). */
+static Loan *
+begin_loan(Frame *frame, Oid classid, Oid objid)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	Loan	   *loan = palloc0(sizeof(Loan));
+
+	loan->classid = classid;
+	loan->objid = objid;
 	if (frame->loans == NIL)
 	{
 		frame->lent = safemig_state.lent;
 		frame->lent_commands = safemig_state.lent_commands;
+		frame->lent_before = safemig_state.loans;
 		state_save();
 		safemig_state.lent = true;
 		safemig_state.lent_commands = 0;
 	}
 	frame->loans = lcons(loan, frame->loans);
+	safemig_state.loans = lcons(loan, list_copy(safemig_state.loans));
+	MemoryContextSwitchTo(old);
+	return loan;
+}
+
+static void
+lend(Frame *frame, Oid classid, Oid objid, Oid role, AclMode rights)
+{
+	Loan	   *loan;
+	MemoryContext old;
+
+	if (has_rights(classid, objid, role, rights))
+		return;
+	loan = begin_loan(frame, classid, objid);
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	loan->acl = exchange_acl(classid, objid,
+							 (struct varlena *) acl_with(classid, objid, role, rights));
+	MemoryContextSwitchTo(old);
 }
 
 void
 frame_lend_usage(Frame *frame, Oid role, Oid namespace)
 {
-	lend(frame, namespace, role, ACL_USAGE);
+	lend(frame, NamespaceRelationId, namespace, role, ACL_USAGE);
+}
+
+static void
+lend_children(Frame *frame, Oid role, Oid relid)
+{
+	ListCell   *lc;
+
+	if (!has_subclass(relid))
+		return;
+	foreach(lc, find_all_inheritors(relid, AccessExclusiveLock, NULL))
+	{
+		Oid			owner = relation_owner(lfirst_oid(lc));
+
+		if (lfirst_oid(lc) == relid || has_privs_of_role(role, owner))
+			continue;
+		begin_loan(frame, RelationRelationId, lfirst_oid(lc))->owner = owner;
+		set_owner_of_all(lfirst_oid(lc), role);
+	}
+}
+
+/* A partition gets a copy of each trigger for rows. */
+static void
+lend_trigger_functions(Frame *frame, Oid role, Oid relid)
+{
+	Relation	rel = table_open(TriggerRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *functions = NIL;
+	ListCell   *lc;
+
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		if (!form->tgisinternal)
+			functions = list_append_unique_oid(functions, form->tgfoid);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	foreach(lc, functions)
+		lend(frame, ProcedureRelationId, lfirst_oid(lc), role, ACL_EXECUTE);
+}
+
+/* VALIDATE CONSTRAINT does not ask who owns the children. */
+static void
+lend_for_alter_table(Frame *frame, Oid role, AlterTableStmt *stmt)
+{
+	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	ListCell   *lc;
+
+	if (!OidIsValid(relid) || stmt->objtype != OBJECT_TABLE)
+		return;
+	foreach(lc, stmt->cmds)
+	{
+		switch (lfirst_node(AlterTableCmd, lc)->subtype)
+		{
+			case AT_ColumnDefault:
+			case AT_AddConstraint:
+			case AT_AddColumn:
+			case AT_AlterColumnType:
+				if (stmt->relation->inh)
+					lend_children(frame, role, relid);
+				break;
+			case AT_AttachPartition:
+				lend_trigger_functions(frame, role, relid);
+				break;
+			default:
+				break;
+		}
+	}
 }
 
 void
@@ -131,9 +306,13 @@ frame_become_for(Frame *frame, Oid role, Node *parsed, Oid create_in,
 
 	frame_become(frame, role);
 	if (OidIsValid(create_in))
-		lend(frame, create_in, role, ACL_CREATE | ACL_USAGE);
+		lend(frame, NamespaceRelationId, create_in, role, ACL_CREATE | ACL_USAGE);
 	foreach(lc, schemas_named(parsed))
-		lend(frame, lfirst_oid(lc), role, ACL_USAGE);
+		lend(frame, NamespaceRelationId, lfirst_oid(lc), role, ACL_USAGE);
+	if (parsed && IsA(parsed, List))
+		parsed = linitial((List *) parsed);
+	if (parsed && IsA(parsed, AlterTableStmt))
+		lend_for_alter_table(frame, role, (AlterTableStmt *) parsed);
 	if (frame->loans != NIL)
 		safemig_state.lent_commands = commands;
 }
@@ -144,15 +323,39 @@ loans_take_back(Frame *frame)
 {
 	ListCell   *lc;
 
+	if (frame->loans == NIL)
+		return;
 	foreach(lc, frame->loans)
 	{
 		Loan	   *loan = lfirst(lc);
 
-		(void) exchange_schema_acl(loan->namespace, loan->acl);
+		if (loan->classid == RelationRelationId)
+			set_owner_of_all(loan->objid, loan->owner);
+		else
+			(void) exchange_acl(loan->classid, loan->objid, loan->acl);
 	}
 	frame->loans = NIL;
 	safemig_state.lent = frame->lent;
 	safemig_state.lent_commands = frame->lent_commands;
+	safemig_state.loans = frame->lent_before;
+}
+
+/* ---- while a loan is out ---- */
+
+/* Whose a relation is, if it shows the owner that it is lent to. */
+Oid
+loan_owner(Oid relid, Oid owner)
+{
+	ListCell   *lc;
+
+	foreach(lc, safemig_state.loans)
+	{
+		Loan	   *loan = lfirst(lc);
+
+		if (loan->classid == RelationRelationId && loan->objid == relid)
+			owner = loan->owner;
+	}
+	return owner;
 }
 
 /* Called where a command starts, whoever issues it and whether it is captured. */

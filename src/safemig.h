@@ -328,6 +328,7 @@ typedef struct State
 	int64		last_id;		/* the last migration of this session */
 	bool		lent;			/* rights are lent, for a statement that runs ... */
 	int			lent_commands;	/* ... and so many commands may still start */
+	List	   *loans;			/* of struct Loan*: what is lent */
 	int64		record_id;		/* record of the rollback that runs, or 0 */
 	int64		undone_id;		/* the same, until the transaction ends */
 	struct Script *script;		/* the rollback by script that is under way, or NULL */
@@ -367,6 +368,7 @@ typedef struct Frame
 	List	   *loans;			/* of Loan*, taken back when it is left */
 	bool		lent;			/* as safemig_state had it */
 	int			lent_commands;
+	List	   *lent_before;
 } Frame;
 
 /* pinned settings under which every image and every step is made */
@@ -390,11 +392,13 @@ extern Oid	extension_owner(void);
 extern Oid	vault_role(void);
 extern bool is_administrator(Oid role);
 
-/* ---- loan.c: rights on schemas, lent to an owner for one statement ---- */
+/* ---- loan.c: rights, lent to an owner for one statement ---- */
 /*
  * frame_become(), for reading or running what was parsed: USAGE of the schemas
- * that it names, and CREATE in one of them (or InvalidOid).  While that is out
- * so many commands may start and no more: one, where parsed is a command.
+ * that it names, and CREATE in one of them (or InvalidOid); for ALTER TABLE
+ * also what belongs to others and that changes too.  Of a list the first is
+ * what runs.  While anything is out so many commands may start and no more:
+ * one, where parsed is a command.
  */
 extern void frame_become_for(Frame *frame, Oid role, Node *parsed,
 							 Oid create_in, int commands);
@@ -402,6 +406,8 @@ extern void frame_become_for(Frame *frame, Oid role, Node *parsed,
 extern void frame_lend_usage(Frame *frame, Oid role, Oid namespace);
 extern void loans_take_back(Frame *frame);
 extern void check_no_loan_is_used(void);
+/* the owner that a relation has apart from loans */
+extern Oid	loan_owner(Oid relid, Oid owner);
 
 /* ---- bystander.c: event triggers of others run as the rollback's caller ---- */
 extern void bystander_init(void);

@@ -74,6 +74,14 @@ REVOKE EXECUTE ON FUNCTION safemig.detach_index(text) FROM PUBLIC;
 COMMENT ON FUNCTION safemig.detach_index(text) IS
 'Takes back ALTER INDEX ATTACH PARTITION. index is a quoted, qualified name. Takes ACCESS EXCLUSIVE on the table and the index. Errors: 42P01, 42809.';
 
+CREATE FUNCTION safemig.set_index_live(index text, live boolean)
+RETURNS void STRICT LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'safemig_set_index_live';
+REVOKE EXECUTE ON FUNCTION safemig.set_index_live(text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.set_index_live(text, boolean) IS
+'Lets ATTACH PARTITION pass over an index of the partitioned table that the partition did not have, and no longer. index is a quoted, qualified name; nothing is done if there is no such partitioned index. Takes ACCESS EXCLUSIVE on the table and the index. Errors: 42602.';
+
 CREATE FUNCTION safemig.validate_constraint(relation text, constraint_name text)
 RETURNS void STRICT LANGUAGE C
 SET search_path = pg_catalog, pg_temp

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_policy.h"
 #include "catalog/pg_rewrite.h"
 #include "catalog/pg_trigger.h"
@@ -56,6 +57,7 @@ rename_relation(Command *command, RenameStmt *stmt)
 	LOCKMODE	lockmode = stmt->renameType == OBJECT_INDEX ?
 	ShareUpdateExclusiveLock : AccessExclusiveLock;
 	Oid			relid = target_resolve_relation(stmt->relation, lockmode, true);
+	ListCell   *lc;
 
 	if (!OidIsValid(relid))
 		return;
@@ -71,6 +73,14 @@ rename_relation(Command *command, RenameStmt *stmt)
 			 stmt->renameType == OBJECT_TRIGGER);
 	add_renamed_part(command, stmt, relid);
 	target_add_referring_to_relation(command, relid);
+	if (stmt->renameType != OBJECT_COLUMN || !has_subclass(relid))
+		return;
+	/* locked with the tree */
+	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+	{
+		if (lfirst_oid(lc) != relid)
+			target_add_referring_to_relation(command, lfirst_oid(lc));
+	}
 }
 
 /* Everything in the schema, and everything that refers to something in it. */

@@ -122,7 +122,7 @@ read_table(Image *image, Oid relid)
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for relation %u", relid);
 	form = (Form_pg_class) GETSTRUCT(tuple);
-	image_add(image, "", "@owner", GetUserNameFromId(form->relowner, false));
+	image_add(image, "", "@owner", GetUserNameFromId(loan_owner(relid, form->relowner), false));
 	partitioned = form->relkind == RELKIND_PARTITIONED_TABLE;
 	if (partitioned)
 		image_add(image, "", "@partitioned", "true");

@@ -113,7 +113,8 @@ read_home(Image *image, Oid relid)
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for relation %u", relid);
 	image_add(image, "", "@owner",
-			  GetUserNameFromId(((Form_pg_class) GETSTRUCT(tuple))->relowner, false));
+			  GetUserNameFromId(loan_owner(relid, ((Form_pg_class) GETSTRUCT(tuple))->relowner),
+								false));
 	if (((Form_pg_class) GETSTRUCT(tuple))->relispartition)
 		image_add(image, "", "@on partition", "true");
 	ReleaseSysCache(tuple);

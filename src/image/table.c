@@ -19,10 +19,12 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/index.h"
 #include "catalog/indexing.h"
 #include "catalog/partition.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_foreign_table.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
@@ -107,9 +109,51 @@ relation_owner_name(Oid relid)
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for relation %u", relid);
-	name = GetUserNameFromId(((Form_pg_class) GETSTRUCT(tuple))->relowner, false);
+	name = GetUserNameFromId(loan_owner(relid, ((Form_pg_class) GETSTRUCT(tuple))->relowner),
+							 false);
 	ReleaseSysCache(tuple);
 	return name;
+}
+
+static bool
+has_partition_index(Oid relid, Oid parent_index)
+{
+	ListCell   *lc;
+
+	foreach(lc, find_inheritance_children(parent_index, NoLock))
+	{
+		if (IndexGetRelation(lfirst_oid(lc), false) == relid)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Attaching a partition makes it every index of the parent.  One ON ONLY the
+ * parent, which is not valid before every partition has it, some may not have.
+ */
+static void
+read_missing_indexes(Image *image, Oid relid, Oid parent)
+{
+	Relation	rel = table_open(IndexRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	int			n = 0;
+
+	ScanKeyInit(&key, Anum_pg_index_indrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(parent));
+	scan = systable_beginscan(rel, IndexIndrelidIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_index form = (Form_pg_index) GETSTRUCT(tuple);
+
+		if (!form->indisvalid && !has_partition_index(relid, form->indexrelid))
+			image_add(image, "", psprintf("@without index %d", ++n),
+					  qualified_relation_name(form->indexrelid));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
 }
 
 static void
@@ -123,6 +167,7 @@ read_partition(Image *image, HeapTuple tuple)
 	image_add(image, "", "partition of", qualified_relation_name(parent));
 	image_addf(image, "", "@partition of", "%u", parent);
 	image_add(image, "", "@partition of owner", relation_owner_name(parent));
+	read_missing_indexes(image, form->oid, parent);
 	bound = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relpartbound,
 							&isnull);
 	if (!isnull)
@@ -243,13 +288,14 @@ table_read(Image *image)
 	form = (Form_pg_class) GETSTRUCT(tuple);
 	image->schema = get_namespace_name(form->relnamespace);
 	image->name = pstrdup(NameStr(form->relname));
-	image_add_owner(image, form->relowner);
+	image_add_owner(image, loan_owner(form->oid, form->relowner));
 	image_addf(image, "", "@relkind", "%c", form->relkind);
 	image_addf(image, "", "@filenode", "%u", form->relfilenode);
 	read_placement(image, tuple);
 	read_protection(image, form);
 	acl = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relacl, &isnull);
-	image_add_acl(image, "", acl, isnull, OBJECT_TABLE, form->relowner);
+	image_add_acl(image, "", acl, isnull, OBJECT_TABLE,
+				  loan_owner(form->oid, form->relowner));
 	columns_read(image, form);
 	ReleaseSysCache(tuple);
 	return true;

@@ -197,6 +197,17 @@ give_to(TableChange *change, const char *role)
 			 quote_identifier(role));
 }
 
+static void
+pass_over_indexes(TableChange *change, bool pass)
+{
+	const char *name;
+
+	for (int i = 1; (name = want_get(change, psprintf("@without index %d", i))) != NULL; i++)
+		step_add(change->steps, RANK_TABLE_AFTER, RUN_CATALOG, ACCESS_EXCLUSIVE,
+				 "catalog", "SELECT safemig.set_index_live(%s, %s)",
+				 quote_literal_cstr(name), pass ? "false" : "true");
+}
+
 /*
  * Attaching evaluates what the partitioned table's owner wrote, and wants one
  * owner of both: for that time the partition is that role's.
@@ -210,12 +221,14 @@ attach_partition(TableChange *change, const char *parent)
 
 	if (lend)
 		give_to(change, role);
+	pass_over_indexes(change, true);
 	step = step_add(change->steps, RANK_TABLE_AFTER, RUN_OWNER,
 					ACCESS_EXCLUSIVE, "scan",
 					"ALTER TABLE %s ATTACH PARTITION %s %s", parent,
 					change->name, want_get(change, "bound"));
 	if (role)
 		step->role = pstrdup(role);
+	pass_over_indexes(change, false);
 	if (lend)
 		give_to(change, change->want->owner);
 }

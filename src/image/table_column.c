@@ -329,7 +329,8 @@ columns_read(Image *image, Form_pg_class form)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		if (!((Form_pg_attribute) GETSTRUCT(tuple))->attisdropped)
-			read_column(image, tuple, RelationGetDescr(rel), form->relowner,
+			read_column(image, tuple, RelationGetDescr(rel),
+						loan_owner(form->oid, form->relowner),
 						&texts, ++position);
 	}
 	systable_endscan(scan);

@@ -198,6 +198,7 @@ content_writers(const Kept *kept, Oid relid)
 	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
 	Oid			type = INT8OID;
 	Datum		record = Int64GetDatum(safemig_state.record_id);
+	Frame		frame;
 
 	/* in another cluster other transactions have the numbers */
 	if (!kept_is_same_relation(kept, relid))
@@ -205,6 +206,8 @@ content_writers(const Kept *kept, Oid relid)
 	writers->snapshot = place_recall_snapshot(kept_detail(kept, "kept at"));
 	writers->before = place_recall_snapshot(kept_detail(kept, "held at"));
 	writers->stamp = stamp_read(kept);
+	/* whoever reads the rows is their owner, who does not see the history */
+	frame_become_owner(&frame);
 	SPI_connect();
 	if (SPI_execute_with_args("WITH gone AS (SELECT m.id, m.effective FROM safemig.migration_log m"
 							  "  WHERE m.state OPERATOR(pg_catalog.=) 'rolled_back'"
@@ -232,6 +235,7 @@ content_writers(const Kept *kept, Oid relid)
 			writers->xids[writers->nxids++] = (TransactionId) xid;
 	}
 	SPI_finish();
+	frame_unpin(&frame);
 	qsort(writers->xids, writers->nxids, sizeof(TransactionId), xidComparator);
 	return writers;
 }

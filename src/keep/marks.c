@@ -7,9 +7,9 @@
  * and inheriting again leaves them so; an index that a failed build left
  * invalid cannot be made invalid again; the triggers of a foreign key that is
  * made anew are enabled, under names that nobody could have known; an index
- * once attached stays so.  Each function changes the flags of one object,
- * under the lock that PostgreSQL takes for such a change, and is recorded like
- * a command.
+ * once attached stays so; a table that is attached gets every index of the
+ * partitioned table.  Each function changes the flags of one object, under the
+ * lock that PostgreSQL takes for such a change, and is recorded like a command.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,6 +25,7 @@
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_trigger.h"
@@ -51,6 +52,7 @@ PG_FUNCTION_INFO_V1(safemig_set_constraint_triggers);
 PG_FUNCTION_INFO_V1(safemig_name_constraint_copy);
 PG_FUNCTION_INFO_V1(safemig_set_index_valid);
 PG_FUNCTION_INFO_V1(safemig_detach_index);
+PG_FUNCTION_INFO_V1(safemig_set_index_live);
 
 static Oid
 lock_relation(text *name, LOCKMODE lockmode)
@@ -447,5 +449,35 @@ safemig_detach_index(PG_FUNCTION_ARGS)
 	relation_close(index, NoLock);
 	CommandCounterIncrement();
 	capture_internal_end();
+	PG_RETURN_VOID();
+}
+
+/*
+ * A partitioned index that is not live is one that ATTACH PARTITION passes
+ * over.  It is so for no longer than that statement, and nothing shows it;
+ * an index that has gone, or goes by another name now, asks for nothing.
+ */
+Datum
+safemig_set_index_live(PG_FUNCTION_ARGS)
+{
+	RangeVar   *name = makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(0)));
+	Oid			indexid;
+	Relation	rel;
+	HeapTuple	tuple;
+
+	check_own_call("set_index_live");
+	indexid = RangeVarGetRelid(name, NoLock, true);
+	if (!OidIsValid(indexid) || get_rel_relkind(indexid) != RELKIND_PARTITIONED_INDEX)
+		PG_RETURN_VOID();
+	indexid = lock_index(PG_GETARG_TEXT_PP(0));
+	rel = table_open(IndexRelationId, RowExclusiveLock);
+	tuple = SearchSysCacheCopy1(INDEXRELID, ObjectIdGetDatum(indexid));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for index %u", indexid);
+	((Form_pg_index) GETSTRUCT(tuple))->indislive = PG_GETARG_BOOL(1);
+	CatalogTupleUpdate(rel, &tuple->t_self, tuple);
+	CacheInvalidateRelcacheByRelid(((Form_pg_index) GETSTRUCT(tuple))->indrelid);
+	table_close(rel, RowExclusiveLock);
+	CommandCounterIncrement();
 	PG_RETURN_VOID();
 }

@@ -278,8 +278,9 @@ pair_rows(Relation rel, TupleDesc desc, Relation copy, StoredColumn *column,
 
 /*
  * Do the rows hold in attnum, one by one, what a keyless copy has, and is none
- * of them an application's since?  There may be more rows after them.  False, too, if it cannot be told.  desc is what
- * the rows were written by, which inside ALTER TABLE is not rel's any more.
+ * of them an application's since?  There may be more rows after them.  False,
+ * too, if it cannot be told.  desc is what the rows were written by, which
+ * inside ALTER TABLE is not rel's any more.
  */
 bool
 place_rows_as_copied(Relation rel, TupleDesc desc, const Kept *kept,

@@ -52,7 +52,9 @@ a dump taken then can be restored and is the same again, indexes agree with
 their tables, and redoing gives the state after the migration.
 
 With SAFEMIG_BARE=1 in the environment the cases run without safemig as far
-as the migration: it says whether the cases themselves are sound.
+as the migration: it says whether the cases themselves are sound.  With
+SAFEMIG_OWNER=alice what the setup made belongs to that role, who is no
+superuser, as most tables in production do.
 
 =cut
 
@@ -240,6 +242,7 @@ sub _case_in
 	_succeeds($database, "SET client_min_messages = error;\n$case->{setup}",
 		'setup')
 	  or return;
+	_give_away($database) if $ENV{SAFEMIG_OWNER};
 	my $before = state_of($database);
 	my $expected = _expected($case, $database, $before) // return;
 
@@ -273,6 +276,38 @@ sub _case_in
 	_restores($database, $dump);
 	_redoes($case, $database, $id, $expected, $changed)
 	  unless $case->{once};
+	return;
+}
+
+# What is tied to something else has its owner, and a member of an extension
+# stays with that.
+sub _give_away
+{
+	my ($database) = @_;
+	must($database, <<"SQL");
+SET client_min_messages = error;
+SET safemig.enabled = off;
+SET session_replication_role = replica;
+SELECT format('ALTER %s %s OWNER TO $ENV{SAFEMIG_OWNER};', kind, name)
+FROM (
+	SELECT 'SCHEMA', oid::regnamespace::text, oid, 'pg_namespace'::regclass, nspowner FROM pg_namespace
+	UNION ALL SELECT CASE relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
+		WHEN 'S' THEN 'SEQUENCE' WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END,
+		oid::regclass::text, oid, 'pg_class'::regclass, relowner
+	FROM pg_class c WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+	  AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype IN ('a', 'i') AND refclassid = 'pg_class'::regclass)
+	UNION ALL SELECT CASE WHEN prokind = 'a' THEN 'AGGREGATE' ELSE 'ROUTINE' END, oid::regprocedure::text, oid, 'pg_proc'::regclass, proowner
+	FROM pg_proc WHERE prolang <> (SELECT oid FROM pg_language WHERE lanname = 'c')
+	UNION ALL SELECT 'TYPE', oid::regtype::text, oid, 'pg_type'::regclass, typowner
+	FROM pg_type t WHERE (typtype IN ('d', 'e', 'r')
+		OR typtype = 'c' AND EXISTS (SELECT FROM pg_class WHERE oid = typrelid AND relkind = 'c'))
+) AS things (kind, name, oid, class, owner)
+WHERE oid >= 16384 AND owner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
+  AND name !~ '^safemig'
+  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = class AND d.objid = things.oid AND deptype IN ('e', 'x', 'i'))
+ORDER BY name
+\\gexec
+SQL
 	return;
 }
 

@@ -549,6 +549,31 @@ round_trips(
 		migration => q(CREATE TYPE span AS RANGE (subtype = float8); ALTER FUNCTION span(float8, float8) SET work_mem TO '5MB'),
 	},
 	{
+		name => 'a partition without an index that the parent has ON ONLY',
+		setup => q(CREATE TABLE event (id int NOT NULL, at int NOT NULL) PARTITION BY LIST (at);
+			CREATE TABLE event_1 PARTITION OF event FOR VALUES IN (1) PARTITION BY RANGE (id);
+			CREATE TABLE event_1a PARTITION OF event_1 FOR VALUES FROM (0) TO (10);
+			CREATE TABLE event_2 PARTITION OF event FOR VALUES IN (2);
+			CREATE INDEX own ON event_2 (id); CREATE INDEX own_a ON event_1a (id);
+			INSERT INTO event VALUES (1, 1), (2, 2);
+			CREATE INDEX par ON ONLY event (id); CREATE INDEX "Par 2" ON ONLY event (at);
+			ALTER TABLE ONLY event ADD PRIMARY KEY (id, at)),
+		migration => 'DROP TABLE event_1 CASCADE; ALTER TABLE event DETACH PARTITION event_2',
+	},
+	{
+		name => 'views and keys of partitions whose column the parent renames',
+		setup => q(CREATE TABLE event (id int, at int, PRIMARY KEY (id, at)) PARTITION BY LIST (at);
+			CREATE TABLE event_1 PARTITION OF event FOR VALUES IN (1);
+			CREATE TABLE event_2 PARTITION OF event FOR VALUES IN (2) PARTITION BY HASH (id);
+			CREATE TABLE event_2a PARTITION OF event_2 FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+			CREATE VIEW ids AS SELECT id FROM event_2a;
+			CREATE TABLE visit (event_id int, at int, FOREIGN KEY (event_id, at) REFERENCES event);
+			INSERT INTO event VALUES (1, 1), (2, 2); INSERT INTO visit VALUES (1, 1)),
+		migration => [ 'ALTER TABLE event RENAME COLUMN id TO number',
+			'CREATE OR REPLACE VIEW ids AS SELECT number AS id, at FROM event_2a',
+			'DROP TABLE event CASCADE' ],
+	},
+	{
 		name => 'TRUNCATE where a publication lets no row be deleted',
 		setup => q(CREATE TABLE told (id int PRIMARY KEY, n int); INSERT INTO told SELECT i, i FROM generate_series(1, 5) i;
 			CREATE PUBLICATION told FOR TABLE told WHERE (n > 2) WITH (publish = 'insert, update, delete, truncate')),
