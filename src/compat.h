@@ -24,6 +24,7 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_publication.h"
 #include "catalog/pg_statistic_ext.h"
+#include "catalog/pg_tablespace.h"
 #include "catalog/pg_type.h"
 #include "commands/alter.h"
 #include "commands/cluster.h"
@@ -61,6 +62,8 @@ object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
 			return pg_proc_aclcheck(objectid, roleid, mode);
 		case TypeRelationId:
 			return pg_type_aclcheck(objectid, roleid, mode);
+		case TableSpaceRelationId:
+			return pg_tablespace_aclcheck(objectid, roleid, mode);
 		default:
 			elog(ERROR, "unexpected catalog %u", classid);
 			return ACLCHECK_NO_PRIV;

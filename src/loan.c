@@ -10,8 +10,9 @@
  * USAGE of the schemas that the statement itself names.  A table's partitions
  * and children may belong to somebody else, and ALTER TABLE changes them too:
  * these are lent as well, where the statement is of that kind; so is EXECUTE
- * of the functions that a partition's triggers call.  Nothing else is; the
- * statement could only be written because all this was once there.
+ * of the functions that a partition's triggers call, and CREATE in an index's
+ * tablespace.  Nothing else is; the statement could only be written because all
+ * this was once there.
  *
  * Nobody else sees a loan: it is taken back before the transaction ends.  And
  * code of his that runs inside the statement cannot make it last: while it is
@@ -33,7 +34,9 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_tablespace.h"
 #include "catalog/pg_trigger.h"
+#include "commands/tablespace.h"
 #include "utils/acl.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -44,7 +47,7 @@
 #include "compat.h"
 #include "safemig.h"
 
-/* A schema's or a function's ACL, or the owner of a relation. */
+/* The ACL of a schema, function or tablespace, or the owner of a relation. */
 typedef struct Loan
 {
 	Oid			classid;
@@ -104,7 +107,8 @@ acl_with(Oid classid, Oid objid, Oid role, AclMode rights)
 													   get_object_attnum_owner(classid), &isnull));
 	ACLITEM_SET_PRIVS_GOPTIONS(item, rights, ACL_NO_RIGHTS);
 	old = SysCacheGetAttr(cache, tuple, get_object_attnum_acl(classid), &isnull);
-	acl = isnull ? acldefault(classid == NamespaceRelationId ? OBJECT_SCHEMA : OBJECT_FUNCTION,
+	acl = isnull ? acldefault(classid == NamespaceRelationId ? OBJECT_SCHEMA :
+							  classid == TableSpaceRelationId ? OBJECT_TABLESPACE : OBJECT_FUNCTION,
 							  item.ai_grantor) : DatumGetAclPCopy(old);
 	ReleaseSysCache(tuple);
 	return aclupdate(acl, &item, ACL_MODECHG_ADD, item.ai_grantor, DROP_CASCADE);
@@ -269,33 +273,50 @@ lend_trigger_functions(Frame *frame, Oid role, Oid relid)
 		lend(frame, ProcedureRelationId, lfirst_oid(lc), role, ACL_EXECUTE);
 }
 
-/* VALIDATE CONSTRAINT does not ask who owns the children. */
-static void
-lend_for_alter_table(Frame *frame, Oid role, AlterTableStmt *stmt)
+/*
+ * VALIDATE CONSTRAINT does not ask who owns the children.  What is attached
+ * belongs to the role already, but its own partitions may not: their rows are
+ * looked at.
+ */
+void
+frame_lend_for_alter(Frame *frame, Oid role, Oid relid, List *cmds, bool recurse)
 {
-	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
 	ListCell   *lc;
 
-	if (!OidIsValid(relid) || stmt->objtype != OBJECT_TABLE)
-		return;
-	foreach(lc, stmt->cmds)
+	foreach(lc, cmds)
 	{
-		switch (lfirst_node(AlterTableCmd, lc)->subtype)
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		switch (cmd->subtype)
 		{
 			case AT_ColumnDefault:
 			case AT_AddConstraint:
 			case AT_AddColumn:
 			case AT_AlterColumnType:
-				if (stmt->relation->inh)
+			case AT_SetNotNull:
+			case AT_DropNotNull:
+				if (recurse)
 					lend_children(frame, role, relid);
 				break;
 			case AT_AttachPartition:
 				lend_trigger_functions(frame, role, relid);
+				lend_children(frame, role,
+							  RangeVarGetRelid(castNode(PartitionCmd, cmd->def)->name,
+											   NoLock, false));
 				break;
 			default:
 				break;
 		}
 	}
+}
+
+static void
+lend_for_statement(Frame *frame, Oid role, AlterTableStmt *stmt)
+{
+	Oid			relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+
+	if (OidIsValid(relid) && stmt->objtype == OBJECT_TABLE)
+		frame_lend_for_alter(frame, role, relid, stmt->cmds, stmt->relation->inh);
 }
 
 void
@@ -311,8 +332,12 @@ frame_become_for(Frame *frame, Oid role, Node *parsed, Oid create_in,
 		lend(frame, NamespaceRelationId, lfirst_oid(lc), role, ACL_USAGE);
 	if (parsed && IsA(parsed, List))
 		parsed = linitial((List *) parsed);
+	if (parsed && IsA(parsed, IndexStmt) && ((IndexStmt *) parsed)->tableSpace)
+		lend(frame, TableSpaceRelationId,
+			 get_tablespace_oid(((IndexStmt *) parsed)->tableSpace, false), role,
+			 ACL_CREATE);
 	if (parsed && IsA(parsed, AlterTableStmt))
-		lend_for_alter_table(frame, role, (AlterTableStmt *) parsed);
+		lend_for_statement(frame, role, (AlterTableStmt *) parsed);
 	if (frame->loans != NIL)
 		safemig_state.lent_commands = commands;
 }

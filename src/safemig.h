@@ -404,6 +404,9 @@ extern void frame_become_for(Frame *frame, Oid role, Node *parsed,
 							 Oid create_in, int commands);
 /* USAGE for one more role, who needs it for the same statement */
 extern void frame_lend_usage(Frame *frame, Oid role, Oid namespace);
+/* what these subcommands of ALTER TABLE change and do not ask him for */
+extern void frame_lend_for_alter(Frame *frame, Oid role, Oid relid, List *cmds,
+								 bool recurse);
 extern void loans_take_back(Frame *frame);
 extern void check_no_loan_is_used(void);
 /* the owner that a relation has apart from loans */

@@ -66,6 +66,14 @@ REVOKE EXECUTE ON FUNCTION safemig.create_unbuilt_index(text) FROM PUBLIC;
 COMMENT ON FUNCTION safemig.create_unbuilt_index(text) IS
 'Makes an index as a failed CREATE INDEX CONCURRENTLY leaves it: invalid, empty, and not written to. definition is a CREATE INDEX statement with qualified names. Takes SHARE on the table. Errors: 42P01, 42601.';
 
+CREATE FUNCTION safemig.attach_index(parent text, index text)
+RETURNS void STRICT LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'safemig_attach_index';
+REVOKE EXECUTE ON FUNCTION safemig.attach_index(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.attach_index(text, text) IS
+'ALTER INDEX parent ATTACH PARTITION index, if the table of index is a partition of that of parent already; else nothing is done. Both are quoted, qualified names. Takes the locks of that statement. Errors: 42P01, 42809.';
+
 CREATE FUNCTION safemig.detach_index(index text)
 RETURNS void STRICT LANGUAGE C
 SET search_path = pg_catalog, pg_temp

@@ -107,7 +107,7 @@ restore_values(const Image *before, const Image *after, Steps *steps)
 
 /*
  * The rows of a materialized view are derived: what REFRESH replaced is not
- * kept.
+ * kept.  One that is not populated any more is filled by being so again.
  */
 static void
 refresh_again(const Image *before, Steps *steps)
@@ -120,6 +120,22 @@ refresh_again(const Image *before, Steps *steps)
 	step = step_add(steps, RANK_COMMON, RUN_INDEX, "ACCESS EXCLUSIVE", "rewrite",
 					"REFRESH MATERIALIZED VIEW %s", before->identity);
 	step->note = pstrdup("the rows that it had before the migration's REFRESH are not kept: filled with what its query gives at that time");
+}
+
+static bool
+is_emptied(List *changes, const Image *before)
+{
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		Change	   *change = lfirst(lc);
+
+		if (change->before && change->after &&
+			change->before->address.objectId == before->address.objectId)
+			return image_get(change->after, "", "populated") == NULL;
+	}
+	return false;
 }
 
 void
@@ -154,7 +170,7 @@ command_reverse(Command *command, List *changes, Steps *steps)
 		{
 			Image	   *before = command_find_before(command, lfirst(lc));
 
-			if (before)
+			if (before && !is_emptied(changes, before))
 				refresh_again(before, steps);
 		}
 	}

@@ -49,6 +49,7 @@ typedef struct RecordedCommand
 	char	   *unkept;			/* rows written and not kept, or NULL */
 	List	   *steps;			/* of Step* */
 	List	   *changes;		/* of Change* */
+	bool		refreshes_later;	/* a materialized view, at the end of the plan */
 } RecordedCommand;
 
 /* ---- history.c: migrations ---- */

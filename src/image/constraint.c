@@ -426,8 +426,7 @@ constraint_rename(const Image *have, const Image *want, Steps *steps)
 	bool		inherited = image_get(want, "", "inhcount") &&
 		value_is(image_get(want, "", "type"), "CHECK");
 
-	/* a constraint trigger's row is renamed with the trigger */
-	if (!inherited && !value_is(image_get(want, "", "type"), "TRIGGER"))
+	if (!inherited)
 		step_add(steps, ORDER_INNER_RENAME, RUN_CATALOG, ACCESS_EXCLUSIVE,
 				 "catalog", "ALTER TABLE %s RENAME CONSTRAINT %s TO %s",
 				 image_parent_name(want), quote_identifier(have->name),

@@ -164,6 +164,8 @@ read_relation(Image *image, HeapTuple tuple)
 
 		image_add(image, "", "partition of", qualified_relation_name(parent));
 		image_addf(image, "", "@partition of", "%u", parent);
+		if (get_rel_relispartition(parent))
+			image_add(image, "", "@below another", "true");
 	}
 }
 
@@ -285,6 +287,13 @@ alter_attachment(const Image *have, const Image *want, Steps *steps)
 {
 	bool		saved = steps->dropping;
 
+	/* the index above must be valid before its own table is attached */
+	if (gains(have, want, "partition of") &&
+		image_get(want, "", "@below another"))
+		step_add(steps, RANK_CONSTRAINT + 1, RUN_CATALOG, ACCESS_EXCLUSIVE,
+				 "catalog", "SELECT safemig.attach_index(%s, %s)",
+				 quote_literal_cstr(image_get(want, "", "partition of")),
+				 quote_literal_cstr(image_qualified_name(want)));
 	if (gains(have, want, "partition of"))
 		step_add(steps, RANK_TABLE_AFTER + 1, RUN_CATALOG, ACCESS_EXCLUSIVE,
 				 "catalog", "ALTER INDEX %s ATTACH PARTITION %s",

@@ -186,8 +186,9 @@ restore_position(const Image *image, int rank, Steps *steps)
 }
 
 /*
- * Sequence and table must have one owner, and the table gets its own with the
- * common facets, so the tie is made right after those.
+ * Sequence and table must have one owner, and a table that is made anew gets
+ * its own with the common facets, so the tie is made right after those.  The
+ * sequence has its owner at once: defaults are evaluated as him.
  */
 static void
 tie_to_column(const Image *image, Steps *steps)
@@ -201,7 +202,7 @@ tie_to_column(const Image *image, Steps *steps)
 				 "catalog", "ALTER SEQUENCE %s OWNED BY NONE", name);
 		return;
 	}
-	step_add(steps, RANK_COMMON, RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
+	step_add(steps, RANK_SEQUENCE, RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
 			 "ALTER SEQUENCE %s OWNER TO %s", name,
 			 quote_identifier(image->owner));
 	step_add(steps, RANK_COMMON + 1, RUN_CATALOG, SHARE_ROW_EXCLUSIVE,

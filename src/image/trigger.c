@@ -99,6 +99,9 @@ trigger_read(Image *image)
 				   "ENABLE REPLICA");
 	if (OidIsValid(form->tgparentid))
 		image_add(image, "", "inherited", "true");
+	else if (OidIsValid(form->tgconstraint) &&
+			 strcmp(get_constraint_name(form->tgconstraint), image->name) != 0)
+		image_add(image, "", "@constraint", get_constraint_name(form->tgconstraint));
 	image_add_extension_dependencies(image);
 	return true;
 }
@@ -125,11 +128,25 @@ trigger_define(const Image *image, Steps *steps, const char *create)
 			 image_get(image, "", "definition"));
 }
 
+/* Its constraint has the same name at first; each is renamed by itself. */
+static void
+name_constraint(const Image *image, Steps *steps)
+{
+	const char *name = image_get(image, "", "@constraint");
+
+	if (name)
+		step_add(steps, RANK_TRIGGER, RUN_CATALOG, "ACCESS EXCLUSIVE",
+				 "catalog", "ALTER TABLE %s RENAME CONSTRAINT %s TO %s",
+				 image_parent_name(image), quote_identifier(image->name),
+				 quote_identifier(name));
+}
+
 static void
 trigger_create(const Image *image, Steps *steps)
 {
 	if (image_get(image, "", "inherited") == NULL)
 		trigger_define(image, steps, "CREATE");
+	name_constraint(image, steps);
 	if (image_get(image, "", "enabled"))
 		trigger_enable(image, steps);
 	extension_dependency_steps(NULL, image, steps, RANK_TRIGGER);

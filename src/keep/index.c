@@ -1,36 +1,124 @@
 /*-------------------------------------------------------------------------
  *
  * index.c
- *	  An index that was never built.
+ *	  What a rollback has to do to an index and no statement can.
  *
  * CREATE INDEX CONCURRENTLY that fails leaves an index that is in the catalogs
  * and nowhere else: nothing reads it, nothing writes to it.  Most often it
- * could not be built, so that it cannot be put back by building it.
+ * could not be built, so that it cannot be put back by building it.  Nor can an
+ * index that was built be made invalid again.
+ *
+ * A table that is attached as a partition gets every index of the partitioned
+ * table, whether it had one or not; only a valid index is taken for one of
+ * these; and an index once attached stays so.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/index.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_index.h"
 #include "commands/defrem.h"
+#include "executor/spi.h"
 #include "fmgr.h"
 #include "parser/parse_utilcmd.h"
 #include "parser/parser.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/syscache.h"
+#include "utils/varlena.h"
 
 #include "compat.h"
 #include "keep/column.h"
 
 PG_FUNCTION_INFO_V1(safemig_create_unbuilt_index);
+PG_FUNCTION_INFO_V1(safemig_set_index_valid);
+PG_FUNCTION_INFO_V1(safemig_attach_index);
+PG_FUNCTION_INFO_V1(safemig_detach_index);
+PG_FUNCTION_INFO_V1(safemig_set_index_live);
+
+static RangeVar *
+index_name(text *name)
+{
+	return makeRangeVarFromNameList(textToQualifiedNameList(name));
+}
+
+/* The table first, as whoever plans with the index locks it. */
+static Oid
+lock_index(text *name)
+{
+	Oid			indexid = RangeVarGetRelid(index_name(name), NoLock, false);
+	Oid			relid = IndexGetRelation(indexid, true);
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not an index", get_rel_name(indexid))));
+	LockRelationOid(relid, AccessExclusiveLock);
+	LockRelationOid(indexid, AccessExclusiveLock);
+	return indexid;
+}
+
+static void
+mark_index_invalid(Oid indexid)
+{
+	Relation	rel = table_open(IndexRelationId, RowExclusiveLock);
+	HeapTuple	tuple = SearchSysCacheCopy1(INDEXRELID, ObjectIdGetDatum(indexid));
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for index %u", indexid);
+	((Form_pg_index) GETSTRUCT(tuple))->indisvalid = false;
+	CatalogTupleUpdate(rel, &tuple->t_self, tuple);
+	CacheInvalidateRelcacheByRelid(((Form_pg_index) GETSTRUCT(tuple))->indrelid);
+	table_close(rel, RowExclusiveLock);
+	CommandCounterIncrement();
+}
+
+/* Nobody has kept an invalid index up to date.  The table's owner builds it. */
+static void
+rebuild_index(Oid indexid)
+{
+	char	   *sql = psprintf("REINDEX INDEX %s",
+							   quote_qualified_identifier(get_namespace_name(get_rel_namespace(indexid)),
+														  get_rel_name(indexid)));
+
+	SPI_connect();
+	if (SPI_execute(sql, false, 0) != SPI_OK_UTILITY)
+		elog(ERROR, "could not run \"%s\"", sql);
+	SPI_finish();
+}
+
+Datum
+safemig_set_index_valid(PG_FUNCTION_ARGS)
+{
+	Oid			indexid;
+	ObjectAddress address;
+
+	check_own_call("set_index_valid");
+	indexid = lock_index(PG_GETARG_TEXT_PP(0));
+	ObjectAddressSet(address, RelationRelationId, indexid);
+	capture_internal_begin("ALTER TABLE", list_make1(&address));
+	if (PG_GETARG_BOOL(1))
+		rebuild_index(indexid);
+	else
+		mark_index_invalid(indexid);
+	capture_internal_end();
+	PG_RETURN_VOID();
+}
+
+/* ---- never built ---- */
 
 static void
 mark_unbuilt(Oid indexid)
@@ -87,5 +175,93 @@ safemig_create_unbuilt_index(PG_FUNCTION_ARGS)
 	CommandCounterIncrement();
 	mark_unbuilt(index.objectId);
 	capture_internal_end();
+	PG_RETURN_VOID();
+}
+
+/* ---- partitions ---- */
+
+/*
+ * Attaches the index of a partition if its table is attached already, so that
+ * the index above it is valid in time for ATTACH PARTITION to take it.
+ * Otherwise the statement that follows does it.
+ */
+Datum
+safemig_attach_index(PG_FUNCTION_ARGS)
+{
+	Oid			parent;
+	Oid			child;
+	Oid			table;
+
+	check_own_call("attach_index");
+	parent = RangeVarGetRelid(index_name(PG_GETARG_TEXT_PP(0)), NoLock, false);
+	child = RangeVarGetRelid(index_name(PG_GETARG_TEXT_PP(1)), NoLock, false);
+	table = IndexGetRelation(child, false);
+	if (!get_rel_relispartition(table) ||
+		get_partition_parent(table, true) != IndexGetRelation(parent, false))
+		PG_RETURN_VOID();
+	SPI_connect();
+	if (SPI_execute(psprintf("ALTER INDEX %s ATTACH PARTITION %s",
+							 text_to_cstring(PG_GETARG_TEXT_PP(0)),
+							 text_to_cstring(PG_GETARG_TEXT_PP(1))),
+					false, 0) != SPI_OK_UTILITY)
+		elog(ERROR, "could not attach an index");
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/* Which PostgreSQL does only together with the partition. */
+Datum
+safemig_detach_index(PG_FUNCTION_ARGS)
+{
+	Oid			indexid;
+	Oid			constraint;
+	ObjectAddress address;
+	ObjectAddress key;
+	Relation	index;
+
+	check_own_call("detach_index");
+	indexid = lock_index(PG_GETARG_TEXT_PP(0));
+	constraint = get_index_constraint(indexid);
+	ObjectAddressSet(address, RelationRelationId, indexid);
+	ObjectAddressSet(key, ConstraintRelationId, constraint);
+	capture_internal_begin("ALTER INDEX",
+						   OidIsValid(constraint) ? list_make2(&address, &key) :
+						   list_make1(&address));
+	index = relation_open(indexid, NoLock);
+	IndexSetParentIndex(index, InvalidOid);
+	if (OidIsValid(constraint))
+		ConstraintSetParentConstraint(constraint, InvalidOid, InvalidOid);
+	relation_close(index, NoLock);
+	CommandCounterIncrement();
+	capture_internal_end();
+	PG_RETURN_VOID();
+}
+
+/*
+ * A partitioned index that is not live is one that ATTACH PARTITION passes
+ * over.  It is so for no longer than that statement, and nothing shows it;
+ * an index that has gone, or goes by another name now, asks for nothing.
+ */
+Datum
+safemig_set_index_live(PG_FUNCTION_ARGS)
+{
+	Oid			indexid;
+	Relation	rel;
+	HeapTuple	tuple;
+
+	check_own_call("set_index_live");
+	indexid = RangeVarGetRelid(index_name(PG_GETARG_TEXT_PP(0)), NoLock, true);
+	if (!OidIsValid(indexid) || get_rel_relkind(indexid) != RELKIND_PARTITIONED_INDEX)
+		PG_RETURN_VOID();
+	indexid = lock_index(PG_GETARG_TEXT_PP(0));
+	rel = table_open(IndexRelationId, RowExclusiveLock);
+	tuple = SearchSysCacheCopy1(INDEXRELID, ObjectIdGetDatum(indexid));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for index %u", indexid);
+	((Form_pg_index) GETSTRUCT(tuple))->indislive = PG_GETARG_BOOL(1);
+	CatalogTupleUpdate(rel, &tuple->t_self, tuple);
+	CacheInvalidateRelcacheByRelid(((Form_pg_index) GETSTRUCT(tuple))->indrelid);
+	table_close(rel, RowExclusiveLock);
+	CommandCounterIncrement();
 	PG_RETURN_VOID();
 }

@@ -4,12 +4,11 @@
  *	  Marks in the catalogs that a rollback has to set and no statement can.
  *
  * Leaving a parent table makes inherited columns and constraints local ones,
- * and inheriting again leaves them so; an index that a failed build left
- * invalid cannot be made invalid again; the triggers of a foreign key that is
- * made anew are enabled, under names that nobody could have known; an index
- * once attached stays so; a table that is attached gets every index of the
- * partitioned table.  Each function changes the flags of one object, under the
- * lock that PostgreSQL takes for such a change, and is recorded like a command.
+ * and inheriting again leaves them so; the triggers of a foreign key that is
+ * made anew are enabled, under names that nobody could have known.  Each
+ * function changes the flags of one object, under the lock that PostgreSQL
+ * takes for such a change, and is recorded like a command.  What concerns
+ * indexes is in index.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -50,9 +49,6 @@ PG_FUNCTION_INFO_V1(safemig_set_constraint_local);
 PG_FUNCTION_INFO_V1(safemig_set_constraint_no_inherit);
 PG_FUNCTION_INFO_V1(safemig_set_constraint_triggers);
 PG_FUNCTION_INFO_V1(safemig_name_constraint_copy);
-PG_FUNCTION_INFO_V1(safemig_set_index_valid);
-PG_FUNCTION_INFO_V1(safemig_detach_index);
-PG_FUNCTION_INFO_V1(safemig_set_index_live);
 
 static Oid
 lock_relation(text *name, LOCKMODE lockmode)
@@ -354,130 +350,5 @@ safemig_set_constraint_triggers(PG_FUNCTION_ARGS)
 	change_triggers(constraint, text_to_cstring(PG_GETARG_TEXT_PP(2)),
 					PG_GETARG_BOOL(3));
 	capture_internal_end();
-	PG_RETURN_VOID();
-}
-
-/* ---- indexes ---- */
-
-/* The table first, as whoever plans with the index locks it. */
-static Oid
-lock_index(text *name)
-{
-	Oid			indexid = lock_relation(name, NoLock);
-	Oid			relid = IndexGetRelation(indexid, true);
-
-	if (!OidIsValid(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("\"%s\" is not an index", get_rel_name(indexid))));
-	LockRelationOid(relid, AccessExclusiveLock);
-	LockRelationOid(indexid, AccessExclusiveLock);
-	return indexid;
-}
-
-static void
-mark_index_invalid(Oid indexid)
-{
-	Relation	rel = table_open(IndexRelationId, RowExclusiveLock);
-	HeapTuple	tuple = SearchSysCacheCopy1(INDEXRELID, ObjectIdGetDatum(indexid));
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for index %u", indexid);
-	((Form_pg_index) GETSTRUCT(tuple))->indisvalid = false;
-	CatalogTupleUpdate(rel, &tuple->t_self, tuple);
-	CacheInvalidateRelcacheByRelid(((Form_pg_index) GETSTRUCT(tuple))->indrelid);
-	table_close(rel, RowExclusiveLock);
-	CommandCounterIncrement();
-}
-
-/* Nobody has kept an invalid index up to date.  The table's owner builds it. */
-static void
-rebuild_index(Oid indexid)
-{
-	char	   *sql = psprintf("REINDEX INDEX %s",
-							   quote_qualified_identifier(get_namespace_name(get_rel_namespace(indexid)),
-														  get_rel_name(indexid)));
-
-	SPI_connect();
-	if (SPI_execute(sql, false, 0) != SPI_OK_UTILITY)
-		elog(ERROR, "could not run \"%s\"", sql);
-	SPI_finish();
-}
-
-Datum
-safemig_set_index_valid(PG_FUNCTION_ARGS)
-{
-	Oid			indexid;
-	ObjectAddress address;
-
-	check_own_call("set_index_valid");
-	indexid = lock_index(PG_GETARG_TEXT_PP(0));
-	begin_mark(&address, RelationRelationId, indexid);
-	if (PG_GETARG_BOOL(1))
-		rebuild_index(indexid);
-	else
-		mark_index_invalid(indexid);
-	capture_internal_end();
-	PG_RETURN_VOID();
-}
-
-/*
- * Detaching the index of a partition from that of the partitioned table, which
- * PostgreSQL does only together with the partition.
- */
-Datum
-safemig_detach_index(PG_FUNCTION_ARGS)
-{
-	Oid			indexid;
-	Oid			constraint;
-	ObjectAddress address;
-	ObjectAddress key;
-	Relation	index;
-
-	check_own_call("detach_index");
-	indexid = lock_index(PG_GETARG_TEXT_PP(0));
-	constraint = get_index_constraint(indexid);
-	ObjectAddressSet(address, RelationRelationId, indexid);
-	ObjectAddressSet(key, ConstraintRelationId, constraint);
-	capture_internal_begin("ALTER INDEX",
-						   OidIsValid(constraint) ? list_make2(&address, &key) :
-						   list_make1(&address));
-	index = relation_open(indexid, NoLock);
-	IndexSetParentIndex(index, InvalidOid);
-	if (OidIsValid(constraint))
-		ConstraintSetParentConstraint(constraint, InvalidOid, InvalidOid);
-	relation_close(index, NoLock);
-	CommandCounterIncrement();
-	capture_internal_end();
-	PG_RETURN_VOID();
-}
-
-/*
- * A partitioned index that is not live is one that ATTACH PARTITION passes
- * over.  It is so for no longer than that statement, and nothing shows it;
- * an index that has gone, or goes by another name now, asks for nothing.
- */
-Datum
-safemig_set_index_live(PG_FUNCTION_ARGS)
-{
-	RangeVar   *name = makeRangeVarFromNameList(textToQualifiedNameList(PG_GETARG_TEXT_PP(0)));
-	Oid			indexid;
-	Relation	rel;
-	HeapTuple	tuple;
-
-	check_own_call("set_index_live");
-	indexid = RangeVarGetRelid(name, NoLock, true);
-	if (!OidIsValid(indexid) || get_rel_relkind(indexid) != RELKIND_PARTITIONED_INDEX)
-		PG_RETURN_VOID();
-	indexid = lock_index(PG_GETARG_TEXT_PP(0));
-	rel = table_open(IndexRelationId, RowExclusiveLock);
-	tuple = SearchSysCacheCopy1(INDEXRELID, ObjectIdGetDatum(indexid));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for index %u", indexid);
-	((Form_pg_index) GETSTRUCT(tuple))->indislive = PG_GETARG_BOOL(1);
-	CatalogTupleUpdate(rel, &tuple->t_self, tuple);
-	CacheInvalidateRelcacheByRelid(((Form_pg_index) GETSTRUCT(tuple))->indrelid);
-	table_close(rel, RowExclusiveLock);
-	CommandCounterIncrement();
 	PG_RETURN_VOID();
 }

@@ -216,6 +216,9 @@ range_keep(Oid typid, Oid vault, Kept *kept)
 	kept_add_detail(kept, "canonical", function_name(form->rngcanonical));
 	kept_add_detail(kept, "subtype_diff", function_name(form->rngsubdiff));
 	kept_add_detail(kept, "multirange schema", get_namespace_name(source));
+	/* which ALTER TYPE of the range need not have changed */
+	kept_add_detail(kept, "multirange owner",
+					GetUserNameFromId(get_type_owner(multirange), false));
 
 	strip_acl(TypeRelationId, multirange, 0);
 	store_range_functions(typid,
@@ -248,13 +251,15 @@ range_restore(Oid typid, Oid target, Oid owner, const Kept *kept)
 	Oid			multirange = get_range_multirange(typid);
 	Oid			vault = get_type_namespace(multirange);
 	Oid			other = restore_namespace(kept, kept_need_detail(kept, "multirange schema"));
+	const char *multirange_owner = kept_detail(kept, "multirange owner");
 	const char *constructor_owner = kept_detail(kept, "constructor owner");
 	Oid			functions_owner = constructor_owner ?
 		restore_owner(kept, constructor_owner) : owner;
 
 	check_type_name_free(kept, get_type_name(multirange), other);
 	make_array_name_free(multirange, other);
-	move_multirange(multirange, other, owner);
+	move_multirange(multirange, other, multirange_owner ?
+					restore_owner(kept, multirange_owner) : owner);
 	move_constructors(multirange, other, functions_owner);
 	move_constructors(typid, target, functions_owner);
 	store_range_functions(typid, find_function(kept_need_detail(kept, "canonical")),

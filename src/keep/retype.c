@@ -212,9 +212,13 @@ run_alter(Oid root, List *columns)
 	List	   *named = lcons(parse_statement(sql), rebuilt_with_type(root));
 	struct RestoredValues values = {columns};
 	Frame		frame;
+	ListCell   *lc;
 
 	frame_become_for(&frame, rel->rd_rel->relowner, (Node *) named, InvalidOid, 1);
 	relation_close(rel, NoLock);
+	/* a foreign key may depend on them, and so may casts when it is redone */
+	foreach(lc, ((Retyped *) linitial(columns))->kept)
+		kept_set_conversion_settings(lfirst(lc));
 	state_save();
 	safemig_state.restored_values = &values;
 	if (SPI_execute(sql, false, 0) != SPI_OK_UTILITY)

@@ -79,7 +79,7 @@ get_type_namespace(Oid typid)
 	return result;
 }
 
-static Oid
+Oid
 get_type_owner(Oid typid)
 {
 	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(typid));

@@ -78,6 +78,7 @@ extern Kept *kept_of_type(Oid typid);
 /* ---- range.c ---- */
 /* does ANALYZE of such a column call a function that its owner may replace? */
 extern bool type_analyze_runs_user_code(Oid typid);
+extern Oid	get_type_owner(Oid typid);
 extern void range_keep(Oid typid, Oid vault, Kept *kept);
 extern void range_restore(Oid typid, Oid target, Oid owner, const Kept *kept);
 

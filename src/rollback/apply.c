@@ -21,6 +21,7 @@
 #include "utils/memutils.h"
 
 #include "capture/capture.h"
+#include "image/classes.h"
 #include "rollback/rollback.h"
 
 /* Rows of one table that were written since. */
@@ -148,8 +149,9 @@ run_steps(const RecordedCommand *command, List *steps)
 
 /* What still keeps an object from being as it was before the command. */
 static void
-settle_change(Change *change, Steps *steps)
+settle_change(const RecordedCommand *command, Change *change, Steps *steps)
 {
+	static const char *const by_refresh[] = {"populated", NULL};
 	Image	   *recorded = change->before ? change->before : change->after;
 	Image	   *now;
 
@@ -160,6 +162,10 @@ settle_change(Change *change, Steps *steps)
 	if (change->before == NULL)
 		return;					/* it has been dropped, or that step failed */
 	now = image_now(change->before);
+	if (now && command->refreshes_later &&
+		change->before->class == &image_class_materialized_view &&
+		!image_differs_beyond(now, change->before, by_refresh))
+		return;
 	if (now == NULL || !image_equal(now, change->before))
 		compare_to_steps(now, change->before, steps);
 }
@@ -175,7 +181,7 @@ plan_settle(RecordedCommand *command)
 	steps.around_replacement = replace_dependants;
 	frame_become_owner(&frame);
 	foreach(lc, command->changes)
-		settle_change(lfirst(lc), &steps);
+		settle_change(command, lfirst(lc), &steps);
 	frame_unpin(&frame);
 	steps_sort(&steps);
 	run_steps(command, steps.list);

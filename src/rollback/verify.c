@@ -172,6 +172,8 @@ compare_state(ObjectState *state, StringInfo detail)
 		return;
 	if (state->present && now == NULL)
 		describe(&mismatch, "", "object", "present", NULL);
+	else if (!state->present && now != NULL && image_get(now, "", "@original"))
+		return;					/* came with a partition that is back */
 	else if (!state->present && now != NULL)
 		describe(&mismatch, "", "object", NULL, "present");
 	else if (state->present)

@@ -225,7 +225,7 @@ WITH ns AS (
 	UNION ALL
 	SELECT format('type %s kind=%s,%s owner=%s notnull=%s default=%s array=%s acl=%s labels=%s',
 				  t.oid::regtype, typtype, typcategory, pg_get_userbyid(typowner), typnotnull,
-				  typdefault, (SELECT a.typname FROM pg_type a WHERE a.oid = t.typarray),
+				  coalesce(pg_get_expr(typdefaultbin, 0), typdefault), (SELECT a.typname FROM pg_type a WHERE a.oid = t.typarray),
 				  coalesce(typacl, acldefault('T', typowner)),
 				  (SELECT array_agg(enumlabel ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = t.oid))
 	FROM pg_type t JOIN ns ON ns.oid = typnamespace
@@ -278,6 +278,192 @@ SQL
 
 # For whoever has a session of its own to run it in.
 sub catalog_query { return $catalog_query }
+
+# What the query above leaves to pg_dump, for whoever cannot run that as often:
+# the catalogs that are not about relations.  What belongs to an extension goes
+# by what it is as well.
+my $other_catalogs_query = <<'SQL';
+WITH ns AS (
+	SELECT oid, nspname FROM pg_namespace
+	WHERE nspname !~ '^(pg_|safemig)' AND nspname <> 'information_schema'
+), lines(line) AS (
+	SELECT format('comment %s %s: %s', o.type, o.identity, description)
+	FROM pg_description, pg_identify_object(classoid, objoid, objsubid) o
+	WHERE (objoid >= 16384 OR classoid = 'pg_namespace'::regclass) AND o.identity !~ 'safemig'
+
+	UNION ALL
+	SELECT format('security label %s %s %s: %s', o.type, o.identity, provider, label)
+	FROM pg_seclabel, pg_identify_object(classoid, objoid, objsubid) o
+
+	UNION ALL
+	SELECT format('privileges by default %s %s %s %s', pg_get_userbyid(defaclrole),
+				  CASE WHEN defaclnamespace <> 0 THEN defaclnamespace::regnamespace END, defaclobjtype, defaclacl)
+	FROM pg_default_acl
+
+	UNION ALL
+	SELECT format('operator %s owner=%s merges=%s hashes=%s result=%s commutator=%s negator=%s %s %s %s',
+				  o.oid::regoperator, pg_get_userbyid(oprowner), oprcanmerge, oprcanhash,
+				  oprresult::regtype, oprcom::regoperator, oprnegate::regoperator, oprcode, oprrest, oprjoin)
+	FROM pg_operator o JOIN ns ON ns.oid = oprnamespace
+
+	UNION ALL
+	SELECT format('%s %s owner=%s', i.type, i.identity, pg_get_userbyid(opfowner))
+	FROM pg_opfamily f JOIN ns ON ns.oid = opfnamespace, pg_identify_object('pg_opfamily'::regclass, f.oid, 0) i
+
+	UNION ALL
+	SELECT format('%s %s owner=%s default=%s type=%s key=%s family=%s', i.type, i.identity, pg_get_userbyid(opcowner),
+				  opcdefault, opcintype::regtype, opckeytype::regtype,
+				  (pg_identify_object('pg_opfamily'::regclass, opcfamily, 0)).identity)
+	FROM pg_opclass c JOIN ns ON ns.oid = opcnamespace, pg_identify_object('pg_opclass'::regclass, c.oid, 0) i
+
+	UNION ALL
+	SELECT format('%s %s %s purpose=%s sort=%s', i.type, i.identity, amopopr::regoperator, amoppurpose,
+				  CASE WHEN amopsortfamily <> 0 THEN (pg_identify_object('pg_opfamily'::regclass, amopsortfamily, 0)).identity END)
+	FROM pg_amop a, pg_identify_object('pg_amop'::regclass, a.oid, 0) i WHERE a.oid >= 16384
+
+	UNION ALL
+	SELECT format('%s %s %s', i.type, i.identity, amproc::regprocedure)
+	FROM pg_amproc a, pg_identify_object('pg_amproc'::regclass, a.oid, 0) i WHERE a.oid >= 16384
+
+	UNION ALL
+	SELECT format('cast %s -> %s function=%s context=%s method=%s', castsource::regtype, casttarget::regtype,
+				  castfunc::regprocedure, castcontext, castmethod)
+	FROM pg_cast WHERE oid >= 16384
+
+	UNION ALL
+	SELECT format('conversion %I.%I owner=%s %s -> %s %s default=%s', ns.nspname, conname, pg_get_userbyid(conowner),
+				  pg_encoding_to_char(conforencoding), pg_encoding_to_char(contoencoding), conproc, condefault)
+	FROM pg_conversion JOIN ns ON ns.oid = connamespace
+
+	UNION ALL
+	SELECT format('collation %s owner=%s %s', i.identity, pg_get_userbyid(collowner),
+				  to_jsonb(c) - '{oid,collnamespace,collowner}'::text[])
+	FROM pg_collation c JOIN ns ON ns.oid = collnamespace, pg_identify_object('pg_collation'::regclass, c.oid, 0) i
+
+	UNION ALL
+	SELECT format('parser %I.%I %s %s %s %s %s', ns.nspname, prsname, prsstart, prstoken, prsend, prsheadline, prslextype)
+	FROM pg_ts_parser JOIN ns ON ns.oid = prsnamespace
+
+	UNION ALL
+	SELECT format('template %I.%I %s %s', ns.nspname, tmplname, tmplinit, tmpllexize)
+	FROM pg_ts_template JOIN ns ON ns.oid = tmplnamespace
+
+	UNION ALL
+	SELECT format('dictionary %I.%I owner=%s template=%s %s', ns.nspname, dictname, pg_get_userbyid(dictowner),
+				  (pg_identify_object('pg_ts_template'::regclass, dicttemplate, 0)).identity, dictinitoption)
+	FROM pg_ts_dict JOIN ns ON ns.oid = dictnamespace
+
+	UNION ALL
+	SELECT format('configuration %s owner=%s parser=%s mappings=%s', c.oid::regconfig, pg_get_userbyid(cfgowner),
+				  (pg_identify_object('pg_ts_parser'::regclass, cfgparser, 0)).identity,
+				  (SELECT string_agg(format('%s:%s:%s', maptokentype, mapseqno, mapdict::regdictionary), ' ' ORDER BY maptokentype, mapseqno)
+				   FROM pg_ts_config_map WHERE mapcfg = c.oid))
+	FROM pg_ts_config c JOIN ns ON ns.oid = cfgnamespace
+
+	UNION ALL
+	SELECT format('foreign-data wrapper %I owner=%s %s %s options=%s acl=%s', fdwname, pg_get_userbyid(fdwowner),
+				  fdwhandler::regproc, fdwvalidator::regproc, fdwoptions, coalesce(fdwacl, acldefault('F', fdwowner)))
+	FROM pg_foreign_data_wrapper
+
+	UNION ALL
+	SELECT format('server %I wrapper=%s owner=%s type=%s version=%s options=%s acl=%s', srvname,
+				  (SELECT fdwname FROM pg_foreign_data_wrapper w WHERE w.oid = srvfdw), pg_get_userbyid(srvowner),
+				  srvtype, srvversion, srvoptions, coalesce(srvacl, acldefault('S', srvowner)))
+	FROM pg_foreign_server
+
+	UNION ALL
+	SELECT format('user mapping %s on %s options=%s', CASE WHEN umuser <> 0 THEN pg_get_userbyid(umuser) END,
+				  (SELECT srvname FROM pg_foreign_server s WHERE s.oid = umserver), umoptions)
+	FROM pg_user_mapping
+
+	UNION ALL
+	SELECT format('foreign table %s server=%s options=%s', ftrelid::regclass,
+				  (SELECT srvname FROM pg_foreign_server s WHERE s.oid = ftserver), ftoptions)
+	FROM pg_foreign_table
+
+	UNION ALL
+	SELECT format('column options %s.%I %s', attrelid::regclass, attname, attfdwoptions)
+	FROM pg_attribute WHERE attfdwoptions IS NOT NULL
+
+	UNION ALL
+	SELECT format('publication %I owner=%s %s relations=%s schemas=%s', pubname, pg_get_userbyid(pubowner),
+				  to_jsonb(p) - '{oid,pubname,pubowner}'::text[],
+				  (SELECT string_agg(format('%s (%s) %s', prrelid::regclass, prattrs, pg_get_expr(prqual, prrelid)), '; ' ORDER BY prrelid::regclass::text)
+				   FROM pg_publication_rel WHERE prpubid = p.oid),
+				  (SELECT string_agg(pnnspid::regnamespace::text, ' ' ORDER BY pnnspid::regnamespace::text)
+				   FROM pg_publication_namespace WHERE pnpubid = p.oid))
+	FROM pg_publication p
+
+	UNION ALL
+	SELECT format('event trigger %I owner=%s on %s %s enabled=%s tags=%s', evtname, pg_get_userbyid(evtowner), evtevent,
+				  evtfoid::regprocedure, evtenabled, evttags)
+	FROM pg_event_trigger WHERE evtname !~ '^safemig'
+
+	UNION ALL
+	SELECT format('extension %I owner=%s schema=%s version=%s tables=%s', extname, pg_get_userbyid(extowner),
+				  extnamespace::regnamespace, extversion,
+				  (SELECT array_agg(t::regclass::text || ' ' || c ORDER BY t::regclass::text) FROM unnest(extconfig, extcondition) x(t, c)))
+	FROM pg_extension WHERE extname <> 'safemig'
+
+	UNION ALL
+	SELECT format('language %I owner=%s trusted=%s %s %s %s acl=%s', lanname, pg_get_userbyid(lanowner), lanpltrusted,
+				  lanplcallfoid::regproc, laninline::regproc, lanvalidator::regproc, coalesce(lanacl, acldefault('l', lanowner)))
+	FROM pg_language
+
+	UNION ALL
+	SELECT format('access method %I %s %s', amname, amhandler, amtype) FROM pg_am
+
+	UNION ALL
+	SELECT format('transform %s %s from=%s to=%s', trftype::regtype, (SELECT lanname FROM pg_language l WHERE l.oid = trflang),
+				  trffromsql, trftosql)
+	FROM pg_transform
+
+	UNION ALL
+	SELECT format('range %s of=%s collation=%s class=%s canonical=%s difference=%s', rngtypid::regtype, rngsubtype::regtype,
+				  CASE WHEN rngcollation <> 0 THEN rngcollation::regcollation END,
+				  (pg_identify_object('pg_opclass'::regclass, rngsubopc, 0)).identity, rngcanonical, rngsubdiff)
+	FROM pg_range WHERE rngtypid >= 16384
+
+	UNION ALL
+	SELECT format('base type %s length=%s value=%s align=%s storage=%s delimiter=%s preferred=%s base=%s,%s dims=%s collation=%s %s %s %s %s %s %s %s %s',
+				  t.oid::regtype, typlen, typbyval, typalign, typstorage, typdelim, typispreferred, typbasetype::regtype, typtypmod,
+				  typndims, CASE WHEN typcollation <> 0 THEN typcollation::regcollation END,
+				  typinput, typoutput, typreceive, typsend, typmodin, typmodout, typanalyze, typsubscript)
+	FROM pg_type t JOIN ns ON ns.oid = typnamespace WHERE typtype IN ('b', 'd', 'p') OR typtype = 'r'
+
+	UNION ALL
+	SELECT format('aggregate %s %s', aggfnoid::regprocedure,
+				  to_jsonb(a) - '{aggfnoid,aggsortop,aggtranstype,aggmtranstype}'::text[]
+				  || jsonb_build_object('s', aggsortop::regoperator, 't', aggtranstype::regtype, 'm', aggmtranstype::regtype))
+	FROM pg_aggregate a WHERE aggfnoid >= 16384
+
+	UNION ALL
+	SELECT format('large object %s owner=%s acl=%s %s', l.oid, pg_get_userbyid(lomowner), lomacl,
+				  (SELECT md5(string_agg(pageno || ':' || encode(data, 'hex'), ' ' ORDER BY pageno)) FROM pg_largeobject WHERE loid = l.oid))
+	FROM pg_largeobject_metadata l
+)
+SELECT line FROM lines ORDER BY line COLLATE "C";
+SQL
+
+sub other_catalogs_query { return $other_catalogs_query }
+
+# Every row of every table, as a sum of hashes, and the state of each sequence.
+my $rows_query = <<'SQL';
+SELECT format('SELECT %L, count(*), sum(hashtextextended(t::text, 0)) FROM %s %s AS t;', c.oid::regclass,
+			  CASE WHEN relkind = 'r' THEN 'ONLY' ELSE '' END, c.oid::regclass)
+FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+WHERE nspname !~ '^(pg_|safemig|information_schema)' AND (relkind = 'r' OR relkind = 'm' AND relispopulated)
+ORDER BY c.oid::regclass::text COLLATE "C"
+\gexec
+SELECT format('SELECT %L, last_value, is_called FROM %s;', c.oid::regclass, c.oid::regclass)
+FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+WHERE nspname !~ '^(pg_|safemig|information_schema)' AND relkind = 'S'
+ORDER BY c.oid::regclass::text COLLATE "C"
+\gexec
+SQL
+
+# To be given to psql.
+sub rows_query { return $rows_query }
 
 sub catalog_text
 {

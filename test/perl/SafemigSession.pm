@@ -51,7 +51,10 @@ sub run
 	my ($self, $sql) = @_;
 	my $mark = '-- answered ' . ++$self->{count} . ' --';
 	local $SIG{PIPE} = 'IGNORE';
-	print { $self->{in} } "$sql\n;\n\\echo $mark\n";
+	# an unfinished statement is ended; not after the data of COPY, where psql
+	# would take the semicolon for something else
+	my $end = $sql =~ /^\\\.\s*\z/m ? '' : ";\n";
+	print { $self->{in} } "$sql\n$end\\echo $mark\n";
 	my ($output, $answered) = ('', 0);
 	my $in_time = eval
 	{

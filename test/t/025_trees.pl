@@ -574,6 +574,29 @@ round_trips(
 			'DROP TABLE event CASCADE' ],
 	},
 	{
+		name => 'a partition that has partitions, with an index on an expression',
+		setup => q(CREATE TABLE event (id int, n int) PARTITION BY LIST (id);
+			CREATE TABLE event_1 PARTITION OF event FOR VALUES IN (1) PARTITION BY HASH (n);
+			CREATE TABLE event_1a PARTITION OF event_1 FOR VALUES WITH (MODULUS 1, REMAINDER 0) PARTITION BY LIST (n);
+			CREATE TABLE event_1a1 PARTITION OF event_1a DEFAULT;
+			INSERT INTO event VALUES (1, 1); CREATE INDEX ON event ((n::text)) WHERE n > 0),
+		migration => 'DROP TABLE event_1 CASCADE',
+	},
+	{
+		name => 'a key from a date to a time with time zone',
+		setup => q(SET TimeZone = 'Asia/Tokyo'; CREATE TABLE day (at date PRIMARY KEY); CREATE TABLE visit (at date REFERENCES day);
+			INSERT INTO day VALUES ('2024-02-03'); INSERT INTO visit SELECT * FROM day),
+		migration => q(SET TimeZone = 'Asia/Tokyo'; ALTER TABLE visit ALTER at TYPE timestamptz),
+	},
+	{
+		name => 'the constraint of a trigger gets another name, the trigger goes',
+		setup => q(CREATE TABLE t (a int); CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
+			CREATE CONSTRAINT TRIGGER one AFTER UPDATE ON t DEFERRABLE FOR EACH ROW EXECUTE FUNCTION f();
+			CREATE CONSTRAINT TRIGGER two AFTER UPDATE ON t DEFERRABLE FOR EACH ROW EXECUTE FUNCTION f();
+			ALTER TABLE t RENAME CONSTRAINT two TO three),
+		migration => 'ALTER TABLE t RENAME CONSTRAINT one TO "Four"; DROP TRIGGER two ON t',
+	},
+	{
 		name => 'TRUNCATE where a publication lets no row be deleted',
 		setup => q(CREATE TABLE told (id int PRIMARY KEY, n int); INSERT INTO told SELECT i, i FROM generate_series(1, 5) i;
 			CREATE PUBLICATION told FOR TABLE told WHERE (n > 2) WITH (publish = 'insert, update, delete, truncate')),

@@ -13,6 +13,7 @@ use SafemigTest;
 use Test::More;
 
 start_server('owners');
+in_database('postgres', "SET allow_in_place_tablespaces = on;\nCREATE TABLESPACE room LOCATION ''");
 
 # A superuser's child and partition of a table that is alice's.
 my $tree = q(
@@ -80,6 +81,48 @@ round_trips(
 		name => 'one column comes and another goes, of rows without a key that are not ours',
 		setup => q(CREATE TABLE t (a int, b text); INSERT INTO t VALUES (1, 'x'), (1, 'x'), (NULL, 'y'), (2, NULL); ALTER TABLE t OWNER TO alice),
 		migration => q(ALTER TABLE t DROP COLUMN b, ADD COLUMN c timestamptz DEFAULT clock_timestamp()),
+	},
+	{
+		name => 'a partition dropped, some of whose own partitions are another\'s',
+		setup => $tree . q(
+			CREATE TABLE other (id int, n int, PRIMARY KEY (id, n)); INSERT INTO other VALUES (3, 3);
+			DROP TABLE parted_1, parted_2;
+			ALTER TABLE parted ADD FOREIGN KEY (id, n) REFERENCES other;
+			CREATE TABLE parted_3 PARTITION OF parted FOR VALUES IN (3) PARTITION BY HASH (n);
+			CREATE TABLE parted_3a PARTITION OF parted_3 FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+			ALTER TABLE parted_3 OWNER TO alice; ALTER TABLE parted_3a OWNER TO bob;
+			GRANT SELECT, REFERENCES ON other TO alice, bob;
+			INSERT INTO parted VALUES (3, 3, 'c')),
+		migration => 'DROP TABLE parted_3',
+	},
+	{
+		name => 'a serial column in a tree of several owners',
+		setup => $tree,
+		migration => [ 'ALTER TABLE parted ADD COLUMN s serial', 'ALTER TABLE parted ALTER s DROP NOT NULL' ],
+	},
+	{
+		name => 'a serial key of alice\'s dropped',
+		setup => q(CREATE TABLE t (id serial PRIMARY KEY, b text); INSERT INTO t (b) VALUES ('x'), ('y'); ALTER TABLE t OWNER TO alice),
+		migration => 'ALTER TABLE t DROP COLUMN id; ALTER TABLE t ADD COLUMN id int',
+	},
+	{
+		name => 'a materialized view emptied after its owner has lost his rights',
+		setup => q(CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2); CREATE VIEW v AS SELECT a FROM t;
+			CREATE MATERIALIZED VIEW m AS SELECT * FROM v; ALTER TABLE t OWNER TO alice; ALTER VIEW v OWNER TO alice; ALTER MATERIALIZED VIEW m OWNER TO alice),
+		migration => 'BEGIN; ALTER VIEW v OWNER TO bob; REFRESH MATERIALIZED VIEW m WITH NO DATA; COMMIT',
+		once => 1,
+	},
+	{
+		name => 'a range whose multirange is another\'s',
+		setup => q(CREATE TYPE span AS RANGE (subtype = int4); CREATE TABLE t (a int, s span); INSERT INTO t VALUES (1, '[1,1]');
+			ALTER TYPE span OWNER TO alice),
+		migration => 'DROP TYPE span CASCADE',
+	},
+	{
+		name => 'an index in a tablespace that the owner of the table may not use',
+		setup => q(CREATE TABLE t (a int, b text); INSERT INTO t VALUES (1, 'X'); ALTER TABLE t OWNER TO alice;
+			CREATE INDEX t_lower ON t (lower(b)) TABLESPACE room),
+		migration => 'DROP TABLE t',
 	},
 	{
 		name => 'code of the owner does not use what it is lent',

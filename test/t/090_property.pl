@@ -24,7 +24,7 @@ use Test::More;
 my $first = $ENV{SAFEMIG_SEED} // 1;
 my $sequences = $ENV{SAFEMIG_SEQUENCES} // 12;
 my $minimise = $ENV{SAFEMIG_MINIMISE} // 1;
-my %count = map { $_ => 0 } 'not redone',
+my %count = map { $_ => 0 } 'not redone', 'not let',
   qw(statements errors exact nothing declared conflict writes);
 
 # Statements that put each sequence where it is now.
@@ -168,6 +168,7 @@ sub migration
 			SafemigOracle::difference($after->{quick}, quick_state($run)))
 		  if quick_state($run) ne $after->{quick};
 		$run->{state} = $after;
+		return stays($run, $label, $after) if is_not_let($error);
 		return if conflicts($run, $error);
 		return not_rolled_back($run, $label, $said, $error, $expected, $after);
 	}
@@ -184,16 +185,20 @@ sub migration
 	return;
 }
 
-# A rollback may be one of those migrations that are irreversible; and where a
-# publication lets nobody delete rows, TRUNCATE can be taken back and not done
-# again.
+# Where a publication lets nobody update or delete rows, we are not let either.
+sub is_not_let
+{
+	my ($error) = @_;
+	return 0 unless $error =~ /^SM003: .*cannot (?:update|delete from) table .*replica identity/s;
+	$count{'not let'}++;
+	return 1;
+}
+
+# A rollback may be one of those migrations that are irreversible.
 sub not_redone
 {
 	my ($run, $migration, $error, $back) = @_;
-	fails("redo refused: $error", '')
-	  unless $error =~ /^SM004/
-	  || $error =~ /^SM003: .*cannot delete from table .*replica identity/s
-	  && grep { /^TRUNCATE/ } @{ $migration->{statements} };
+	fails("redo refused: $error", '') unless $error =~ /^SM004/ || is_not_let($error);
 	same($run, 'redo refused, but changed', $back, state($run));
 	$count{'not redone'}++;
 	$run->{state} = $back;
@@ -228,6 +233,13 @@ sub not_rolled_back
 	fails("refused: $error", '') unless $error =~ /^SM004/;
 	fails("said too late: $error", '') unless $said =~ /WARNING.*irreversible/s;
 	$count{declared}++;
+	return stays($run, $label, $after);
+}
+
+# What comes later can be taken back to this.
+sub stays
+{
+	my ($run, $label, $after) = @_;
 	($run->{mark}) = call($run->{operator},
 		"SELECT max(id) FROM safemig.migrations WHERE label = '$label'");
 	$run->{start} = $after;
@@ -250,7 +262,7 @@ sub everything_back
 	my ($run) = @_;
 	my $operator = $run->{operator} //= session($run->{database});
 	my (undef, $error) = call($operator, "SELECT safemig_rollback_to($run->{mark})");
-	return if defined $error && conflicts($run, $error);
+	return if defined $error && (is_not_let($error) || conflicts($run, $error));
 	fails("all together refused: $error", '') if defined $error;
 	same($run, 'all together silent', $run->{start}, state($run))
 	  if $run->{start};
@@ -411,15 +423,14 @@ sub possible_writes
 
 # A new row has the same values in both if their columns have the same
 # defaults, and none that is another each time, nor a next value if the
-# migration may have taken some, nor that of a function that may be another now.
+# migration may have taken some (a row beyond it keeps the sequence where it is), nor that of a function that may be another now.
 sub same_defaults
 {
 	my ($wrote, $key, $now, $then) = @_;
 	foreach my $column (keys %$then)
 	{
 		return 0 if ($then->{$column} // '') =~ /random|now|app\.\w+\(/;
-		return 0 if $wrote && $column ne $key
-		  && ($then->{$column} // '') =~ /nextval|^[ad]$/;
+		return 0 if $wrote && ($then->{$column} // '') =~ /nextval|^[ad]$/;
 		return 0 if exists $now->{$column}
 		  && ($now->{$column} // '') ne ($then->{$column} // '');
 	}

@@ -1,0 +1,131 @@
+
+# Copyright (c) 2026, the safemig authors
+
+=pod
+
+=head1 NAME
+
+SafemigSplit - a psql script, cut into what psql takes as one
+
+=head1 SYNOPSIS
+
+  my @pieces = SafemigSplit::pieces($text);
+
+=head1 DESCRIPTION
+
+A piece is a statement with its semicolon or the \g that sends it, with the
+data of COPY ... FROM stdin; a line that is a psql command; or everything from
+\if to its \endif.  Given to psql one by one they do what the whole file does.
+
+=cut
+
+package SafemigSplit;
+
+use strict;
+use warnings;
+
+sub pieces
+{
+	my ($text) = @_;
+	my $self = { pieces => [], piece => '', depth => 0, atomic => 0, ifs => 0 };
+	pos($text) = 0;
+	_step($self, \$text) while pos($text) < length $text;
+	_end($self);
+	return grep { /\S/ } @{ $self->{pieces} };
+}
+
+# Comments and nothing else do not begin a statement.
+sub _is_begun
+{
+	my ($self) = @_;
+	my $bare = $self->{piece} =~ s{--[^\n]*|/\*.*?\*/}{}gsr;
+	return $bare =~ /\S/;
+}
+
+sub _end
+{
+	my ($self) = @_;
+	push @{ $self->{pieces} }, $self->{piece};
+	$self->{$_} = 0 foreach qw(depth atomic);
+	$self->{piece} = '';
+	return;
+}
+
+# Takes what stands at the position as one: a quoted thing, a word, a mark.
+sub _step
+{
+	my ($self, $text) = @_;
+	if ($$text =~ /\G(?:\s+|--[^\n]*)/gc
+		|| $$text =~ m{\G(/\*(?:[^*/]++|(?<!/)\*(?!/)|/(?!\*)|\*(?!/)|(?1))*+\*/)}gc
+		|| $$text =~ /\G[eE]'(?:[^'\\]|\\.|'')*'/gcs
+		|| $$text =~ /\G'(?:[^']|'')*'/gcs
+		|| $$text =~ /\G"(?:[^"]|"")*"/gcs
+		|| $$text =~ /\G(\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*)?\$).*?\1/gcs)
+	{
+		$self->{piece} .= $&;
+	}
+	elsif ($$text =~ /\G\\;/gc)
+	{
+		$self->{piece} .= $&;
+	}
+	elsif ($$text =~ /\G\\([^\n]*)(?:\n|\z)/gc)
+	{
+		_command($self, $1, $&);
+	}
+	elsif ($$text =~ /\G[A-Za-z_\x80-\xff][\w\$\x80-\xff]*/gc)
+	{
+		$self->{piece} .= $&;
+		_word($self, lc $&);
+	}
+	elsif ($$text =~ /\G;/gc)
+	{
+		$self->{piece} .= $&;
+		return if $self->{depth} > 0 || $self->{atomic} > 0;
+		_data($self, $text);
+		_end($self) unless $self->{ifs};
+	}
+	elsif ($$text =~ /\G./gcs)
+	{
+		$self->{piece} .= $&;
+		$self->{depth} += { '(' => 1, ')' => -1 }->{$&} // 0;
+	}
+	return;
+}
+
+# BEGIN ATOMIC ... END, with CASE ... END inside.
+sub _word
+{
+	my ($self, $word) = @_;
+	return unless $self->{piece} =~ /\bcreate\b.*\b(?:function|procedure)\b/is;
+	if ($word eq 'atomic' && $self->{piece} =~ /\bbegin\s+atomic\z/i)
+	{
+		$self->{atomic} = 1;
+	}
+	elsif ($self->{atomic})
+	{
+		$self->{atomic} += { case => 1, end => -1 }->{$word} // 0;
+	}
+	return;
+}
+
+sub _command
+{
+	my ($self, $command, $line) = @_;
+	my $begun = _is_begun($self);
+	$self->{piece} .= $line;
+	$self->{ifs} += $command =~ /^if\b/ ? 1 : $command =~ /^endif\b/ ? -1 : 0;
+	return if $self->{ifs};
+	_end($self) if !$begun || $command =~ /^(?:g|gx|gset|gexec|gdesc|crosstabview|watch|r|reset|endif)\b/;
+	return;
+}
+
+sub _data
+{
+	my ($self, $text) = @_;
+	my $bare = $self->{piece} =~ s{--[^\n]*|/\*.*?\*/}{}gsr;
+	return unless $bare =~ /(?:\A|;)\s*copy\b[^;]*\bfrom\s+stdin\b[^;]*;\s*\z/i;
+	$self->{piece} .= $& if $$text =~ /\G[^\n]*\n.*?^\\\.(?:\n|\z)/gcms;
+	return;
+}
+
+1;
