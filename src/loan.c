@@ -10,8 +10,8 @@
  * USAGE of the schemas that the statement itself names.  A table's partitions
  * and children may belong to somebody else, and ALTER TABLE changes them too:
  * these are lent as well, where the statement is of that kind; so is EXECUTE
- * of the functions that a partition's triggers call, and CREATE in an index's
- * tablespace.  Nothing else is; the statement could only be written because all
+ * of the functions that a trigger, or a partition's triggers, call, and CREATE
+ * in an index's tablespace.  Nothing else is; the statement could only be written because all
  * this was once there.
  *
  * Nobody else sees a loan: it is taken back before the transaction ends.  And
@@ -37,6 +37,7 @@
 #include "catalog/pg_tablespace.h"
 #include "catalog/pg_trigger.h"
 #include "commands/tablespace.h"
+#include "parser/parse_func.h"
 #include "utils/acl.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -336,6 +337,10 @@ frame_become_for(Frame *frame, Oid role, Node *parsed, Oid create_in,
 		lend(frame, TableSpaceRelationId,
 			 get_tablespace_oid(((IndexStmt *) parsed)->tableSpace, false), role,
 			 ACL_CREATE);
+	if (parsed && IsA(parsed, CreateTrigStmt))
+		lend(frame, ProcedureRelationId,
+			 LookupFuncName(((CreateTrigStmt *) parsed)->funcname, 0, NULL, false),
+			 role, ACL_EXECUTE);
 	if (parsed && IsA(parsed, AlterTableStmt))
 		lend_for_statement(frame, role, (AlterTableStmt *) parsed);
 	if (frame->loans != NIL)

@@ -210,7 +210,7 @@ named_role(const Step *step)
 Node *
 parse_statement(const char *sql)
 {
-	List	   *parsed = raw_parser(sql, RAW_PARSE_DEFAULT);
+	List	   *parsed = raw_parser(spell_exactly(sql), RAW_PARSE_DEFAULT);
 
 	if (list_length(parsed) != 1)
 		elog(ERROR, "a step is one statement: \"%s\"", sql);
@@ -239,8 +239,9 @@ frame_become_runner(Frame *frame, const Runner *runner)
 }
 
 void
-run_statement(const char *sql, Oid owner)
+run_statement(const char *description, Oid owner)
 {
+	char	   *sql = spell_exactly(description);
 	Runner		runner = {0};
 	Node	   *parsed = parse_statement(sql);
 	Frame		frame;

@@ -96,6 +96,7 @@ typedef enum StepRank
 	RANK_POLICY = 85,
 	RANK_TRIGGER = 86,
 	RANK_PUBLICATION = 88,
+	RANK_EVENT_TRIGGER = 89,
 	RANK_DEFAULT_ACL = 90,
 	RANK_COMMON = 95			/* owner, privileges, comment, label */
 } StepRank;
@@ -264,6 +265,12 @@ extern void compare_common_to_steps(const Image *have, const Image *want,
 extern bool facet_differs(const Image *a, const Image *b, const char *part,
 						  const char *name);
 
+/* ---- image/spelling.c ---- */
+/* what PostgreSQL describes, so that it is parsed to what was described */
+extern char *spell_exactly(const char *sql);
+/* where that cannot be: do the two differ in casts of arrays alone? */
+extern bool spelled_alike(const char *a, const char *b);
+
 /* ---- image/steps.c ---- */
 /*
  * Adds a step for steps->image.  The statement must quote everything and
@@ -340,6 +347,7 @@ typedef struct State
 	CommandId	written_since;	/* earlier commands have been looked at */
 	List	   *seen;			/* of struct Seen*: by looks since then */
 	List	   *positions;		/* of struct NotedPosition* */
+	List	   *positions_of;	/* OIDs of tables whose sequences are noted */
 	List	   *foreign_written;	/* OIDs of foreign tables */
 	struct Truncation *truncation;	/* kept, and not written down yet, or NULL */
 	ConflictPolicy on_conflict; /* of the rollback that runs */

@@ -125,7 +125,7 @@ on_xact(XactEvent event, void *arg)
 			safemig_state.caller = NULL;
 			bystander_forget();
 			safemig_state.written = safemig_state.seen = NIL;
-			safemig_state.positions = safemig_state.foreign_written = NIL;
+			safemig_state.positions = safemig_state.positions_of = safemig_state.foreign_written = NIL;
 			positions_forget();
 			safemig_state.truncation = NULL;
 			safemig_state.written_since = 0;
@@ -138,7 +138,7 @@ on_xact(XactEvent event, void *arg)
 			safemig_state.xact_id = 0;
 			safemig_state.written_id = safemig_state.undone_id = 0;
 			safemig_state.written = safemig_state.seen = NIL;
-			safemig_state.positions = safemig_state.foreign_written = NIL;
+			safemig_state.positions = safemig_state.positions_of = safemig_state.foreign_written = NIL;
 			positions_forget();
 			safemig_state.truncation = NULL;
 			safemig_state.written_since = 0;

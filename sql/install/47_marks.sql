@@ -10,6 +10,14 @@ REVOKE EXECUTE ON FUNCTION safemig.set_column_local(text, text, boolean) FROM PU
 COMMENT ON FUNCTION safemig.set_column_local(text, text, boolean) IS
 'Says whether an inherited column of a table is also defined in the table itself. relation is a quoted, qualified name, column_name a plain one. Takes ACCESS EXCLUSIVE on the table. Errors: 42P01, 42703.';
 
+CREATE FUNCTION safemig.drop_not_null(relation text, column_name text)
+RETURNS void STRICT LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'safemig_drop_not_null';
+REVOKE EXECUTE ON FUNCTION safemig.drop_not_null(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.drop_not_null(text, text) IS
+'ALTER COLUMN DROP NOT NULL of a partitioned table alone, before PostgreSQL 18: partitions that had it themselves keep it. relation is a quoted, qualified name, column_name a plain one. Takes ACCESS EXCLUSIVE on the table. Errors: 42P01, 42703.';
+
 CREATE FUNCTION safemig.set_constraint_local(relation text, constraint_name text, local boolean)
 RETURNS void STRICT LANGUAGE C
 SET search_path = pg_catalog, pg_temp

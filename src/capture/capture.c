@@ -116,6 +116,7 @@ capture_init(void)
 {
 	next_object_access_hook = object_access_hook;
 	object_access_hook = on_object_access;
+	utility_init();
 	failure_init();
 	positions_init();
 	written_init();

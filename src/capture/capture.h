@@ -9,6 +9,7 @@
 #define SAFEMIG_CAPTURE_H
 
 #include "portability/instr_time.h"
+#include "tcop/cmdtag.h"
 #include "utils/hsearch.h"
 
 #include "safemig.h"
@@ -86,6 +87,13 @@ extern void command_note_rewrite(Command *command, Oid relid);
 extern Image *command_find_before(Command *command, const ObjectAddress *address);
 extern void command_identify(Command *command);	/* migration and seq */
 extern void capture_divert_drops(List **sink, MemoryContext context);
+
+/* ---- event_trigger.c: where PostgreSQL enters ---- */
+extern void capture_command_starts(Node *parsetree, CommandTag tag);
+extern void capture_command_ends(Node *parsetree);
+
+/* ---- utility.c: ... and where it does so with no event trigger ---- */
+extern void utility_init(void);
 
 /* ---- replace.c: an object that has to be made anew, and what hangs on it ---- */
 extern void replace_dependants(const Image *have, const Image *want, Steps *steps);

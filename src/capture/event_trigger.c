@@ -271,23 +271,24 @@ failures_are_tolerated(const Command *command)
 		!command->concurrent;
 }
 
-static void
-on_start(EventTriggerData *data)
+void
+capture_command_starts(Node *parsetree, CommandTag tag)
 {
 	Command    *command;
 
-	check_drop_extension(data->parsetree);
+	check_drop_extension(parsetree);
 	check_no_loan_is_used();
-	if (is_silent(data->parsetree))
+	if (is_silent(parsetree))
 		return;
-	check_not_vault(data->parsetree);
+	check_not_vault(parsetree);
+	positions_look_again();
 
-	command = command_push(data->parsetree, GetCommandTagName(data->tag));
-	command->concurrent = is_concurrent(data->parsetree);
+	command = command_push(parsetree, GetCommandTagName(tag));
+	command->concurrent = is_concurrent(parsetree);
 	if (failures_are_tolerated(command))
-		command->failed = try_to(look_before, command, data->parsetree);
+		command->failed = try_to(look_before, command, parsetree);
 	else
-		look_before(command, data->parsetree);
+		look_before(command, parsetree);
 }
 
 /* Their rows are all new, and none is the user's doing. */
@@ -300,24 +301,24 @@ look_at_rewritten(Command *command)
 		written_anew(lfirst_oid(lc));
 }
 
-static void
-on_end(EventTriggerData *data)
+void
+capture_command_ends(Node *parsetree)
 {
 	Command    *command = command_top();
 
 	/* a frame that is not this command's: its start was silent */
-	if (command == NULL || command->parsetree != data->parsetree ||
+	if (command == NULL || command->parsetree != parsetree ||
 		safemig_state.own_depth > 0)
 		return;
 	look_at_rewritten(command);
 	if (failures_are_tolerated(command) && !command->failed)
 	{
-		command->failed = try_to(look_after, command, data->parsetree);
+		command->failed = try_to(look_after, command, parsetree);
 		if (command->failed)
-			look_after(command, data->parsetree);
+			look_after(command, parsetree);
 	}
 	else
-		look_after(command, data->parsetree);
+		look_after(command, parsetree);
 	command_pop(command);
 }
 
@@ -367,10 +368,10 @@ safemig_on_event(PG_FUNCTION_ARGS)
 						"safemig_on_event")));
 	data = (EventTriggerData *) fcinfo->context;
 	if (strcmp(data->event, "ddl_command_start") == 0)
-		on_start(data);
+		capture_command_starts(data->parsetree, data->tag);
 	else if (strcmp(data->event, "table_rewrite") == 0)
 		on_rewrite();
 	else if (strcmp(data->event, "ddl_command_end") == 0)
-		on_end(data);
+		capture_command_ends(data->parsetree);
 	PG_RETURN_NULL();
 }

@@ -5,20 +5,26 @@
  *
  * Rows are found afterwards, but not where a sequence was, nor that a foreign
  * table was written at all.  So when a statement of a migration is about to
- * write into a table, be it COPY, the positions of the table's own sequences
- * are noted, and foreign tables; PostgreSQL asks a hook for the permissions of
- * every such statement.
+ * write into a table, be it COPY, the positions of the sequences that its
+ * columns own, or take their defaults from, are noted, and foreign tables;
+ * PostgreSQL asks a hook for the permissions of every such statement.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/relation.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_attrdef.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_depend.h"
 #include "tcop/pquery.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -64,33 +70,99 @@ is_fresh(Oid seqid)
 	return fresh;
 }
 
+/* Sequences that an expression needs, such as the one of nextval('s'). */
+static List *
+add_sequences_of(List *sequences, Oid attrdef)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(AttrDefaultRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(attrdef));
+	scan = systable_beginscan(depend, DependDependerIndexId, true, NULL, 2, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+		if (form->refclassid == RelationRelationId &&
+			get_rel_relkind(form->refobjid) == RELKIND_SEQUENCE)
+			sequences = list_append_unique_oid(sequences, form->refobjid);
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return sequences;
+}
+
+/* Its own, and those that its defaults take values from. */
+static List *
+sequences_of(Oid relid)
+{
+	List	   *sequences = getOwnedSequences(relid);
+	Relation	rel = table_open(AttrDefaultRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_attrdef_adrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, AttrDefaultIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		sequences = add_sequences_of(sequences,
+									 ((Form_pg_attrdef) GETSTRUCT(tuple))->oid);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return sequences;
+}
+
+static void
+note_position(Oid seqid, Oid relid)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	NotedPosition *noted = palloc0(sizeof(NotedPosition));
+
+	noted->seqid = seqid;
+	noted->relid = relid;
+	sequence_read_position(noted->seqid, &noted->position);
+	if (is_fresh(noted->seqid))
+	{
+		state_save();
+		/* a list of its own: an outer level may get the old one back */
+		safemig_state.positions = lappend(list_copy(safemig_state.positions), noted);
+	}
+	else
+		lasting = lappend(lasting, noted);
+	MemoryContextSwitchTo(old);
+}
+
+/* Once for each table, until a command may have changed its defaults. */
 void
 positions_note(Oid relid)
 {
+	MemoryContext old;
 	ListCell   *lc;
 
-	foreach(lc, getOwnedSequences(relid))
+	if (list_member_oid(safemig_state.positions_of, relid))
+		return;
+	foreach(lc, sequences_of(relid))
 	{
-		MemoryContext old;
-		NotedPosition *noted;
-
-		if (is_noted(lfirst_oid(lc)))
-			continue;
-		old = MemoryContextSwitchTo(TopTransactionContext);
-		noted = palloc0(sizeof(NotedPosition));
-		noted->seqid = lfirst_oid(lc);
-		noted->relid = relid;
-		sequence_read_position(noted->seqid, &noted->position);
-		if (is_fresh(noted->seqid))
-		{
-			state_save();
-			/* a list of its own: an outer level may get the old one back */
-			safemig_state.positions = lappend(list_copy(safemig_state.positions), noted);
-		}
-		else
-			lasting = lappend(lasting, noted);
-		MemoryContextSwitchTo(old);
+		if (!is_noted(lfirst_oid(lc)))
+			note_position(lfirst_oid(lc), relid);
 	}
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	state_save();
+	safemig_state.positions_of = lappend_oid(list_copy(safemig_state.positions_of), relid);
+	MemoryContextSwitchTo(old);
+}
+
+void
+positions_look_again(void)
+{
+	state_save();
+	safemig_state.positions_of = NIL;
 }
 
 static void
@@ -186,6 +258,7 @@ positions_record(int64 migration, int64 command,
 	}
 	state_save();
 	safemig_state.positions = NIL;
+	safemig_state.positions_of = NIL;
 	lasting = NIL;
 }
 

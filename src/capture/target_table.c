@@ -8,12 +8,17 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
 #include "catalog/partition.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_depend.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "commands/tablecmds.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "capture/target.h"
 #include "compat.h"
@@ -83,6 +88,62 @@ add_ancestors_of_index(Command *command, Oid relid)
 }
 
 /*
+ * A partition that is detached takes the parts along that other tables' foreign
+ * keys have for it; they have names of their own.
+ */
+static void
+add_key_parts(Command *command, Oid relid)
+{
+	Relation	rel = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, DependReferenceIndexId, true, NULL, 2, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+		HeapTuple	constraint;
+
+		if (form->classid != ConstraintRelationId)
+			continue;
+		constraint = SearchSysCache1(CONSTROID, ObjectIdGetDatum(form->objid));
+		if (!HeapTupleIsValid(constraint))
+			continue;
+		if (((Form_pg_constraint) GETSTRUCT(constraint))->confrelid == relid &&
+			OidIsValid(((Form_pg_constraint) GETSTRUCT(constraint))->conparentid))
+			target_add_root(command, ConstraintRelationId, form->objid);
+		ReleaseSysCache(constraint);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
+/* RESTART moves it. */
+static void
+add_identity_sequence(Command *command, Oid relid, const char *column)
+{
+	ListCell   *lc;
+
+	foreach(lc, getOwnedSequences(relid))
+	{
+		Oid			table;
+		int32		attnum;
+
+		if (sequenceIsOwned(lfirst_oid(lc), DEPENDENCY_INTERNAL, &table, &attnum) &&
+			attnum == get_attnum(relid, column))
+		{
+			target_add_root(command, RelationRelationId, lfirst_oid(lc));
+			command->moves_sequence = true;
+		}
+	}
+}
+
+/*
  * What subcommands concern beside the tree that is altered, which the roots
  * from first on are.
  */
@@ -92,6 +153,7 @@ add_others(Command *command, AlterTableStmt *stmt, Oid relid,
 {
 	int			last = list_length(command->roots);
 	ListCell   *lc;
+	ListCell   *inner;
 
 	foreach(lc, stmt->cmds)
 	{
@@ -108,6 +170,9 @@ add_others(Command *command, AlterTableStmt *stmt, Oid relid,
 														 AccessExclusiveLock, true);
 
 					target_add_tree(command, other, AccessExclusiveLock, true);
+					if (OidIsValid(other) && cmd->subtype != AT_AttachPartition)
+						foreach(inner, find_all_inheritors(other, NoLock, NULL))
+							add_key_parts(command, lfirst_oid(inner));
 					add_ancestors_of_index(command, relid);
 					break;
 				}
@@ -125,6 +190,9 @@ add_others(Command *command, AlterTableStmt *stmt, Oid relid,
 				for (int i = first; i < last; i++)
 					add_constraints_by_trigger(command,
 											   ((ObjectAddress *) list_nth(command->roots, i))->objectId);
+				break;
+			case AT_SetIdentity:
+				add_identity_sequence(command, relid, cmd->name);
 				break;
 			case AT_AlterColumnType:
 				add_type_change(command, cmd);

@@ -179,26 +179,33 @@ history_set_kept_state(int64 id, const char *state)
 	SPI_finish();
 }
 
-/* A copy may be made over when the command that it is for has run. */
+/*
+ * A copy may be made over when the command that it is for has run, or turn out
+ * not to be needed: then it has no name any more.
+ */
 void
 history_update_kept(const Kept *kept)
 {
-	Oid			types[4] = {INT8OID, INT8OID, TEXTOID, TEXTARRAYOID};
-	Datum		args[4];
-	char		nulls[4] = {' ', ' ', ' ', ' '};
+	Oid			types[6] = {INT8OID, INT8OID, TEXTOID, TEXTARRAYOID, BOOLOID, INT8OID};
+	Datum		args[6];
+	char		nulls[6] = {' ', ' ', ' ', ' ', ' ', ' '};
 	bool		isnull;
 
 	args[0] = Int64GetDatum(kept->id);
 	args[1] = Int64GetDatum(kept->bytes);
 	args[2] = text_or_null(kept->checksum, &isnull);
 	args[3] = text_list_to_array(kept->details);
+	args[4] = BoolGetDatum(kept->vault_name == NULL);
+	args[5] = Int64GetDatum(kept->rows);
 	if (isnull)
 		nulls[2] = 'n';
 	SPI_connect();
 	if (SPI_execute_with_args("UPDATE safemig.kept_log SET bytes = $2,"
-							  " checksum = $3, details = $4"
+							  " checksum = $3, details = $4, rows = $6,"
+							  " vault_schema = CASE WHEN $5 THEN NULL ELSE vault_schema END,"
+							  " vault_name = CASE WHEN $5 THEN NULL ELSE vault_name END"
 							  " WHERE id OPERATOR(pg_catalog.=) $1",
-							  4, types, args, nulls, false, 0) != SPI_OK_UPDATE ||
+							  6, types, args, nulls, false, 0) != SPI_OK_UPDATE ||
 		SPI_processed != 1)
 		elog(ERROR, "could not update kept_log");
 	SPI_finish();

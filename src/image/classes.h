@@ -43,6 +43,7 @@ extern const ImageClass image_class_conversion;
 extern const ImageClass image_class_language;
 extern const ImageClass image_class_transform;
 extern const ImageClass image_class_access_method;
+extern const ImageClass image_class_event_trigger;
 extern const ImageClass image_class_text_search_parser;
 extern const ImageClass image_class_text_search_template;
 extern const ImageClass image_class_text_search_dictionary;

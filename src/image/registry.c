@@ -47,6 +47,7 @@ static const ImageClass *const classes[] = {
 	&image_class_foreign_data_wrapper,
 	&image_class_foreign_server,
 	&image_class_user_mapping,
+	&image_class_event_trigger,
 };
 
 const ImageClass *

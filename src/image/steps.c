@@ -47,7 +47,7 @@ step_add(Steps *steps, int order, StepMode mode, const char *lock_mode,
 	step->object = image_address_key(image);
 	step->lock_mode = lock_mode ? pstrdup(lock_mode) : NULL;
 	step->cost = pstrdup(cost);
-	step->sql = buf.data;
+	step->sql = spell_exactly(buf.data);
 	step->index = list_length(steps->list);
 	steps->list = lappend(steps->list, step);
 	return step;

@@ -258,8 +258,8 @@ notnull_is_set_later(const Image *want, const Facet *facet)
 /* ---- changing it where it has no name ---- */
 
 /*
- * A partitioned table and its partitions must agree, so there the parent's
- * step is recursive, and a partition's own follows it.
+ * Where a partitioned table has it all its partitions do, so setting it is
+ * recursive.  Dropping it is not: a partition may have had it before.
  */
 static void
 alter_nameless(TableChange *change, const Column *want, bool old, bool new)
@@ -274,6 +274,10 @@ alter_nameless(TableChange *change, const Column *want, bool old, bool new)
 				 "scan", "SELECT safemig.set_not_null(%s, %s, %s)",
 				 quote_literal_cstr(change->name),
 				 quote_literal_cstr(want->name), this_only ? "true" : "false");
+	else if (old && !new && partitioned && !not_null_is_constraint())
+		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
+				 "catalog", "SELECT safemig.drop_not_null(%s, %s)",
+				 quote_literal_cstr(change->name), quote_literal_cstr(want->name));
 	else if (old && !new)
 		step_add(change->steps, partition ? RANK_DEFAULT + 1 : RANK_DEFAULT,
 				 RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",

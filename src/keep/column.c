@@ -42,6 +42,7 @@
 
 #include "compat.h"
 #include "history/history.h"
+#include "keep/vault.h"
 #include "keep/writes.h"
 
 /* Settings that decide what a conversion between types gives. */
@@ -536,6 +537,24 @@ keep_converted(Kept *kept, Relation rel, AttrNumber attnum)
 }
 
 /*
+ * A change of type that writes no row anew leaves the values as they are,
+ * whatever USING says: casting back gives each of them again.
+ */
+static void
+forget_values(Kept *kept)
+{
+	Oid			vault = get_namespace_oid(kept->vault_schema, false);
+
+	copy_drop(get_relname_relid(kept->vault_name, vault));
+	vault_drop_if_empty(vault);
+	kept->vault_schema = NULL;
+	kept->vault_name = NULL;
+	kept->rows = 0;
+	kept->bytes = 0;
+	kept->checksum = NULL;
+}
+
+/*
  * To be called after the command, in its transaction and savepoint; and again
  * if more was done there that is to count as part of it.
  */
@@ -559,6 +578,11 @@ column_keep_finish(int64 kept_id)
 			(kept_detail(kept, "cast") == NULL || kept_detail(kept, "keyless")) &&
 			kept_detail(kept, "converted") == NULL)
 			keep_converted(kept, rel, (AttrNumber) kept_number(kept, "attnum"));
+		history_update_kept(kept);
+	}
+	else if (kept->vault_name && strcmp(kept->kind, "column") != 0)
+	{
+		forget_values(kept);
 		history_update_kept(kept);
 	}
 	relation_close(rel, NoLock);

@@ -42,7 +42,7 @@ PG_FUNCTION_INFO_V1(unset_generated);
 static Node *
 parse_expression(const char *expression)
 {
-	RawStmt    *raw = linitial_node(RawStmt, raw_parser(expression,
+	RawStmt    *raw = linitial_node(RawStmt, raw_parser(spell_exactly(expression),
 														 RAW_PARSE_PLPGSQL_EXPR));
 	SelectStmt *select = castNode(SelectStmt, raw->stmt);
 

@@ -5,7 +5,8 @@
  *
  * Leaving a parent table makes inherited columns and constraints local ones,
  * and inheriting again leaves them so; the triggers of a foreign key that is
- * made anew are enabled, under names that nobody could have known.  Each
+ * made anew are enabled, under names that nobody could have known; NOT NULL is
+ * dropped from a partitioned table only together with all partitions'.  Each
  * function changes the flags of one object, under the lock that PostgreSQL
  * takes for such a change, and is recorded like a command.  What concerns
  * indexes is in index.c.
@@ -45,6 +46,7 @@
 #include "keep/column.h"
 
 PG_FUNCTION_INFO_V1(safemig_set_column_local);
+PG_FUNCTION_INFO_V1(safemig_drop_not_null);
 PG_FUNCTION_INFO_V1(safemig_set_constraint_local);
 PG_FUNCTION_INFO_V1(safemig_set_constraint_no_inherit);
 PG_FUNCTION_INFO_V1(safemig_set_constraint_triggers);
@@ -66,17 +68,16 @@ begin_mark(ObjectAddress *address, Oid classid, Oid objid)
 	capture_internal_begin("ALTER TABLE", list_make1(address));
 }
 
-Datum
-safemig_set_column_local(PG_FUNCTION_ARGS)
+/* Changes the row of pg_attribute, and nothing else. */
+static void
+change_column(text *table, char *column, void (*set) (Form_pg_attribute form, bool value),
+			  bool value)
 {
-	Oid			relid;
-	char	   *column = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	Oid			relid = lock_relation(table, AccessExclusiveLock);
 	ObjectAddress address;
 	Relation	rel;
 	HeapTuple	tuple;
 
-	check_own_call("set_column_local");
-	relid = lock_relation(PG_GETARG_TEXT_PP(0), AccessExclusiveLock);
 	begin_mark(&address, RelationRelationId, relid);
 	rel = table_open(AttributeRelationId, RowExclusiveLock);
 	tuple = SearchSysCacheCopyAttName(relid, column);
@@ -85,11 +86,40 @@ safemig_set_column_local(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of relation \"%s\" does not exist",
 						column, get_rel_name(relid))));
-	((Form_pg_attribute) GETSTRUCT(tuple))->attislocal = PG_GETARG_BOOL(2);
+	set((Form_pg_attribute) GETSTRUCT(tuple), value);
 	CatalogTupleUpdate(rel, &tuple->t_self, tuple);
 	table_close(rel, RowExclusiveLock);
 	CommandCounterIncrement();
 	capture_internal_end();
+}
+
+static void
+set_column_islocal(Form_pg_attribute form, bool value)
+{
+	form->attislocal = value;
+}
+
+static void
+set_notnull(Form_pg_attribute form, bool value)
+{
+	form->attnotnull = value;
+}
+
+Datum
+safemig_set_column_local(PG_FUNCTION_ARGS)
+{
+	check_own_call("set_column_local");
+	change_column(PG_GETARG_TEXT_PP(0), text_to_cstring(PG_GETARG_TEXT_PP(1)),
+				  set_column_islocal, PG_GETARG_BOOL(2));
+	PG_RETURN_VOID();
+}
+
+Datum
+safemig_drop_not_null(PG_FUNCTION_ARGS)
+{
+	check_own_call("drop_not_null");
+	change_column(PG_GETARG_TEXT_PP(0), text_to_cstring(PG_GETARG_TEXT_PP(1)),
+				  set_notnull, false);
 	PG_RETURN_VOID();
 }
 

@@ -38,7 +38,7 @@ matview_describe(Relation rel, Kept *kept)
 	Datum		relid = ObjectIdGetDatum(RelationGetRelid(rel));
 
 	kept_add_detail(kept, "definition",
-					TextDatumGetCString(DirectFunctionCall1(pg_get_viewdef, relid)));
+					spell_exactly(TextDatumGetCString(DirectFunctionCall1(pg_get_viewdef, relid))));
 	kept_add_detail(kept, "populated", RelationIsPopulated(rel) ? "t" : "f");
 }
 

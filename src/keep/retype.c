@@ -235,8 +235,11 @@ finish_column(Retyped *column)
 	foreach(lc, column->relations)
 	{
 		RestoredRows *rows = lfirst(lc);
+		const Kept *kept = kept_of(column, rows->relid);
 
-		rollback_count(rows->relid, rows->restored, rows->later);
+		/* where nothing was kept, nothing was to be found again */
+		rollback_count(rows->relid, rows->restored,
+					   kept && kept->vault_name == NULL ? 0 : rows->later);
 		ExecDropSingleTupleTableSlot(rows->slot);
 		tuplestore_end(rows->store);
 	}

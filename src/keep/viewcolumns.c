@@ -395,7 +395,7 @@ put_into_words(List *views)
 		words->view = lfirst_oid(lc);
 		LockRelationOid(words->view, AccessExclusiveLock);
 		query = DirectFunctionCall1(pg_get_viewdef, ObjectIdGetDatum(words->view));
-		words->query = TextDatumGetCString(query);
+		words->query = spell_exactly(TextDatumGetCString(query));
 		result = lappend(result, words);
 	}
 	return result;

@@ -202,6 +202,8 @@ report_drift(void *arg, const char *part, const char *name,
 {
 	DriftReport *report = arg;
 
+	if (a && b && spelled_alike(a, b))
+		return;
 	add_conflict(report->conflicts, ERRCODE_SAFEMIG_CONFLICT, report->object,
 				 psprintf("%s%s%s is %s, but was recorded as %s",
 						  part, part[0] ? " " : "", name,

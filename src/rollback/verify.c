@@ -153,11 +153,39 @@ describe(void *arg, const char *part, const char *name,
 {
 	Mismatch   *mismatch = arg;
 
+	if (expected && actual && spelled_alike(expected, actual))
+		return;
 	appendStringInfo(mismatch->detail, "%s%s: %s%s%s is %s, expected %s",
 					 mismatch->detail->len ? "\n" : "", mismatch->object,
 					 part, part[0] ? " " : "", name,
 					 actual ? actual : "absent",
 					 expected ? expected : "absent");
+}
+
+/*
+ * The columns of a table stand in the order that SELECT * shows; it has no
+ * facet, since others may have come in between.  Images have them in order.
+ */
+static void
+compare_order(Mismatch *mismatch, const Image *expected, const Image *now)
+{
+	ListCell   *lc;
+	int			last = 0;
+
+	foreach(lc, expected->facets)
+	{
+		Facet	   *facet = lfirst(lc);
+		const char *position;
+
+		if (strcmp(facet->name, "@position") != 0)
+			continue;
+		position = image_get(now, facet->part, "@position");
+		if (position == NULL)
+			continue;
+		if (atoi(position) < last)
+			describe(mismatch, facet->part, "place", "as before", "another");
+		last = atoi(position);
+	}
 }
 
 static void
@@ -177,7 +205,10 @@ compare_state(ObjectState *state, StringInfo detail)
 	else if (!state->present && now != NULL)
 		describe(&mismatch, "", "object", NULL, "present");
 	else if (state->present)
+	{
 		image_compare(state->image, now, describe, &mismatch);
+		compare_order(&mismatch, state->image, now);
+	}
 }
 
 int

@@ -45,6 +45,7 @@ A case is a hash:
               the state is then not compared, only the dump restored
   quiet       the migration changes nothing that can be seen
   once        no redo
+  reworded    PostgreSQL itself words expressions otherwise when it restores
 
 What is proved for each: the migration changes something, the rollback
 succeeds, the state is the old one (pg_dump and catalogs, see SafemigOracle),
@@ -268,12 +269,12 @@ sub _case_in
 	if ($case->{probe})
 	{
 		is(value($database, $case->{probe}), $probed, "unchanged: $case->{probe}");
-		_restores($database, $dump);
+		_restores($database, $dump, $case->{reworded});
 		return;
 	}
 	_same($expected, $state, q(the state is the old one)) or return;
 	_indexes_agree($database);
-	_restores($database, $dump);
+	_restores($database, $dump, $case->{reworded});
 	_redoes($case, $database, $id, $expected, $changed)
 	  unless $case->{once};
 	return;
@@ -422,13 +423,14 @@ SQL
 
 sub _restores
 {
-	my ($database, $dump) = @_;
+	my ($database, $dump, $reworded) = @_;
 	my $copy = new_database("${database}_restored", 'template0',
 		"ENCODING '"
 		  . value($database, 'SHOW server_encoding')
 		  . "' LC_COLLATE 'C' LC_CTYPE 'C'");
 	my $original = SafemigOracle::dump_text(connection_to($database));
 	_succeeds($copy, $dump, 'the dump is restored') or return;
+	return if $reworded;
 	_same($original, SafemigOracle::dump_text(connection_to($copy)),
 		'the restored database dumps the same');
 	return;

@@ -597,6 +597,29 @@ round_trips(
 		migration => 'ALTER TABLE t RENAME CONSTRAINT one TO "Four"; DROP TRIGGER two ON t',
 	},
 	{
+		name => 'NOT NULL that a partition had already',
+		setup => q(CREATE TABLE p (a int, b int) PARTITION BY LIST (a);
+			CREATE TABLE p1 (a int NOT NULL, b int NOT NULL) PARTITION BY LIST (b); CREATE TABLE p1a PARTITION OF p1 DEFAULT;
+			ALTER TABLE p ATTACH PARTITION p1 FOR VALUES IN (1); CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2)),
+		migration => 'ALTER TABLE p ALTER a SET NOT NULL; ALTER TABLE p ADD PRIMARY KEY (a, b)',
+	},
+	{
+		name => 'a key of a renamed table, and a partition that it refers to is detached',
+		setup => q(CREATE TABLE event (id int PRIMARY KEY) PARTITION BY LIST (id); CREATE TABLE event_1 PARTITION OF event FOR VALUES IN (1);
+			CREATE TABLE event_2 PARTITION OF event FOR VALUES IN (2) PARTITION BY LIST (id); CREATE TABLE event_2a PARTITION OF event_2 DEFAULT;
+			CREATE TABLE visit (id int REFERENCES event); ALTER TABLE visit RENAME TO "Visits"),
+		migration => 'ALTER TABLE event DETACH PARTITION event_2',
+	},
+	{
+		name => 'another type by USING that writes no row anew, of rows without a key',
+		setup => q(CREATE TABLE t (a int); INSERT INTO t VALUES (1); ALTER TABLE t ADD b varchar(10) DEFAULT 'xxx';
+			ALTER TABLE t ALTER b SET DEFAULT 'yyy'; INSERT INTO t VALUES (2)),
+		migration => 'ALTER TABLE t ALTER b TYPE varchar(20) USING b::varchar(20)',
+		after => q(UPDATE t SET b = 'later' WHERE a = 2),
+		same => q(UPDATE t SET b = 'later' WHERE a = 2),
+		once => 1,
+	},
+	{
 		name => 'TRUNCATE where a publication lets no row be deleted',
 		setup => q(CREATE TABLE told (id int PRIMARY KEY, n int); INSERT INTO told SELECT i, i FROM generate_series(1, 5) i;
 			CREATE PUBLICATION told FOR TABLE told WHERE (n > 2) WITH (publish = 'insert, update, delete, truncate')),

@@ -125,6 +125,13 @@ round_trips(
 		migration => 'DROP TABLE t',
 	},
 	{
+		name => 'a trigger dropped whose function the owner may not call',
+		setup => q(CREATE TABLE t (a int); ALTER TABLE t OWNER TO alice;
+			CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END'; REVOKE ALL ON FUNCTION f FROM PUBLIC;
+			CREATE TRIGGER tr BEFORE UPDATE ON t FOR EACH ROW WHEN (old.a > 1) EXECUTE FUNCTION f()),
+		migration => 'DROP TRIGGER tr ON t',
+	},
+	{
 		name => 'code of the owner does not use what it is lent',
 		setup => $tree . q(
 			CREATE FUNCTION steal(int) RETURNS boolean LANGUAGE plpgsql AS

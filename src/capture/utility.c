@@ -1,0 +1,128 @@
+/*-------------------------------------------------------------------------
+ *
+ * utility.c
+ *	  Commands that PostgreSQL tells no event trigger of.
+ *
+ * Where the library is loaded (session_preload_libraries, or any DDL command
+ * of the session before), a hook sees them and treats them like the others:
+ * commands on event triggers, REASSIGN OWNED, and CLUSTER as far as it marks
+ * an index.  Whether this database has safemig, and wants it to look, is what
+ * its own event trigger says.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_event_trigger.h"
+#include "commands/trigger.h"
+#include "nodes/parsenodes.h"
+#include "tcop/utility.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "capture/capture.h"
+#include "compat.h"
+
+#define OUR_TRIGGER		"safemig_start"
+
+static ProcessUtility_hook_type next_utility_hook = NULL;
+
+static bool
+is_on_duty(void)
+{
+	HeapTuple	tuple = SearchSysCache1(EVENTTRIGGERNAME, CStringGetDatum(OUR_TRIGGER));
+	Form_pg_event_trigger form;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_event_trigger) GETSTRUCT(tuple);
+	result = form->evtenabled != TRIGGER_DISABLED &&
+		get_func_namespace(form->evtfoid) == get_namespace_oid(SAFEMIG_SCHEMA, true);
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+static bool
+is_ours(const char *trigger)
+{
+	return strncmp(trigger, "safemig_", 8) == 0;
+}
+
+/* Of a whole table: partitions are clustered in transactions of their own. */
+static bool
+marks_index(const ClusterStmt *stmt)
+{
+	Oid			relid;
+
+	if (stmt->relation == NULL || stmt->indexname == NULL)
+		return false;
+	relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	return OidIsValid(relid) && get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE;
+}
+
+static bool
+names_event_trigger(Node *stmt)
+{
+	switch (nodeTag(stmt))
+	{
+		case T_CreateEventTrigStmt:
+			return true;
+		case T_AlterEventTrigStmt:
+			return !is_ours(((AlterEventTrigStmt *) stmt)->trigname);
+		case T_DropStmt:
+			return ((DropStmt *) stmt)->removeType == OBJECT_EVENT_TRIGGER;
+		case T_RenameStmt:
+			return ((RenameStmt *) stmt)->renameType == OBJECT_EVENT_TRIGGER;
+		case T_AlterOwnerStmt:
+			return ((AlterOwnerStmt *) stmt)->objectType == OBJECT_EVENT_TRIGGER;
+		case T_CommentStmt:
+			return ((CommentStmt *) stmt)->objtype == OBJECT_EVENT_TRIGGER;
+		case T_SecLabelStmt:
+			return ((SecLabelStmt *) stmt)->objtype == OBJECT_EVENT_TRIGGER;
+		default:
+			return false;
+	}
+}
+
+static bool
+is_seen_here_only(Node *stmt)
+{
+	return IsA(stmt, ReassignOwnedStmt) || names_event_trigger(stmt) ||
+		(IsA(stmt, ClusterStmt) && marks_index((ClusterStmt *) stmt));
+}
+
+static void
+process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
+				ProcessUtilityContext context, ParamListInfo params,
+				QueryEnvironment *environment, DestReceiver *dest,
+				QueryCompletion *completion)
+{
+	Node	   *stmt = pstmt->utilityStmt;
+	bool		seen = IsTransactionState() && is_seen_here_only(stmt) && is_on_duty();
+
+	if (seen)
+		capture_command_starts(stmt, CreateCommandTag(stmt));
+	if (next_utility_hook)
+		next_utility_hook(pstmt, query, read_only, context, params,
+						  environment, dest, completion);
+	else
+		standard_ProcessUtility(pstmt, query, read_only, context, params,
+								environment, dest, completion);
+	if (seen)
+	{
+		CommandCounterIncrement();
+		capture_command_ends(stmt);
+	}
+}
+
+void
+utility_init(void)
+{
+	next_utility_hook = ProcessUtility_hook;
+	ProcessUtility_hook = process_utility;
+}
