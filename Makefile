@@ -42,8 +42,9 @@ PG_CONFIG ?= pg_config
 # These bring their own PostgreSQL and need no PGXS here: where nothing is
 # installed yet, it is their first step to change that.  "make check-versions"
 # does so for several versions, VERSIONS="17 18" for some of them; "make
-# check-assert" on a server built with assertions.
-OWN_GOALS = bench check check-versions check-assert demo
+# check-assert" on a server built with assertions.  "make fidelity" proves it
+# on PostgreSQL's own regression scripts, FILES="alter_table" on some of them.
+OWN_GOALS = bench check check-versions check-assert demo fidelity
 
 ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
 
@@ -58,6 +59,9 @@ check-versions:
 
 check-assert:
 	@PG_CONFIG='$(PG_CONFIG)' script/assert
+
+fidelity:
+	@PG_CONFIG='$(PG_CONFIG)' script/fidelity $(FILES)
 
 demo:
 	@PG_CONFIG='$(PG_CONFIG)' script/throwaway demo script/demo

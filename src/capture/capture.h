@@ -42,6 +42,8 @@ typedef struct Command
 	HTAB	   *images;			/* ObjectAddress → Image* of before */
 	List	   *roots;			/* of ObjectAddress*: looked into again at the end */
 	int			looked_at;		/* so many of them have their images */
+	int			altered;		/* so many are what the statement is about, not
+								 * what loses a part by it */
 	List	   *referring;		/* of ObjectAddress*: looked at, nothing more */
 	List	   *type_changes;	/* of TypeChange* */
 	List	   *going;			/* of ObjectAddress*: columns that it takes away */

@@ -177,6 +177,7 @@ keep_dropped(Command *command, Closure *closure, Node *parsetree)
 	HTAB	   *moved = address_set();
 	ListCell   *lc;
 
+	command->altered = list_length(command->roots);
 	take_images(command, closure);
 	if (safemig_state.record_id && !safemig_keep_undone)
 	{

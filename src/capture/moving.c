@@ -73,7 +73,6 @@ is_altered_itself(Command *command, Node *parsetree,
 				  const ObjectAddress *address)
 {
 	ObjectAddress owner;
-	ListCell   *lc;
 	Image	   *image;
 
 	if (!IsA(parsetree, AlterTableStmt) && !IsA(parsetree, AlterDomainStmt))
@@ -81,9 +80,9 @@ is_altered_itself(Command *command, Node *parsetree,
 	if (!object_owner_address(address, &owner))
 		return true;
 	image = command_find_before(command, &owner);
-	foreach(lc, command->roots)
+	for (int i = 0; i < command->altered; i++)
 	{
-		ObjectAddress *root = lfirst(lc);
+		ObjectAddress *root = list_nth(command->roots, i);
 
 		if ((root->classId == owner.classId && root->objectId == owner.objectId) ||
 			(image && image->parent.classId == root->classId &&

@@ -406,13 +406,16 @@ alter_validity(const Image *have, const Image *want, Steps *steps)
 {
 	char	   *name = image_qualified_name(want);
 
-	/* a partitioned index gets valid when all its partitions are attached */
 	if (gains(have, want, "valid"))
 		step_add(steps, want->rank, RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
 				 "SELECT safemig.set_index_valid(%s, false)",
 				 quote_literal_cstr(name));
-	else if (loses(have, want, "valid") &&
-			 image_get(want, "", "@partitioned") == NULL)
+	/* a partitioned index is when all its partitions are attached */
+	else if (loses(have, want, "valid") && image_get(want, "", "@partitioned"))
+		step_add(steps, RANK_TABLE_AFTER + 2, RUN_CATALOG, ACCESS_EXCLUSIVE,
+				 "catalog", "SELECT safemig.set_index_valid(%s, true)",
+				 quote_literal_cstr(name));
+	else if (loses(have, want, "valid"))
 		step_add(steps, want->rank, RUN_INDEX, ACCESS_EXCLUSIVE, "index",
 				 "SELECT safemig.set_index_valid(%s, true)",
 				 quote_literal_cstr(name));

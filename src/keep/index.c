@@ -27,6 +27,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
 #include "commands/defrem.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -72,18 +73,44 @@ lock_index(text *name)
 }
 
 static void
-mark_index_invalid(Oid indexid)
+mark_index(Oid indexid, bool valid)
 {
 	Relation	rel = table_open(IndexRelationId, RowExclusiveLock);
 	HeapTuple	tuple = SearchSysCacheCopy1(INDEXRELID, ObjectIdGetDatum(indexid));
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for index %u", indexid);
-	((Form_pg_index) GETSTRUCT(tuple))->indisvalid = false;
+	((Form_pg_index) GETSTRUCT(tuple))->indisvalid = valid;
 	CatalogTupleUpdate(rel, &tuple->t_self, tuple);
 	CacheInvalidateRelcacheByRelid(((Form_pg_index) GETSTRUCT(tuple))->indrelid);
 	table_close(rel, RowExclusiveLock);
 	CommandCounterIncrement();
+}
+
+/*
+ * One of a partitioned table is valid when every partition has a valid one.
+ * ALTER INDEX ATTACH PARTITION says so, also of what is attached already, but
+ * there need not be any.
+ */
+static bool
+validate_partitioned(Oid indexid)
+{
+	List	   *partitions = find_inheritance_children(IndexGetRelation(indexid, false), NoLock);
+	int			valid = 0;
+	ListCell   *lc;
+
+	foreach(lc, find_inheritance_children(indexid, AccessExclusiveLock))
+	{
+		if (get_index_isvalid(lfirst_oid(lc)) ||
+			(get_rel_relkind(lfirst_oid(lc)) == RELKIND_PARTITIONED_INDEX &&
+			 validate_partitioned(lfirst_oid(lc))))
+			valid++;
+	}
+	if (valid < list_length(partitions))
+		return false;
+	if (!get_index_isvalid(indexid))
+		mark_index(indexid, true);
+	return true;
 }
 
 /* Nobody has kept an invalid index up to date.  The table's owner builds it. */
@@ -110,10 +137,12 @@ safemig_set_index_valid(PG_FUNCTION_ARGS)
 	indexid = lock_index(PG_GETARG_TEXT_PP(0));
 	ObjectAddressSet(address, RelationRelationId, indexid);
 	capture_internal_begin("ALTER TABLE", list_make1(&address));
-	if (PG_GETARG_BOOL(1))
-		rebuild_index(indexid);
+	if (!PG_GETARG_BOOL(1))
+		mark_index(indexid, false);
+	else if (get_rel_relkind(indexid) == RELKIND_PARTITIONED_INDEX)
+		(void) validate_partitioned(indexid);
 	else
-		mark_index_invalid(indexid);
+		rebuild_index(indexid);
 	capture_internal_end();
 	PG_RETURN_VOID();
 }

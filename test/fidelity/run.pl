@@ -22,8 +22,8 @@ script everything is rolled back to the start.
 
 The states are taken down by queries over every catalog, by name and with
 dependencies, and by a hash of the rows of each table; every twentieth also by
-pg_dump.  Temporary objects are left out, and so is what follows from SELECT,
-INSERT and other statements outside of transactions with DDL.
+pg_dump.  Temporary objects are left out, so is the vault, and what follows from
+SELECT, INSERT and other statements outside of transactions with DDL.
 
 Each recorded statement or transaction ends as one of
 
@@ -408,7 +408,7 @@ sub state_of
 	my ($rows, $rows_error) = $run->{observer}->run(SafemigOracle::rows_query());
 	die "the rows cannot be read: $rows_error\n" if defined $rows_error;
 	return {
-		catalog => join('', map { "$_\n" } grep { !/\bpg_(?:toast_)?temp\b|\bpg_temp_\d/ } split /\n/, $catalog),
+		catalog => join('', map { "$_\n" } grep { !/\bpg_(?:toast_)?temp\b|\bpg_temp_\d|\bsafemig_vault_\d/ } split /\n/, $catalog),
 		rows => $rows
 	};
 }
