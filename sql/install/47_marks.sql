@@ -42,6 +42,14 @@ REVOKE EXECUTE ON FUNCTION safemig.name_constraint_copy(text, text, text, text) 
 COMMENT ON FUNCTION safemig.name_constraint_copy(text, text, text, text) IS
 'Names the copy that PostgreSQL keeps of a foreign key for one partition of the table it refers to. relation and referenced are quoted, qualified names, constraint_name, of the foreign key itself, and copy_name plain ones. A copy that has the name already gets another. Takes ACCESS EXCLUSIVE on relation. Errors: 42P01, 42704.';
 
+CREATE FUNCTION safemig.name_constraint_part(relation text, parent text, constraint_name text, part_name text)
+RETURNS void STRICT LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'safemig_name_constraint_part';
+REVOKE EXECUTE ON FUNCTION safemig.name_constraint_part(text, text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.name_constraint_part(text, text, text, text) IS
+'Names the part that a partition has of a foreign key of its parent. relation and parent are quoted, qualified names, constraint_name, of the parent''s, and part_name plain ones. Another constraint of the partition that has the name already gets another. Takes ACCESS EXCLUSIVE on relation. Errors: 42P01, 42704.';
+
 CREATE FUNCTION safemig.set_constraint_triggers(relation text, constraint_name text, states text, tied boolean)
 RETURNS void STRICT LANGUAGE C
 SET search_path = pg_catalog, pg_temp

@@ -170,6 +170,9 @@ add_others(Command *command, AlterTableStmt *stmt, Oid relid,
 														 AccessExclusiveLock, true);
 
 					target_add_tree(command, other, AccessExclusiveLock, true);
+					/* an index that is attached takes its constraint along */
+					target_add_root(command, ConstraintRelationId,
+									get_index_constraint(other));
 					if (OidIsValid(other) && cmd->subtype != AT_AttachPartition)
 						foreach(inner, find_all_inheritors(other, NoLock, NULL))
 							add_key_parts(command, lfirst_oid(inner));

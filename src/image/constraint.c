@@ -132,6 +132,17 @@ read_table(Image *image, Oid relid)
 	return partitioned;
 }
 
+/* A partition's foreign key is made with the partitioned table's, by its name. */
+static void
+read_other_name(Image *image, Form_pg_constraint form, Form_pg_constraint up)
+{
+	if (form->contype != CONSTRAINT_FOREIGN || up->conrelid == form->conrelid ||
+		strcmp(NameStr(up->conname), NameStr(form->conname)) == 0)
+		return;
+	image_add(image, "", "@parent constraint", NameStr(up->conname));
+	image_add(image, "", "@parent table", qualified_relation_name(up->conrelid));
+}
+
 /*
  * A key of a partition that belongs to the partitioned table's key; a foreign
  * key that is copied to a partition of the table that has it, or of the table
@@ -154,6 +165,8 @@ read_original(Image *image, Form_pg_constraint form)
 		if (!HeapTupleIsValid(tuple))
 			elog(ERROR, "cache lookup failed for constraint %u", oid);
 		up = (Form_pg_constraint) GETSTRUCT(tuple);
+		if (oid == form->conparentid)
+			read_other_name(image, form, up);
 		oid = InvalidOid;
 		if (up->conrelid == form->conrelid)
 		{
@@ -349,6 +362,13 @@ constraint_create(const Image *image, Steps *steps)
 			create_inherited_check(image, steps);
 		else if (image_get(image, "", "@referenced"))
 			settle_copy(image, steps);
+		else if (image_get(image, "", "@parent constraint"))
+			step_add(steps, RANK_FOREIGN_KEY + 1, RUN_CATALOG, ACCESS_EXCLUSIVE,
+					 "catalog", "SELECT safemig.name_constraint_part(%s, %s, %s, %s)",
+					 quote_literal_cstr(image_parent_name(image)),
+					 quote_literal_cstr(image_get(image, "", "@parent table")),
+					 quote_literal_cstr(image_get(image, "", "@parent constraint")),
+					 quote_literal_cstr(image->name));
 	}
 	else if (value_is(type, "CHECK"))
 		create_check(image, steps);

@@ -51,6 +51,7 @@ PG_FUNCTION_INFO_V1(safemig_set_constraint_local);
 PG_FUNCTION_INFO_V1(safemig_set_constraint_no_inherit);
 PG_FUNCTION_INFO_V1(safemig_set_constraint_triggers);
 PG_FUNCTION_INFO_V1(safemig_name_constraint_copy);
+PG_FUNCTION_INFO_V1(safemig_name_constraint_part);
 
 static Oid
 lock_relation(text *name, LOCKMODE lockmode)
@@ -238,23 +239,16 @@ find_copy(Oid relid, Oid original, Oid referenced)
 }
 
 /* Another copy that has the name gets one of its own later. */
-Datum
-safemig_name_constraint_copy(PG_FUNCTION_ARGS)
+/* Whoever has the name already gets another. */
+static void
+name_constraint(Oid relid, Oid constraint, const char *name)
 {
-	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(3));
-	Oid			relid;
-	Oid			copy;
-	Oid			other;
+	Oid			other = get_relation_constraint_oid(relid, name, true);
 	ObjectAddress addresses[2];
 
-	check_own_call("name_constraint_copy");
-	relid = lock_relation(PG_GETARG_TEXT_PP(0), AccessExclusiveLock);
-	copy = find_copy(relid, constraint_by_name(relid, PG_GETARG_TEXT_PP(1)),
-					 lock_relation(PG_GETARG_TEXT_PP(2), AccessShareLock));
-	other = get_relation_constraint_oid(relid, name, true);
-	if (other == copy)
-		PG_RETURN_VOID();
-	ObjectAddressSet(addresses[0], ConstraintRelationId, copy);
+	if (other == constraint)
+		return;
+	ObjectAddressSet(addresses[0], ConstraintRelationId, constraint);
 	ObjectAddressSet(addresses[1], ConstraintRelationId, other);
 	capture_internal_begin("ALTER TABLE",
 						   OidIsValid(other) ? list_make2(&addresses[0], &addresses[1]) :
@@ -266,10 +260,66 @@ safemig_name_constraint_copy(PG_FUNCTION_ARGS)
 												  get_rel_namespace(relid), NIL));
 		CommandCounterIncrement();
 	}
-	RenameConstraintById(copy, name);
+	RenameConstraintById(constraint, name);
 	CacheInvalidateRelcacheByRelid(relid);
 	CommandCounterIncrement();
 	capture_internal_end();
+}
+
+Datum
+safemig_name_constraint_copy(PG_FUNCTION_ARGS)
+{
+	Oid			relid;
+
+	check_own_call("name_constraint_copy");
+	relid = lock_relation(PG_GETARG_TEXT_PP(0), AccessExclusiveLock);
+	name_constraint(relid,
+					find_copy(relid, constraint_by_name(relid, PG_GETARG_TEXT_PP(1)),
+							  lock_relation(PG_GETARG_TEXT_PP(2), AccessShareLock)),
+					text_to_cstring(PG_GETARG_TEXT_PP(3)));
+	PG_RETURN_VOID();
+}
+
+/* The part that a partition has of the partitioned table's foreign key. */
+static Oid
+find_part(Oid relid, Oid parent)
+{
+	Relation	rel = table_open(ConstraintRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			part = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_constraint_conrelid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, ConstraintRelidTypidNameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		if (((Form_pg_constraint) GETSTRUCT(tuple))->conparentid == parent)
+			part = ((Form_pg_constraint) GETSTRUCT(tuple))->oid;
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return part;
+}
+
+Datum
+safemig_name_constraint_part(PG_FUNCTION_ARGS)
+{
+	Oid			relid;
+	Oid			parent;
+	Oid			part;
+
+	check_own_call("name_constraint_part");
+	relid = lock_relation(PG_GETARG_TEXT_PP(0), AccessExclusiveLock);
+	parent = lock_relation(PG_GETARG_TEXT_PP(1), AccessShareLock);
+	part = find_part(relid, constraint_by_name(parent, PG_GETARG_TEXT_PP(2)));
+	if (!OidIsValid(part))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("\"%s\" has no part of constraint \"%s\"", get_rel_name(relid),
+						text_to_cstring(PG_GETARG_TEXT_PP(2)))));
+	name_constraint(relid, part, text_to_cstring(PG_GETARG_TEXT_PP(3)));
 	PG_RETURN_VOID();
 }
 

@@ -124,7 +124,8 @@ sub _data
 	my ($self, $text) = @_;
 	my $bare = $self->{piece} =~ s{--[^\n]*|/\*.*?\*/}{}gsr;
 	return unless $bare =~ /(?:\A|;)\s*copy\b[^;]*\bfrom\s+stdin\b[^;]*;\s*\z/i;
-	$self->{piece} .= $& if $$text =~ /\G[^\n]*\n.*?^\\\.(?:\n|\z)/gcms;
+	# one that fails at once has none, but psql looks for its end
+	$self->{piece} .= $$text =~ /\G[^\n]*\n.*?^\\\.(?:\n|\z)/gcms ? $& : "\n\\.\n";
 	return;
 }
 

@@ -611,6 +611,21 @@ round_trips(
 		migration => 'ALTER TABLE event DETACH PARTITION event_2',
 	},
 	{
+		name => 'a key that a partition had before its parent',
+		setup => q(CREATE TABLE p (i int) PARTITION BY HASH (i);
+			CREATE TABLE p0 PARTITION OF p FOR VALUES WITH (MODULUS 2, REMAINDER 0); CREATE TABLE p1 PARTITION OF p FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+			ALTER TABLE p0 ADD PRIMARY KEY (i); ALTER TABLE p ADD PRIMARY KEY (i); INSERT INTO p SELECT generate_series(1, 9)),
+		migration => 'ALTER TABLE p DROP CONSTRAINT p_pkey',
+	},
+	{
+		name => 'foreign keys of partitions that have names of their own',
+		setup => q(CREATE TABLE customer (id int PRIMARY KEY); INSERT INTO customer VALUES (1);
+			CREATE TABLE p (i int, c int REFERENCES customer) PARTITION BY LIST (i); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1) PARTITION BY LIST (c);
+			CREATE TABLE p1a PARTITION OF p1 DEFAULT; CREATE TABLE p2 PARTITION OF p DEFAULT; INSERT INTO p VALUES (1, 1), (2, 1);
+			ALTER TABLE p1a RENAME CONSTRAINT p_c_fkey TO "Leaf"; ALTER TABLE p2 RENAME CONSTRAINT p_c_fkey TO other),
+		migration => [ 'DROP TABLE p1', 'ALTER TABLE p DROP CONSTRAINT p_c_fkey', 'DROP TABLE p CASCADE' ],
+	},
+	{
 		name => 'another type by USING that writes no row anew, of rows without a key',
 		setup => q(CREATE TABLE t (a int); INSERT INTO t VALUES (1); ALTER TABLE t ADD b varchar(10) DEFAULT 'xxx';
 			ALTER TABLE t ALTER b SET DEFAULT 'yyy'; INSERT INTO t VALUES (2)),
