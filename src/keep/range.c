@@ -23,12 +23,14 @@
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_range.h"
+#include "catalog/pg_shdepend.h"
 #include "catalog/pg_type.h"
 #include "commands/alter.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
@@ -140,6 +142,30 @@ move_constructors(Oid typid, Oid namespace, Oid owner)
 	}
 }
 
+/* An array has none, nor has a multirange that followed its range to an owner. */
+static bool
+has_owner_entry(Oid typid)
+{
+	Relation	rel = table_open(SharedDependRelationId, AccessShareLock);
+	ScanKeyData key[3];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	ScanKeyInit(&key[0], Anum_pg_shdepend_dbid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(MyDatabaseId));
+	ScanKeyInit(&key[1], Anum_pg_shdepend_classid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(TypeRelationId));
+	ScanKeyInit(&key[2], Anum_pg_shdepend_objid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(typid));
+	scan = systable_beginscan(rel, SharedDependDependerIndexId, true, NULL, 3, key);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		found = ((Form_pg_shdepend) GETSTRUCT(tuple))->deptype == SHARED_DEPENDENCY_OWNER;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
 /*
  * Sets schema and owner of a type that SET SCHEMA may not know: a multirange,
  * and its array.
@@ -159,9 +185,10 @@ move_type_row(Oid typid, Oid namespace, Oid owner)
 	form->typnamespace = namespace;
 	form->typowner = owner;
 	CatalogTupleUpdate(catalog, &tuple->t_self, tuple);
-	/* an array has neither dependency, a multirange not in every version */
-	if (changeDependencyFor(TypeRelationId, typid, NamespaceRelationId,
-							source, namespace) == 1)
+	/* an array has no such dependency, a multirange not in every version */
+	(void) changeDependencyFor(TypeRelationId, typid, NamespaceRelationId,
+							   source, namespace);
+	if (has_owner_entry(typid))
 		changeDependencyOnOwner(TypeRelationId, typid, owner);
 	heap_freetuple(tuple);
 	table_close(catalog, RowExclusiveLock);

@@ -253,7 +253,7 @@ sub piece
 	my ($run, $text) = @_;
 	my $opens = $text =~ /^(?:\s|--[^\n]*\n)*(?:begin|start\s+transaction|do|call)\b/i
 	  || $text =~ /\\gexec|\\;/;
-	my $command = is_command($text);
+	my $command = is_command($text) || $text =~ /\b(?:create|alter|drop)\b/i;
 	$run->{before} = state_of($run)
 	  if !@{ $run->{texts} } && !$run->{before} && ($command || $opens);
 	my ($output, $error) = $run->{script}->run($text);
