@@ -15,9 +15,12 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_event_trigger.h"
+#include "commands/event_trigger.h"
+#include "commands/extension.h"
 #include "commands/trigger.h"
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
@@ -47,10 +50,14 @@ is_on_duty(void)
 	return result;
 }
 
+/* By what it belongs to: anybody may give one such a name. */
 static bool
 is_ours(const char *trigger)
 {
-	return strncmp(trigger, "safemig_", 8) == 0;
+	Oid			oid = get_event_trigger_oid(trigger, true);
+
+	return OidIsValid(oid) && getExtensionOfObject(EventTriggerRelationId, oid) ==
+		get_extension_oid("safemig", true);
 }
 
 /* Of a whole table: partitions are clustered in transactions of their own. */

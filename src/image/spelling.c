@@ -149,18 +149,38 @@ type_of_element(const char *begin, const char *end, const char *cast)
 	return type_of_number(text);
 }
 
-/*
- * p is behind "ARRAY[".  Returns the place behind the bracket that closes it,
- * and the type of the elements, if one of them shows it.
- */
-static const char *
-read_array(const char *p, const char *begin, char **type)
+/* ARRAY[...], taken apart. */
+typedef struct ArrayText
+{
+	List	   *elements;		/* of char* */
+	char	   *type;			/* of the elements, if one of them shows it */
+	const char *end;			/* behind the bracket */
+} ArrayText;
+
+static void
+add_element(ArrayText *array, const char *begin, const char *end, const char *cast)
+{
+	char	   *type;
+
+	if (begin == end)
+		return;					/* there is none */
+	type = type_of_element(begin, end, cast);
+	if (array->type == NULL)
+		array->type = type;
+	else if (type == NULL || strcmp(array->type, type) != 0)
+		array->type = without_length(array->type);
+	array->elements = lappend(array->elements, pnstrdup(begin, end - begin));
+}
+
+/* p is behind "ARRAY[", somewhere in text. */
+static void
+read_array(const char *p, const char *text, ArrayText *array)
 {
 	const char *element = p;
 	const char *cast = NULL;
 	int			depth = 1;
 
-	*type = NULL;
+	memset(array, 0, sizeof(ArrayText));
 	while (*p)
 	{
 		if (depth == 1 && p[0] == ':' && p[1] == ':')
@@ -171,76 +191,139 @@ read_array(const char *p, const char *begin, char **type)
 		}
 		if (depth == 1 && (*p == ',' || *p == ']'))
 		{
-			char	   *other = type_of_element(element, p, cast);
-
-			if (*type == NULL)
-				*type = other;
-			else if (other == NULL || strcmp(*type, other) != 0)
-				*type = without_length(*type);
+			add_element(array, element, p, cast);
 			element = p + 1 + strspn(p + 1, " ");
 			cast = NULL;
 		}
 		if (*p == '(' || *p == '[')
 			depth++;
 		else if ((*p == ')' || *p == ']') && --depth == 0)
-			return p + 1;
-		p = skip_one(p, begin);
+			break;
+		p = skip_one(p, text);
 	}
-	return p;
+	array->end = *p ? p + 1 : p;
+}
+
+static bool
+is_array(const char *p, const char *text)
+{
+	return strncmp(p, "ARRAY[", 6) == 0 && (p == text || !is_word(p[-1]));
+}
+
+/* What follows an array, in parentheses or not, is at *behind: is it a cast? */
+static bool
+is_cast(const char *p, const char *text, const char **behind)
+{
+	if (**behind == ')' && p > text && p[-1] == '(')
+		(*behind)++;
+	return (*behind)[0] == ':' && (*behind)[1] == ':';
+}
+
+typedef struct Insertion
+{
+	const char *place;
+	char	   *type;
+} Insertion;
+
+static int
+compare_places(const ListCell *a, const ListCell *b)
+{
+	const char *x = ((Insertion *) lfirst(a))->place;
+	const char *y = ((Insertion *) lfirst(b))->place;
+
+	return x < y ? -1 : (x > y ? 1 : 0);
 }
 
 char *
 spell_exactly(const char *sql)
 {
-	const char *begin = sql;
 	const char *p = sql;
+	List	   *insertions = NIL;
+	ListCell   *lc;
 	StringInfoData buf;
-	/* what is to be inserted, and where: outer ones come first and end last */
-	List	   *places = NIL;
-	List	   *types = NIL;
 
 	if (strstr(sql, "ARRAY[") == NULL)
 		return pstrdup(sql);
 	while (*p)
 	{
-		char	   *type;
-		const char *behind;
+		ArrayText	array;
+		Insertion  *insertion;
 
-		if (strncmp(p, "ARRAY[", 6) != 0 || (p > begin && is_word(p[-1])))
+		if (!is_array(p, sql))
 		{
-			p = skip_one(p, begin);
+			p = skip_one(p, sql);
 			continue;
 		}
-		behind = read_array(p + 6, begin, &type);
-		if (*behind == ')' && p > begin && p[-1] == '(')
-			behind++;
-		if (type && behind[0] == ':' && behind[1] == ':')
+		read_array(p + 6, sql, &array);
+		if (is_cast(p, sql, &array.end) && array.type)
 		{
-			places = lappend(places, (void *) behind);
-			types = lappend(types, type);
+			insertion = palloc(sizeof(Insertion));
+			insertion->place = array.end;
+			insertion->type = array.type;
+			insertions = lappend(insertions, insertion);
 		}
 		p += 6;
 	}
 
+	/* an array in an array begins later and ends earlier */
+	list_sort(insertions, compare_places);
 	initStringInfo(&buf);
-	for (p = begin; *p; p++)
+	p = sql;
+	foreach(lc, insertions)
 	{
-		ListCell   *place;
-		ListCell   *type;
+		Insertion  *insertion = lfirst(lc);
 
-		forboth(place, places, type, types)
-		{
-			if (lfirst(place) == p)
-				appendStringInfo(&buf, "::%s[]", (char *) lfirst(type));
-		}
-		appendStringInfoChar(&buf, *p);
+		appendBinaryStringInfo(&buf, p, insertion->place - p);
+		appendStringInfo(&buf, "::%s[]", insertion->type);
+		p = insertion->place;
 	}
+	appendStringInfoString(&buf, p);
 	return buf.data;
 }
 
-/* Without parentheses, casts and white space: what is left of two wordings. */
+/* ---- two wordings of one expression ---- */
+
+/* x of (x)::type, where that is a type without a length: no value changes. */
 static char *
-bare_words(const char *text)
+without_relabel(char *element)
+{
+	char	   *end = NULL;
+	int			depth = 0;
+
+	if (element[0] != '(')
+		return element;
+	for (const char *p = element; *p && end == NULL; p = skip_one(p, element))
+	{
+		depth += *p == '(' ? 1 : *p == ')' ? -1 : 0;
+		if (depth == 0)
+			end = unconstify(char *, p);
+	}
+	if (end == NULL || end[1] != ':' || end[2] != ':' ||
+		!is_type_name(end + 3) || strchr(end + 3, '('))
+		return element;
+	return pnstrdup(element + 1, end - element - 1);
+}
+
+/* "text" of "::text[]" at p, or NULL; *end is behind it. */
+static char *
+array_type(const char *p, const char **end)
+{
+	const char *brackets = strstr(p, "[]");
+	char	   *type;
+
+	if (brackets == NULL)
+		return NULL;
+	type = pnstrdup(p + 2, brackets - p - 2);
+	*end = brackets + 2;
+	return is_type_name(type) ? type : NULL;
+}
+
+/*
+ * The wording with every cast of an array given to its elements, as the parser
+ * does.
+ */
+static char *
+with_casts_inside(const char *text)
 {
 	StringInfoData buf;
 	const char *p = text;
@@ -248,32 +331,53 @@ bare_words(const char *text)
 	initStringInfo(&buf);
 	while (*p)
 	{
-		const char *next = skip_one(p, text);
+		ArrayText	array;
+		const char *end;
+		char	   *type = NULL;
+		ListCell   *lc;
 
-		if (p[0] == ':' && p[1] == ':')
+		if (!is_array(p, text))
 		{
-			/* the name of a type, as far as it goes */
-			for (p += 2; is_word(*p) || *p == '.' || *p == '"'; p = skip_one(p, text))
-				continue;
-			while (strncmp(p, " varying", 8) == 0 || strncmp(p, " precision", 10) == 0)
-				p += p[1] == 'v' ? 8 : 10;
-			if (*p == '(')
-				p = strchr(p, ')') ? strchr(p, ')') + 1 : p;
-			while (p[0] == '[' && p[1] == ']')
-				p += 2;
+			end = skip_one(p, text);
+			appendBinaryStringInfo(&buf, p, end - p);
+			p = end;
 			continue;
 		}
-		if (strchr("() \n", *p) == NULL)
-			appendBinaryStringInfo(&buf, p, next - p);
-		p = next;
+		read_array(p + 6, text, &array);
+		end = array.end;
+		if (is_cast(p, text, &end) && (type = array_type(end, &end)) != NULL)
+		{
+			/* the parentheses are the cast's */
+			if (buf.len > 0 && buf.data[buf.len - 1] == '(' && *array.end == ')')
+				buf.data[--buf.len] = '\0';
+			array.end = end;
+		}
+		appendStringInfoString(&buf, "ARRAY[");
+		foreach(lc, array.elements)
+		{
+			char	   *element = with_casts_inside(type ? without_relabel(lfirst(lc)) :
+													lfirst(lc));
+
+			if (foreach_current_index(lc) > 0)
+				appendStringInfoString(&buf, ", ");
+			if (type)
+				appendStringInfo(&buf, "(%s)::%s", element, type);
+			else
+				appendStringInfoString(&buf, element);
+		}
+		appendStringInfoChar(&buf, ']');
+		p = array.end;
 	}
 	return buf.data;
 }
 
-/* Two descriptions with an array in them that differ in casts alone. */
+/*
+ * Do two descriptions differ in nothing but where an array is cast?  Nothing
+ * else is the same here: parentheses and casts elsewhere have a meaning.
+ */
 bool
 spelled_alike(const char *a, const char *b)
 {
 	return strstr(a, "ARRAY[") && strstr(b, "ARRAY[") &&
-		strcmp(bare_words(a), bare_words(b)) == 0;
+		strcmp(with_casts_inside(a), with_casts_inside(b)) == 0;
 }

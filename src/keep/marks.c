@@ -239,7 +239,6 @@ find_copy(Oid relid, Oid original, Oid referenced)
 }
 
 /* Another copy that has the name gets one of its own later. */
-/* Whoever has the name already gets another. */
 static void
 name_constraint(Oid relid, Oid constraint, const char *name)
 {

@@ -60,6 +60,21 @@ round_trips(map { +{ %$_, reworded => 1 } }
 		migration => q{CREATE OR REPLACE VIEW w AS SELECT n, c FROM t WHERE c IN ('z', 'y'); ALTER POLICY p ON t USING (s IN ('c', 'd')); ALTER DOMAIN d DROP CONSTRAINT d_check; ALTER DOMAIN d ADD CHECK (VALUE IN ('a', 'c'))},
 	},
 	{
+		# an array that was cast elsewhere is the same; this is another CHECK
+		name => 'a CHECK with a list, changed since in casts and parentheses',
+		setup => 'CREATE TABLE t (s varchar(10), n int)',
+		migration => q{ALTER TABLE t ADD CONSTRAINT k CHECK ((n::bigint + 1) * 2 > 5 AND s IN ('a', 'b'))},
+		after => q{SET safemig.enabled = off; ALTER TABLE t DROP CONSTRAINT k, ADD CONSTRAINT k CHECK (n::smallint + 1 * 2 > 5 AND s IN ('a', 'b'))},
+		refused => qr/without safemig having seen it/,
+	},
+	{
+		name => 'a list of columns: refused by nobody',
+		setup => q{CREATE TABLE t (s varchar(10), a varchar(5), b varchar(7), CHECK (s IN (a, b)), CHECK (s IN (a, 'x')), CHECK (a IN ('p', b) OR b = 'q')); INSERT INTO t VALUES ('x', 'x', 'q')},
+		migration => 'DROP TABLE t',
+		probe => q{SELECT 1},
+		once => 1,
+	},
+	{
 		# the cast that keeps the wording would be one more
 		name => 'elements of several lengths: refused by nobody',
 		setup => q{CREATE TABLE t (s varchar(10), CHECK (s IN (s, 'a')), CHECK (s::varchar(3) IN ('a'::varchar(3), 'b'))); INSERT INTO t VALUES ('a')},

@@ -37,6 +37,11 @@ round_trips(
 		roles => [],
 	},
 	{
+		name => 'one that is called as if it were ours',
+		setup => q(CREATE FUNCTION f() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'; CREATE EVENT TRIGGER safemig_mine ON sql_drop EXECUTE FUNCTION f()),
+		migration => 'ALTER EVENT TRIGGER safemig_mine DISABLE',
+	},
+	{
 		name => 'their function gets another name',
 		setup => $trigger,
 		migration => 'ALTER FUNCTION f RENAME TO g; CREATE SCHEMA s; ALTER FUNCTION g SET SCHEMA s',
