@@ -13,9 +13,16 @@
  *
  *		(ARRAY['a'::character varying, ...])::character varying[]::text[]
  *
- * The type is that of the first element that shows one.  Where the elements
- * have different lengths of it, none keeps the wording; that is no reason to
- * refuse a rollback.
+ * The type is that of the first element that shows one.
+ *
+ * Likewise n BETWEEN 1 AND 5 AND m > 0 is an AND in an AND, and described as
+ * one, which the parser would make a single one of.  A cast of the inner one to
+ * what it is keeps them apart:
+ *
+ *		(((n >= 1) AND (n <= 5))::boolean AND (m > 0))
+ *
+ * Where the elements of an array have different lengths of their type, nothing
+ * keeps the wording; that is no reason to refuse a rollback.
  *
  *-------------------------------------------------------------------------
  */
@@ -219,11 +226,81 @@ is_cast(const char *p, const char *text, const char **behind)
 	return (*behind)[0] == ':' && (*behind)[1] == ':';
 }
 
+/* ---- AND in AND, OR in OR ---- */
+
+/* p is at a parenthesis; behind the one that closes it. */
+static const char *
+behind_group(const char *p, const char *text)
+{
+	int			depth = 0;
+
+	while (*p)
+	{
+		if (*p == '(' || *p == ')')
+			depth += *p == '(' ? 1 : -1;
+		if (depth == 0)
+			return p + 1;
+		p = skip_one(p, text);
+	}
+	return p;
+}
+
+static const char *
+operator_at(const char *p)
+{
+	return strncmp(p, " AND ", 5) == 0 ? " AND " :
+		strncmp(p, " OR ", 4) == 0 ? " OR " : NULL;
+}
+
+/* Is that what holds the group at p together? */
+static bool
+is_joined_by(const char *p, const char *text, const char *joint)
+{
+	int			depth = 0;
+
+	for (; *p; p = skip_one(p, text))
+	{
+		if (*p == '(' || *p == ')')
+			depth += *p == '(' ? 1 : -1;
+		if (depth == 0)
+			return false;
+		if (depth == 1 && strncmp(p, joint, strlen(joint)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Where "((a AND b) AND c)" at p needs a cast, or NULL. */
+static const char *
+inner_joint(const char *p, const char *text)
+{
+	const char *behind;
+	const char *joint;
+
+	if (p[0] != '(' || p[1] != '(')
+		return NULL;
+	behind = behind_group(p + 1, text);
+	joint = operator_at(behind);
+	return joint && is_joined_by(p + 1, text, joint) ? behind : NULL;
+}
+
+/* ---- the whole ---- */
+
 typedef struct Insertion
 {
 	const char *place;
-	char	   *type;
+	char	   *text;
 } Insertion;
+
+static List *
+add_insertion(List *insertions, const char *place, char *text)
+{
+	Insertion  *insertion = palloc(sizeof(Insertion));
+
+	insertion->place = place;
+	insertion->text = text;
+	return lappend(insertions, insertion);
+}
 
 static int
 compare_places(const ListCell *a, const ListCell *b)
@@ -234,47 +311,52 @@ compare_places(const ListCell *a, const ListCell *b)
 	return x < y ? -1 : (x > y ? 1 : 0);
 }
 
+static List *
+find_insertions(const char *sql)
+{
+	List	   *insertions = NIL;
+	const char *p = sql;
+
+	while (*p)
+	{
+		const char *behind = inner_joint(p, sql);
+
+		if (behind)
+			insertions = add_insertion(insertions, behind, "::boolean");
+		if (is_array(p, sql))
+		{
+			ArrayText	array;
+
+			read_array(p + 6, sql, &array);
+			if (is_cast(p, sql, &array.end) && array.type)
+				insertions = add_insertion(insertions, array.end,
+										   psprintf("::%s[]", array.type));
+			p += 6;
+		}
+		else
+			p = skip_one(p, sql);
+	}
+	/* what is inside of another begins later and ends earlier */
+	list_sort(insertions, compare_places);
+	return insertions;
+}
+
 char *
 spell_exactly(const char *sql)
 {
 	const char *p = sql;
-	List	   *insertions = NIL;
 	ListCell   *lc;
 	StringInfoData buf;
 
-	if (strstr(sql, "ARRAY[") == NULL)
+	if (strstr(sql, "ARRAY[") == NULL && strstr(sql, "((") == NULL)
 		return pstrdup(sql);
-	while (*p)
-	{
-		ArrayText	array;
-		Insertion  *insertion;
-
-		if (!is_array(p, sql))
-		{
-			p = skip_one(p, sql);
-			continue;
-		}
-		read_array(p + 6, sql, &array);
-		if (is_cast(p, sql, &array.end) && array.type)
-		{
-			insertion = palloc(sizeof(Insertion));
-			insertion->place = array.end;
-			insertion->type = array.type;
-			insertions = lappend(insertions, insertion);
-		}
-		p += 6;
-	}
-
-	/* an array in an array begins later and ends earlier */
-	list_sort(insertions, compare_places);
 	initStringInfo(&buf);
-	p = sql;
-	foreach(lc, insertions)
+	foreach(lc, find_insertions(sql))
 	{
 		Insertion  *insertion = lfirst(lc);
 
 		appendBinaryStringInfo(&buf, p, insertion->place - p);
-		appendStringInfo(&buf, "::%s[]", insertion->type);
+		appendStringInfoString(&buf, insertion->text);
 		p = insertion->place;
 	}
 	appendStringInfoString(&buf, p);

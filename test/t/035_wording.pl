@@ -2,8 +2,9 @@
 # Copyright (c) 2026, the safemig authors
 
 # Expressions that PostgreSQL, given its own description of them, reads as
-# other ones: IN with a list, on a column of type varchar or char.  pg_regress
-# cannot show it: the proof is a comparison of dumps and catalogs.
+# other ones: IN with a list, on a column of type varchar or char, and BETWEEN
+# beside AND.  pg_regress cannot show it: the proof is a comparison of dumps and
+# catalogs.
 
 use strict;
 use warnings;
@@ -37,6 +38,32 @@ my $everything = q{
 	CREATE FUNCTION atomic(varchar) RETURNS boolean LANGUAGE sql BEGIN ATOMIC SELECT $1 IN ('a', 'b'); END;
 };
 
+# Each as a CHECK, the predicate of an index, and in a view.
+my @expressions = map { s/^\s+//r } grep { /\S/ } split /\n/, <<'EXPRESSIONS';
+n BETWEEN 1 AND 5 AND m > 0
+m > 0 AND n BETWEEN 1 AND 5
+n NOT BETWEEN 1 AND 5 OR m > 0
+n BETWEEN SYMMETRIC 5 AND m AND s > ' AND ('
+n BETWEEN 1 AND 2 AND m BETWEEN 1 AND 2 AND s BETWEEN 'a' AND 'b' OR n = 9
+(n, m) = (1, 2) AND s > 'a'
+(n, m) <> (1, 2) OR s > ') OR ('
+(n, m) IS DISTINCT FROM (1, 2)
+n IN (m, 3) OR s IS NULL
+n NOT IN (m, 3) AND s IS NULL
+NOT (n BETWEEN 1 AND 5) AND NOT (n = 1 OR m = 2)
+(n = 1 AND m = 2) AND (n = 3 AND m = 4)
+(n BETWEEN 1 AND 2) = (m BETWEEN 1 AND 2)
+CASE WHEN n IN (m, 2) OR m IS NULL THEN true WHEN n BETWEEN 1 AND 2 AND m = 1 THEN false END
+s IN ('a', 'b') AND (n BETWEEN 1 AND 3 AND s NOT IN (v, 'c'))
+EXPRESSIONS
+my $number = 0;
+my $expressions = 'CREATE TABLE t (n int, m int, s varchar(10), v varchar(5)); INSERT INTO t (v) VALUES (NULL);'
+  . join '', map { $number++; <<"SQL" } @expressions;
+	CREATE INDEX i$number ON t (n) WHERE $_;
+	CREATE VIEW v$number AS SELECT count(*) FILTER (WHERE $_) FROM t JOIN (SELECT 1) x ON $_ WHERE $_ HAVING bool_and($_);
+	ALTER TABLE t ADD CONSTRAINT c$number CHECK ($_) NOT VALID;
+SQL
+
 round_trips(map { +{ %$_, reworded => 1 } }
 	{ name => 'the table dropped', setup => $everything, migration => 'DROP TABLE t CASCADE' },
 	{ name => 'the column dropped', setup => $everything, migration => 'ALTER TABLE t DROP COLUMN s CASCADE' },
@@ -58,6 +85,12 @@ round_trips(map { +{ %$_, reworded => 1 } }
 		name => 'a column that a view needs, altered',
 		setup => $everything,
 		migration => q{CREATE OR REPLACE VIEW w AS SELECT n, c FROM t WHERE c IN ('z', 'y'); ALTER POLICY p ON t USING (s IN ('c', 'd')); ALTER DOMAIN d DROP CONSTRAINT d_check; ALTER DOMAIN d ADD CHECK (VALUE IN ('a', 'c'))},
+	},
+	{ name => 'AND in AND: the table dropped', setup => $expressions, migration => 'DROP TABLE t CASCADE' },
+	{
+		name => 'AND in AND: each by itself',
+		setup => $expressions,
+		migration => join '', map { "DROP INDEX i$_; DROP VIEW v$_; ALTER TABLE t DROP CONSTRAINT c$_;" } 1 .. $number,
 	},
 	{
 		# an array that was cast elsewhere is the same; this is another CHECK
