@@ -129,12 +129,9 @@ target_default_privileges(Command *command)
 	table_close(rel, AccessShareLock);
 }
 
-/*
- * DROP OWNED takes the role out of privileges and policies; those objects
- * stay, changed.  What it drops is found by the rehearsal.
- */
-void
-target_add_granted_to(Command *command, Oid role)
+/* What in this database refers to the role in one of these ways. */
+static void
+add_tied_to(Command *command, Oid role, const SharedDependencyType *types, int n)
 {
 	Relation	rel = table_open(SharedDependRelationId, AccessShareLock);
 	ScanKeyData key[2];
@@ -151,11 +148,38 @@ target_add_granted_to(Command *command, Oid role)
 	{
 		Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(tuple);
 
-		if (form->dbid == MyDatabaseId &&
-			(form->deptype == SHARED_DEPENDENCY_ACL ||
-			 form->deptype == SHARED_DEPENDENCY_POLICY))
-			target_add_root(command, form->classid, form->objid);
+		for (int i = 0; form->dbid == MyDatabaseId && i < n; i++)
+		{
+			if (form->deptype == (char) types[i])
+				target_add_root(command, form->classid, form->objid);
+		}
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
+}
+
+/*
+ * DROP OWNED takes the role out of privileges and policies; those objects
+ * stay, changed.  What it drops is found by the rehearsal.
+ */
+void
+target_add_granted_to(Command *command, Oid role)
+{
+	static const SharedDependencyType types[] = {
+		SHARED_DEPENDENCY_ACL, SHARED_DEPENDENCY_POLICY
+	};
+
+	add_tied_to(command, role, types, lengthof(types));
+}
+
+void
+target_reassign_owned(Command *command, ReassignOwnedStmt *stmt)
+{
+	static const SharedDependencyType types[] = {SHARED_DEPENDENCY_OWNER};
+	ListCell   *lc;
+
+	foreach(lc, stmt->roles)
+		add_tied_to(command, get_rolespec_oid(lfirst(lc), false), types,
+					lengthof(types));
+	command->restates = true;
 }

@@ -7,18 +7,13 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
-#include "catalog/indexing.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_event_trigger.h"
 #include "catalog/pg_foreign_data_wrapper.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_proc.h"
-#include "catalog/pg_shdepend.h"
 #include "catalog/pg_subscription.h"
 #include "catalog/pg_transform.h"
 #include "catalog/pg_user_mapping.h"
@@ -27,13 +22,11 @@
 #include "commands/proclang.h"
 #include "commands/subscriptioncmds.h"
 #include "foreign/foreign.h"
-#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_func.h"
 #include "parser/parse_oper.h"
 #include "parser/parse_type.h"
 #include "utils/acl.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -203,37 +196,6 @@ targets_foreign(Command *command, Node *parsetree)
 	}
 }
 
-/* Everything in this database that belongs to one of the roles. */
-static void
-targets_reassign_owned(Command *command, ReassignOwnedStmt *stmt)
-{
-	Relation	rel = table_open(SharedDependRelationId, AccessShareLock);
-	ListCell   *lc;
-
-	foreach(lc, stmt->roles)
-	{
-		ScanKeyData key[2];
-		SysScanDesc scan;
-		HeapTuple	tuple;
-
-		ScanKeyInit(&key[0], Anum_pg_shdepend_refclassid, BTEqualStrategyNumber,
-					F_OIDEQ, ObjectIdGetDatum(AuthIdRelationId));
-		ScanKeyInit(&key[1], Anum_pg_shdepend_refobjid, BTEqualStrategyNumber,
-					F_OIDEQ, ObjectIdGetDatum(get_rolespec_oid(lfirst(lc), false)));
-		scan = systable_beginscan(rel, SharedDependReferenceIndexId, true, NULL, 2, key);
-		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		{
-			Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(tuple);
-
-			if (form->dbid == MyDatabaseId && form->deptype == SHARED_DEPENDENCY_OWNER)
-				target_add_root(command, form->classid, form->objid);
-		}
-		systable_endscan(scan);
-	}
-	table_close(rel, AccessShareLock);
-	command->restates = true;
-}
-
 /* True if the command is one of those known here. */
 bool
 targets_other(Command *command, Node *parsetree)
@@ -287,7 +249,7 @@ targets_other(Command *command, Node *parsetree)
 								AccessExclusiveLock, true);
 			return true;
 		case T_ReassignOwnedStmt:
-			targets_reassign_owned(command, (ReassignOwnedStmt *) parsetree);
+			target_reassign_owned(command, (ReassignOwnedStmt *) parsetree);
 			return true;
 		case T_AlterSubscriptionStmt:
 			target_add_root(command, SubscriptionRelationId,
