@@ -119,26 +119,35 @@ attribute_version(HeapTuple tuple, TupleDesc desc)
 	return "";
 }
 
+/*
+ * Without dropped ones at the end: nothing that was stored before they were
+ * added has them.
+ */
 static void
 describe_attributes(StringInfo out, Oid typid, List **seen)
 {
+	StringInfoData pending;
 	Relation	catalog = table_open(AttributeRelationId, AccessShareLock);
 	SysScanDesc scan = scan_by_oid(catalog, AttributeRelidNumIndexId,
 								   Anum_pg_attribute_attrelid,
 								   get_typ_typrelid(typid));
 	HeapTuple	tuple;
 
+	initStringInfo(&pending);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_attribute att = (Form_pg_attribute) GETSTRUCT(tuple);
 
 		if (att->attnum < 0)
 			continue;
-		appendStringInfo(out, " %d %d %c %d %u %s", att->attnum, att->attlen,
+		appendStringInfo(&pending, " %d %d %c %d %u %s", att->attnum, att->attlen,
 						 att->attalign, att->atttypmod, att->attcollation,
 						 attribute_version(tuple, RelationGetDescr(catalog)));
-		if (!att->attisdropped)
-			describe_type(out, att->atttypid, seen);
+		if (att->attisdropped)
+			continue;
+		appendStringInfoString(out, pending.data);
+		resetStringInfo(&pending);
+		describe_type(out, att->atttypid, seen);
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);

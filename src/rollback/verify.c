@@ -15,6 +15,7 @@
 #include "utils/syscache.h"
 
 #include "capture/capture.h"
+#include "keep/column.h"
 #include "rollback/rollback.h"
 
 /* ---- what lives in the tables of the plan ---- */
@@ -162,12 +163,53 @@ describe(void *arg, const char *part, const char *name,
 					 expected ? expected : "absent");
 }
 
+/* The key of a column, as table and name. */
+static char *
+column_key(const char *object, const char *column)
+{
+	return psprintf("%s %s", column, object);
+}
+
+/* Columns that could only be added as the last ones, as a NOTICE has said. */
+static HTAB *
+moved_columns(RollbackPlan *plan)
+{
+	HTAB	   *moved = key_set();
+	ListCell   *lc,
+			   *inner,
+			   *part;
+
+	foreach(lc, plan->commands)
+	{
+		foreach(inner, ((RecordedCommand *) lfirst(lc))->changes)
+		{
+			Change	   *change = lfirst(inner);
+
+			foreach(part, change->before ? change->before->facets : NIL)
+			{
+				Facet	   *facet = lfirst(part);
+				Kept	   *kept;
+
+				if (strcmp(facet->name, "@kept") != 0)
+					continue;
+				kept = history_get_kept(strtoll(facet->value, NULL, 10));
+				if (kept_detail(kept, "revived") &&
+					kept_number(kept, "revived") != kept_number(kept, "attnum"))
+					add_key(moved, column_key(image_address_key(change->before),
+											  facet->part));
+			}
+		}
+	}
+	return moved;
+}
+
 /*
  * The columns of a table stand in the order that SELECT * shows; it has no
  * facet, since others may have come in between.  Images have them in order.
  */
 static void
-compare_order(Mismatch *mismatch, const Image *expected, const Image *now)
+compare_order(Mismatch *mismatch, const Image *expected, const Image *now,
+			  HTAB *moved)
 {
 	ListCell   *lc;
 	int			last = 0;
@@ -180,7 +222,7 @@ compare_order(Mismatch *mismatch, const Image *expected, const Image *now)
 		if (strcmp(facet->name, "@position") != 0)
 			continue;
 		position = image_get(now, facet->part, "@position");
-		if (position == NULL)
+		if (position == NULL || has_key(moved, column_key(mismatch->object, facet->part)))
 			continue;
 		if (atoi(position) < last)
 			describe(mismatch, facet->part, "place", "as before", "another");
@@ -189,7 +231,7 @@ compare_order(Mismatch *mismatch, const Image *expected, const Image *now)
 }
 
 static void
-compare_state(ObjectState *state, StringInfo detail)
+compare_state(ObjectState *state, StringInfo detail, HTAB *moved)
 {
 	char	   *key = image_address_key(state->image);
 	Mismatch	mismatch = {detail, key};
@@ -207,7 +249,7 @@ compare_state(ObjectState *state, StringInfo detail)
 	else if (state->present)
 	{
 		image_compare(state->image, now, describe, &mismatch);
-		compare_order(&mismatch, state->image, now);
+		compare_order(&mismatch, state->image, now, moved);
 	}
 }
 
@@ -215,6 +257,7 @@ int
 plan_verify(RollbackPlan *plan, HTAB *contents_before)
 {
 	List	   *states;
+	HTAB	   *moved = moved_columns(plan);
 	Intruders	intruders;
 	StringInfoData detail;
 	ListCell   *lc;
@@ -236,7 +279,7 @@ plan_verify(RollbackPlan *plan, HTAB *contents_before)
 			add_key(intruders.expected, state->key);
 		if (state->image->class == NULL)
 			continue;
-		compare_state(state, &detail);
+		compare_state(state, &detail, moved);
 		objects++;
 	}
 	walk_contents(states, report_intruder, &intruders);

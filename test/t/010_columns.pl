@@ -296,6 +296,25 @@ round_trips(
 		migration => 'ALTER TABLE orders DROP COLUMN note',
 	},
 	{
+		name => 'a column whose composite type had another attribute meanwhile',
+		setup => q(CREATE TYPE pair AS (a int, b text);
+				   CREATE TABLE t (id int PRIMARY KEY, p pair, tail int);
+				   INSERT INTO t SELECT i, ROW(i, 'x')::pair, i FROM generate_series(1, 9) i),
+		migration => 'ALTER TABLE t DROP COLUMN p',
+		after => q(ALTER TYPE pair ADD ATTRIBUTE c int; UPDATE t SET tail = -id WHERE id > 5; SELECT safemig_rollback(max(id)) FROM safemig.migrations),
+		same => 'UPDATE t SET tail = -id WHERE id > 5',
+	},
+	{
+		name => 'a column whose domain has another check is the last one then',
+		setup => q(CREATE DOMAIN small AS int;
+				   CREATE TABLE t (id int PRIMARY KEY, s small, tail int);
+				   INSERT INTO t SELECT i, i, i FROM generate_series(1, 9) i),
+		migration => 'ALTER TABLE t DROP COLUMN s',
+		after => q(SET safemig.enabled = off; ALTER DOMAIN small ADD CONSTRAINT few CHECK (VALUE < 100)),
+		same => q(ALTER DOMAIN small ADD CONSTRAINT few CHECK (VALUE < 100);
+				  ALTER TABLE t ADD COLUMN s2 small; UPDATE t SET s2 = s; ALTER TABLE t DROP COLUMN s; ALTER TABLE t RENAME COLUMN s2 TO s),
+	},
+	{
 		name => 'a view written after the drop, with column aliases, still dumps',
 		setup => $orders,
 		migration => 'ALTER TABLE orders DROP COLUMN amount',
