@@ -207,12 +207,17 @@ integer_value(Datum value, Oid type)
 		type == INT4OID ? DatumGetInt32(value) : DatumGetInt64(value);
 }
 
-/* Is a value in use that the sequence gave, or may have given, after from? */
+/*
+ * Is a value in use that the sequence gave, or may have given, after from?
+ * What lies beyond its position now came from elsewhere.
+ */
 static bool
 is_used_beyond(Oid seqid, Oid relid, Oid child, int64 from, bool called)
 {
 	AttrNumber	attnum = owning_column(seqid, relid, child);
 	bool		rising = read_increment(seqid) > 0;
+	bool		now_called;
+	int64		now = read_position(seqid, &now_called);
 	Relation	rel;
 	TupleTableSlot *slot;
 	Snapshot	snapshot;
@@ -235,7 +240,7 @@ is_used_beyond(Oid seqid, Oid relid, Oid child, int64 from, bool called)
 		int64		number = isnull ? from : integer_value(value, type);
 
 		CHECK_FOR_INTERRUPTS();
-		used = rising ? number > from : number < from;
+		used = rising ? number > from && number <= now : number < from && number >= now;
 		if (!isnull && !called && number == from)
 			used = true;
 	}

@@ -420,7 +420,7 @@ sub possible_writes
 
 # A new row has the same values in both if their columns have the same
 # defaults, and none that is another each time, nor a next value if the
-# migration may have taken some (a row beyond it keeps the sequence where it is), nor that of a function that may be another now.
+# migration may have taken some, nor that of a function that may be another now.
 sub same_defaults
 {
 	my ($wrote, $key, $now, $then) = @_;
