@@ -106,6 +106,12 @@ round_trips(
 		refused => qr/SM004.*irreversible/s,
 	},
 	{
+		name => 'a materialized view emptied, whose owner may not read its table',
+		setup => $table . 'CREATE ROLE refused_reader; CREATE MATERIALIZED VIEW mv AS SELECT * FROM (SELECT id FROM t) s; ALTER MATERIALIZED VIEW mv OWNER TO refused_reader',
+		migration => 'REFRESH MATERIALIZED VIEW mv WITH NO DATA',
+		refused => qr/SM004.*irreversible.*owner of public\.mv/s,
+	},
+	{
 		name => 'a table emptied, then dropped with its schema',
 		setup => 'CREATE SCHEMA s; CREATE TABLE s.t (a int); INSERT INTO s.t VALUES (1)',
 		migration => 'BEGIN; TRUNCATE s.t; DROP SCHEMA s CASCADE; COMMIT',
