@@ -348,6 +348,7 @@ typedef struct State
 	List	   *seen;			/* of struct Seen*: by looks since then */
 	List	   *positions;		/* of struct NotedPosition* */
 	List	   *positions_of;	/* OIDs of tables whose sequences are noted */
+	int			positions_recorded; /* of those that outlast a savepoint */
 	List	   *foreign_written;	/* OIDs of foreign tables */
 	struct Truncation *truncation;	/* kept, and not written down yet, or NULL */
 	ConflictPolicy on_conflict; /* of the rollback that runs */

@@ -126,6 +126,7 @@ on_xact(XactEvent event, void *arg)
 			bystander_forget();
 			safemig_state.written = safemig_state.seen = NIL;
 			safemig_state.positions = safemig_state.positions_of = safemig_state.foreign_written = NIL;
+			safemig_state.positions_recorded = 0;
 			positions_forget();
 			safemig_state.truncation = NULL;
 			safemig_state.written_since = 0;
@@ -139,6 +140,7 @@ on_xact(XactEvent event, void *arg)
 			safemig_state.written_id = safemig_state.undone_id = 0;
 			safemig_state.written = safemig_state.seen = NIL;
 			safemig_state.positions = safemig_state.positions_of = safemig_state.foreign_written = NIL;
+			safemig_state.positions_recorded = 0;
 			positions_forget();
 			safemig_state.truncation = NULL;
 			safemig_state.written_since = 0;

@@ -35,7 +35,8 @@
 /*
  * A position that was noted holds also if the savepoint is rolled back: what
  * was taken from a sequence stays taken.  Not so if the sequence got its
- * storage in this transaction; such are in safemig_state.
+ * storage in this transaction; such are in safemig_state, and so is how many
+ * of these have been recorded, since that may be rolled back.
  */
 static List *lasting = NIL;
 
@@ -54,10 +55,18 @@ is_among(List *positions, Oid seqid)
 	return false;
 }
 
+/* Those that are still to be recorded; of a sequence the first one counts. */
+static List *
+noted_positions(void)
+{
+	return list_concat(list_copy_tail(lasting, safemig_state.positions_recorded),
+					   safemig_state.positions);
+}
+
 static bool
 is_noted(Oid seqid)
 {
-	return is_among(lasting, seqid) || is_among(safemig_state.positions, seqid);
+	return is_among(noted_positions(), seqid);
 }
 
 static bool
@@ -238,13 +247,17 @@ void
 positions_record(int64 migration, int64 command,
 				 void (*step) (void *arg, const Kept *kept), void *arg)
 {
+	List	   *seen = NIL;
 	ListCell   *lc;
 
-	foreach(lc, list_concat_copy(lasting, safemig_state.positions))
+	foreach(lc, noted_positions())
 	{
 		NotedPosition *noted = lfirst(lc);
 		SequencePosition now;
 
+		if (list_member_oid(seen, noted->seqid))
+			continue;
+		seen = lappend_oid(seen, noted->seqid);
 		if (!OidIsValid(get_rel_namespace(noted->seqid)) ||
 			get_rel_relkind(noted->seqid) != RELKIND_SEQUENCE ||
 			address_in_vault(&(ObjectAddress) {RelationRelationId, noted->seqid, 0}))
@@ -259,7 +272,7 @@ positions_record(int64 migration, int64 command,
 	state_save();
 	safemig_state.positions = NIL;
 	safemig_state.positions_of = NIL;
-	lasting = NIL;
+	safemig_state.positions_recorded = list_length(lasting);
 }
 
 /* At the end of the transaction, with whose memory it goes. */

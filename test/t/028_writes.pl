@@ -70,6 +70,8 @@ my @cases = (
 	[ 'an inheritance tree', q(UPDATE parent SET n = upper(n); DELETE FROM parent WHERE id = 2; INSERT INTO heir VALUES (5, 'five', 5)) ],
 	[ 'a sequence below a row that it did not give', q(INSERT INTO hand (x) VALUES ('a'), ('b')),
 		q(CREATE TABLE hand (id serial PRIMARY KEY, x text); INSERT INTO hand VALUES (7777, 'by hand'); INSERT INTO hand (x) VALUES ('given')) ],
+	[ 'a sequence after a savepoint that recorded it', q(BEGIN; INSERT INTO hand (x) VALUES ('a'); SAVEPOINT s; ALTER TABLE hand ADD y int; INSERT INTO hand (x) VALUES ('b'); ROLLBACK TO s; INSERT INTO hand (x) VALUES ('c'); CREATE TABLE other (); COMMIT),
+		q(CREATE TABLE hand (id serial PRIMARY KEY, x text); INSERT INTO hand (x) VALUES ('given')) ],
 	[ 'a savepoint rolled back', q(BEGIN; UPDATE t SET a = 1 WHERE id = 1; SAVEPOINT s; UPDATE t SET a = 2 WHERE id < 5; DELETE FROM child; ROLLBACK TO s; UPDATE t SET a = 3 WHERE id = 2; COMMIT) ],
 	[ 'an exception caught', q(DO $$ BEGIN UPDATE t SET a = 50 WHERE id = 5; BEGIN UPDATE t SET a = 51 WHERE id < 9; RAISE EXCEPTION 'x'; EXCEPTION WHEN others THEN NULL; END; END $$) ],
 	[ 'the same rows several times', q(BEGIN; INSERT INTO t (id, a, b) VALUES (800, 1, 'once'); UPDATE t SET a = 2 WHERE id IN (1, 800); UPDATE t SET a = 4 WHERE id = 1; DELETE FROM t WHERE id = 800; COMMIT) ],
