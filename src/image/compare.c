@@ -381,14 +381,21 @@ compare_to_steps(const Image *have, const Image *want, Steps *steps)
 
 	rename_steps(have, want, steps);
 	steps->image = want;
-	if (own_facets_differ(have, want) &&
-		(have->class->alter == NULL ||
-		 !have->class->alter(have, want, steps)))
+	/* until 15 a rule makes a view of a table */
+	if (have->class != want->class ||
+		(own_facets_differ(have, want) &&
+		 (have->class->alter == NULL ||
+		  !have->class->alter(have, want, steps))))
 	{
+		Image		renamed = *have;
+
 		/* by its new name: renames come first */
+		renamed.schema = want->schema;
+		renamed.name = want->name;
+		renamed.identity = want->identity;
 		if (steps->around_replacement)
 			steps->around_replacement(have, want, steps);
-		drop_steps(want, steps);
+		drop_steps(&renamed, steps);
 		create_steps(want, steps);
 		return;
 	}

@@ -37,7 +37,9 @@ language_read(Image *image)
 	image_add_owner(image, form->lanowner);
 	if (form->lanpltrusted)
 		image_add(image, "", "trusted", "TRUSTED ");
-	image_add(image, "", "handler", function_name_sql(form->lanplcallfoid));
+	/* "internal", "c" and "sql" have none */
+	if (OidIsValid(form->lanplcallfoid))
+		image_add(image, "", "handler", function_name_sql(form->lanplcallfoid));
 	if (OidIsValid(form->laninline))
 		image_add(image, "", "inline", function_name_sql(form->laninline));
 	if (OidIsValid(form->lanvalidator))

@@ -130,12 +130,19 @@ sub conn
 		dbname => $database);
 }
 
+# A server that went down is waited for.
 sub must
 {
 	my ($database, $sql) = @_;
-	my ($status, $output, $err) = SafemigOracle::psql(conn($database), $sql, timeout => 600);
-	die "in $database: $sql\n$err" if $status;
-	return $output;
+	foreach my $try (1 .. 60)
+	{
+		my ($status, $output, $err) = SafemigOracle::psql(conn($database), $sql, timeout => 600);
+		return $output unless $status;
+		die "in $database: $sql\n$err"
+		  unless $try < 60 && $err =~ /not yet accepting|starting up|in recovery mode|connection to server/;
+		sleep 1;
+	}
+	return;
 }
 
 sub session

@@ -72,7 +72,7 @@ use SafemigOracle ();
 use Test::More;
 
 our @EXPORT = qw(start_server round_trips round_trip new_database in_database
-  state_of value bare server connection_to);
+  state_of value must bare server connection_to);
 
 my $node;
 my $case_number = 0;
