@@ -38,6 +38,13 @@ REVOKE EXECUTE ON FUNCTION safemig.set_range_functions(text, text, text) FROM PU
 COMMENT ON FUNCTION safemig.set_range_functions(text, text, text) IS
 	'gives a range type these functions, each as a signature, or none (null)';
 
+CREATE FUNCTION safemig.empty_type(type_name text)
+	RETURNS void LANGUAGE C STRICT VOLATILE
+	AS 'MODULE_PATHNAME', 'safemig_empty_type';
+REVOKE EXECUTE ON FUNCTION safemig.empty_type(text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.empty_type(text) IS
+	'makes a base type the shell again that it was made from; SM003 if anything but functions uses it';
+
 CREATE FUNCTION safemig.restore_position(kept bigint)
 	RETURNS void LANGUAGE C STRICT VOLATILE
 	AS 'MODULE_PATHNAME', 'safemig_restore_position';

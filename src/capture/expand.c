@@ -192,8 +192,8 @@ row_reference(Oid catalog, Oid oid_index, AttrNumber oid_attnum, Oid oid,
 }
 
 /* The row type of a relation, an array type or a multirange is no object of its own. */
-static bool
-is_dependent_type(Oid typid)
+bool
+type_is_dependent(Oid typid)
 {
 	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(typid));
 	Form_pg_type form;
@@ -307,7 +307,7 @@ object_owner_address(const ObjectAddress *address, ObjectAddress *owner)
 		case RelationRelationId:
 			return relation_owner_address(address, owner);
 		case TypeRelationId:
-			if (is_dependent_type(address->objectId))
+			if (type_is_dependent(address->objectId))
 				return false;
 			break;
 		case AttrDefaultRelationId:

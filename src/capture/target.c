@@ -180,6 +180,9 @@ targets_resolve(Command *command, Node *parsetree)
 		case T_AlterTableStmt:
 			target_alter_table(command, (AlterTableStmt *) parsetree);
 			break;
+		case T_AlterTableMoveAllStmt:
+			target_move_all(command, (AlterTableMoveAllStmt *) parsetree);
+			break;
 		case T_RenameStmt:
 			target_rename(command, (RenameStmt *) parsetree);
 			break;

@@ -31,6 +31,7 @@ extern void target_add_referring(Command *command, Oid class_id,
 				Oid object_id);
 
 /* ---- target_table.c ---- */
+extern void target_move_all(Command *command, AlterTableMoveAllStmt *stmt);
 extern void target_alter_table(Command *command, AlterTableStmt *stmt);
 extern void target_add_referring_to_relation(Command *command, Oid relid);
 extern void target_composite(Command *command, Oid typid, LOCKMODE lockmode);

@@ -196,8 +196,13 @@ target_add_named(Command *command, ObjectType type, Node *object, LOCKMODE lockm
 	address = get_object_address(type, object, &relation, lockmode, true);
 	if (relation)
 		relation_close(relation, NoLock);
-	if (OidIsValid(address.objectId) && object_owner_address(&address, &owner))
+	if (!OidIsValid(address.objectId))
+		return;
+	if (object_owner_address(&address, &owner))
 		target_add_root(command, owner.classId, owner.objectId);
+	/* the row type of a table, say, which only a command that names it changes */
+	else if (address.classId == TypeRelationId)
+		target_add_root(command, TypeRelationId, address.objectId);
 }
 
 /* A type by its name; InvalidOid if there is none. */

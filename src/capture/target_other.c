@@ -251,6 +251,10 @@ targets_other(Command *command, Node *parsetree)
 		case T_ReassignOwnedStmt:
 			target_reassign_owned(command, (ReassignOwnedStmt *) parsetree);
 			return true;
+		case T_DropSubscriptionStmt:
+			target_add_root(command, SubscriptionRelationId,
+							get_subscription_oid(((DropSubscriptionStmt *) parsetree)->subname, true));
+			return true;
 		case T_AlterSubscriptionStmt:
 			target_add_root(command, SubscriptionRelationId,
 							get_subscription_oid(((AlterSubscriptionStmt *) parsetree)->subname, true));

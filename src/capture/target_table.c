@@ -8,14 +8,19 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "catalog/catalog.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
+#include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "commands/tablecmds.h"
+#include "commands/tablespace.h"
+#include "commands/user.h"
+#include "miscadmin.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -324,6 +329,54 @@ add_constraint_of_index(Command *command, Oid relid)
 	ObjectAddressSet(address, ConstraintRelationId, constraint);
 	command->restates = true;
 	command_add_referring(command, &address);
+}
+
+/* Is it one that ALTER TABLE ALL IN TABLESPACE would move? */
+static bool
+is_moved(AlterTableMoveAllStmt *stmt, Form_pg_class form, List *roles)
+{
+	Oid			tablespace = get_tablespace_oid(stmt->orig_tablespacename, true);
+
+	if (tablespace == MyDatabaseTableSpace)
+		tablespace = InvalidOid;
+	if (form->reltablespace != tablespace || form->relisshared ||
+		IsCatalogNamespace(form->relnamespace) ||
+		isAnyTempNamespace(form->relnamespace) ||
+		IsToastNamespace(form->relnamespace) ||
+		(roles != NIL && !list_member_oid(roles, form->relowner)))
+		return false;
+	switch (stmt->objtype)
+	{
+		case OBJECT_TABLE:
+			return form->relkind == RELKIND_RELATION ||
+				form->relkind == RELKIND_PARTITIONED_TABLE;
+		case OBJECT_INDEX:
+			return form->relkind == RELKIND_INDEX ||
+				form->relkind == RELKIND_PARTITIONED_INDEX;
+		default:
+			return form->relkind == RELKIND_MATVIEW;
+	}
+}
+
+/* Unlocked: PostgreSQL locks them all at once, or fails if told not to wait. */
+void
+target_move_all(Command *command, AlterTableMoveAllStmt *stmt)
+{
+	Relation	rel = table_open(RelationRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	List	   *roles = roleSpecsToIds(stmt->roles);
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
+
+		if (is_moved(stmt, form, roles))
+			target_add_root(command, RelationRelationId, form->oid);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	command->spares_contents = true;
 }
 
 void

@@ -44,6 +44,8 @@ extern const ImageClass image_class_language;
 extern const ImageClass image_class_transform;
 extern const ImageClass image_class_access_method;
 extern const ImageClass image_class_event_trigger;
+extern const ImageClass image_class_subscription;
+extern const ImageClass image_class_large_object;
 extern const ImageClass image_class_text_search_parser;
 extern const ImageClass image_class_text_search_template;
 extern const ImageClass image_class_text_search_dictionary;
@@ -100,6 +102,12 @@ extern bool rename_parts(const Image *have, const Image *want, Steps *steps,
 extern const char *part_now(const Image *have, const Image *want,
 							const char *part);
 
+/* PLAIN and so on */
+extern const char *storage_name(char storage);
+
+/* facets that compare.c sets itself, whatever the class */
+extern bool facet_is_common(const char *name);
+
 /* own facets differ that are not in the NULL-terminated list names */
 extern bool image_differs_beyond(const Image *have, const Image *want,
 								 const char *const *names);
@@ -132,5 +140,9 @@ extern const TypeKind type_kind_enum;
 extern const TypeKind type_kind_composite;
 extern const TypeKind type_kind_domain;
 extern const TypeKind type_kind_range;
+/* base_type.c: false if the type has to be made anew */
+extern bool shell_alter(const Image *have, const Image *want, Steps *steps);
+extern const TypeKind type_kind_shell;
+extern const TypeKind type_kind_base;
 
 #endif							/* SAFEMIG_CLASSES_H */

@@ -21,6 +21,7 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 
+#include "image/classes.h"
 #include "image/facets.h"
 
 /* Before every other step of a command: the others use the wanted names. */
@@ -32,12 +33,21 @@ is_hint(const Facet *facet)
 	return facet->name[0] == '@';
 }
 
-/* Facets that compare.c sets itself, whatever the class. */
+/* A security label, of the provider that is named behind it. */
+#define LABEL "label "
+
 static bool
-is_common(const char *name)
+is_label(const char *name)
+{
+	return strncmp(name, LABEL, strlen(LABEL)) == 0;
+}
+
+bool
+facet_is_common(const char *name)
 {
 	return strcmp(name, "owner") == 0 || strcmp(name, "acl") == 0 ||
-		strcmp(name, "comment") == 0 || strcmp(name, "extension") == 0;
+		strcmp(name, "comment") == 0 || strcmp(name, "extension") == 0 ||
+		is_label(name);
 }
 
 static bool
@@ -135,7 +145,7 @@ static void
 note_own_difference(void *arg, const char *part, const char *name,
 					const char *a, const char *b)
 {
-	if (!is_common(name) && strcmp(name, "schema") != 0 &&
+	if (!facet_is_common(name) && strcmp(name, "schema") != 0 &&
 		!(strcmp(name, "name") == 0 && part[0] == '\0'))
 		*(bool *) arg = true;
 }
@@ -215,6 +225,17 @@ set_comment(const Image *image, const char *part, const char *comment,
 				 image_reference(image), text);
 }
 
+static void
+set_label(const Image *image, const char *part, const char *facet,
+		  const char *label, Steps *steps)
+{
+	step_add(steps, RANK_COMMON, RUN_CATALOG, "SHARE UPDATE EXCLUSIVE", "catalog",
+			 "SECURITY LABEL FOR %s ON %s IS %s",
+			 quote_identifier(facet + strlen(LABEL)),
+			 part[0] ? psprintf("COLUMN %s.%s", image->identity, quote_identifier(part)) :
+			 image_reference(image), label ? quote_literal_cstr(label) : "NULL");
+}
+
 /* An object of its own can only become a member after it was made. */
 static void
 set_extension(const Image *image, const char *action, const char *extension,
@@ -245,7 +266,7 @@ common_steps(const Image *have, const Image *want, int made_at, Steps *steps)
 	{
 		Facet	   *facet = lfirst(lc);
 
-		if (!is_common(facet->name) ||
+		if (!facet_is_common(facet->name) ||
 			(have && same(image_get(have, facet->part, facet->name),
 						  facet->value)))
 			continue;
@@ -253,6 +274,8 @@ common_steps(const Image *have, const Image *want, int made_at, Steps *steps)
 			set_acl(want, facet->part, facet->value, steps);
 		else if (strcmp(facet->name, "comment") == 0)
 			set_comment(want, facet->part, facet->value, steps);
+		else if (is_label(facet->name))
+			set_label(want, facet->part, facet->name, facet->value, steps);
 		else if (strcmp(facet->name, "extension") == 0)
 			set_extension(want, "ADD", facet->value, steps);
 	}
@@ -262,7 +285,7 @@ common_steps(const Image *have, const Image *want, int made_at, Steps *steps)
 	{
 		Facet	   *facet = lfirst(lc);
 
-		if (!is_common(facet->name) ||
+		if (!facet_is_common(facet->name) ||
 			image_get(want, facet->part, facet->name))
 			continue;
 		/* what belongs to a part that goes away goes with it */
@@ -272,6 +295,8 @@ common_steps(const Image *have, const Image *want, int made_at, Steps *steps)
 			set_acl(want, facet->part, NULL, steps);
 		else if (strcmp(facet->name, "comment") == 0)
 			set_comment(want, facet->part, NULL, steps);
+		else if (is_label(facet->name))
+			set_label(want, facet->part, facet->name, NULL, steps);
 		else if (strcmp(facet->name, "extension") == 0)
 			set_extension(want, "DROP", facet->value, steps);
 	}

@@ -308,15 +308,10 @@ static void
 note_beyond(void *arg, const char *part, const char *name, const char *a,
 			const char *b)
 {
-	static const char *const common[] = {"owner", "acl", "comment",
-	"extension", "schema", "name", NULL};
 	Beyond	   *beyond = arg;
 
-	for (int i = 0; common[i]; i++)
-	{
-		if (strcmp(common[i], name) == 0)
-			return;
-	}
+	if (facet_is_common(name) || strcmp(name, "schema") == 0 || strcmp(name, "name") == 0)
+		return;
 	for (int i = 0; beyond->names[i]; i++)
 	{
 		if (strcmp(beyond->names[i], name) == 0)

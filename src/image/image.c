@@ -11,7 +11,12 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/dependency.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_seclabel.h"
 #include "catalog/pg_type.h"
 #include "commands/comment.h"
 #include "commands/extension.h"
@@ -19,7 +24,9 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 
 #include "compat.h"
 #include "safemig.h"
@@ -185,6 +192,37 @@ names_to_sql(List *names)
 	return buf.data;
 }
 
+/* Its security labels, and those of its columns. */
+static void
+read_labels(Image *image)
+{
+	Relation	rel = table_open(SecLabelRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key[0], Anum_pg_seclabel_objoid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(image->address.objectId));
+	ScanKeyInit(&key[1], Anum_pg_seclabel_classoid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(image->address.classId));
+	scan = systable_beginscan(rel, SecLabelObjectIndexId, true, NULL, 2, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		int			column = ((FormData_pg_seclabel *) GETSTRUCT(tuple))->objsubid;
+		bool		isnull;
+		Datum		provider = heap_getattr(tuple, Anum_pg_seclabel_provider,
+											RelationGetDescr(rel), &isnull);
+		Datum		label = heap_getattr(tuple, Anum_pg_seclabel_label,
+										 RelationGetDescr(rel), &isnull);
+
+		image_add(image, column ? get_attname(image->address.objectId, column, false) : "",
+				  psprintf("label %s", TextDatumGetCString(provider)),
+				  TextDatumGetCString(label));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
 /*
  * The image of an object, or NULL if there is none at that address.  A class
  * that the registry does not know gives an image without facets, whose class
@@ -231,5 +269,6 @@ image_take(const ObjectAddress *address)
 	comment = GetComment(address->objectId, address->classId, 0);
 	if (comment)
 		image_add(image, "", "comment", comment);
+	read_labels(image);
 	return image;
 }

@@ -186,6 +186,7 @@ index_read(Image *image)
 		read_definition(image, form);
 		read_home(image, form->indrelid);
 		read_marks(image, index_tuple);
+		image_add_extension_dependencies(image);
 	}
 	if (HeapTupleIsValid(class_tuple))
 		ReleaseSysCache(class_tuple);
@@ -316,6 +317,7 @@ make_settings(const Image *want, Steps *steps)
 	alter_statistics(NULL, want, steps);
 	alter_marks(NULL, want, steps);
 	alter_attachment(NULL, want, steps);
+	extension_dependency_steps(NULL, want, steps, settings_rank(want));
 	if (image_get(want, "", "valid") &&
 		image_get(want, "", "@unbuilt") == NULL &&
 		image_get(want, "", "@partitioned") == NULL)
@@ -465,6 +467,7 @@ index_alter(const Image *have, const Image *want, Steps *steps)
 	alter_marks(have, want, steps);
 	alter_attachment(have, want, steps);
 	alter_validity(have, want, steps);
+	extension_dependency_steps(have, want, steps, settings_rank(want));
 	return true;
 }
 

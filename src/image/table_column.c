@@ -180,7 +180,7 @@ read_collation(Image *image, Form_pg_attribute att, Oid type_collation)
 			   att->attcollation);
 }
 
-static const char *
+const char *
 storage_name(char storage)
 {
 	switch (storage)

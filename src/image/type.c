@@ -6,7 +6,7 @@
  *
  * Enum, composite, domain and range types are never dropped under capture
  * but moved to the vault, so their reverse begins with the same type, under
- * the same OID.  Base types come and go with their extension.
+ * the same OID.
  *
  *-------------------------------------------------------------------------
  */
@@ -17,6 +17,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "capture/capture.h"
 #include "image/classes.h"
 
 static const TypeKind *const kinds[] = {
@@ -24,6 +25,8 @@ static const TypeKind *const kinds[] = {
 	&type_kind_composite,
 	&type_kind_domain,
 	&type_kind_range,
+	&type_kind_shell,
+	&type_kind_base,
 };
 
 static const TypeKind *
@@ -39,10 +42,15 @@ kind_of(const Image *image)
 	return NULL;
 }
 
+/* What hangs on something else has nothing of its own but what can be set on it. */
 static const char *
-kind_name(char typtype)
+kind_name(Form_pg_type form)
 {
-	switch (typtype)
+	if (!form->typisdefined)
+		return "shell";
+	if (type_is_dependent(form->oid))
+		return "dependent";
+	switch (form->typtype)
 	{
 		case TYPTYPE_ENUM:
 			return "enum";
@@ -54,8 +62,6 @@ kind_name(char typtype)
 			return "range";
 		case TYPTYPE_BASE:
 			return "base";
-		case TYPTYPE_MULTIRANGE:
-			return "multirange";
 		default:
 			return "pseudo";
 	}
@@ -76,8 +82,7 @@ type_read(Image *image)
 	form = (Form_pg_type) GETSTRUCT(row);
 	image->schema = get_namespace_name(form->typnamespace);
 	image->name = pstrdup(NameStr(form->typname));
-	image_add(image, "", "kind",
-			  form->typisdefined ? kind_name(form->typtype) : "shell");
+	image_add(image, "", "kind", kind_name(form));
 	image_add_owner(image, form->typowner);
 	acl = SysCacheGetAttr(TYPEOID, row, Anum_pg_type_typacl, &isnull);
 	image_add_acl(image, "", acl, isnull, OBJECT_TYPE, form->typowner);
@@ -127,7 +132,7 @@ type_alter(const Image *have, const Image *want, Steps *steps)
 	const TypeKind *kind = kind_of(want);
 
 	if (facet_differs(have, want, "", "kind"))
-		return false;
+		return shell_alter(have, want, steps);
 	if (kind == NULL)
 	{
 		steps_irreversible(steps, "changes of the %s type %s have no reverse",

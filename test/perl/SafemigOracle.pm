@@ -289,7 +289,15 @@ WITH ns AS (
 ), lines(line) AS (
 	SELECT format('comment %s %s: %s', o.type, o.identity, description)
 	FROM pg_description, pg_identify_object(classoid, objoid, objsubid) o
-	WHERE (objoid >= 16384 OR classoid = 'pg_namespace'::regclass) AND o.identity !~ 'safemig'
+	WHERE (objoid >= 16384 OR classoid IN ('pg_namespace'::regclass, 'pg_largeobject'::regclass)) AND o.identity !~ 'safemig'
+
+	UNION ALL
+	SELECT format('large object %s owner=%s acl=%s', oid, pg_get_userbyid(lomowner), lomacl)
+	FROM pg_largeobject_metadata
+
+	UNION ALL
+	SELECT format('subscription %s owner=%s %s', subname, pg_get_userbyid(subowner), to_jsonb(s) - '{oid,subdbid,subname,subowner}'::text[])
+	FROM pg_subscription s WHERE subdbid = (SELECT oid FROM pg_database WHERE datname = current_database())
 
 	UNION ALL
 	SELECT format('security label %s %s %s: %s', o.type, o.identity, provider, label)
@@ -328,7 +336,7 @@ WITH ns AS (
 	UNION ALL
 	SELECT format('cast %s -> %s function=%s context=%s method=%s', castsource::regtype, casttarget::regtype,
 				  castfunc::regprocedure, castcontext, castmethod)
-	FROM pg_cast WHERE oid >= 16384
+	FROM pg_cast WHERE oid >= 16384 AND castsource::regtype::text !~ '^safemig'
 
 	UNION ALL
 	SELECT format('conversion %I.%I owner=%s %s -> %s %s default=%s', ns.nspname, conname, pg_get_userbyid(conowner),
@@ -383,7 +391,7 @@ WITH ns AS (
 
 	UNION ALL
 	SELECT format('column options %s.%I %s', attrelid::regclass, attname, attfdwoptions)
-	FROM pg_attribute WHERE attfdwoptions IS NOT NULL
+	FROM pg_attribute WHERE attfdwoptions IS NOT NULL AND NOT attisdropped
 
 	UNION ALL
 	SELECT format('publication %I owner=%s %s relations=%s schemas=%s', pubname, pg_get_userbyid(pubowner),
@@ -422,7 +430,7 @@ WITH ns AS (
 	SELECT format('range %s of=%s collation=%s class=%s canonical=%s difference=%s', rngtypid::regtype, rngsubtype::regtype,
 				  CASE WHEN rngcollation <> 0 THEN rngcollation::regcollation END,
 				  (pg_identify_object('pg_opclass'::regclass, rngsubopc, 0)).identity, rngcanonical, rngsubdiff)
-	FROM pg_range WHERE rngtypid >= 16384
+	FROM pg_range WHERE rngtypid >= 16384 AND rngtypid::regtype::text !~ '^safemig'
 
 	UNION ALL
 	SELECT format('base type %s length=%s value=%s align=%s storage=%s delimiter=%s preferred=%s base=%s,%s dims=%s collation=%s %s %s %s %s %s %s %s %s',
