@@ -100,6 +100,16 @@ keep_positions(Command *command, Closure *closure, HTAB *moved)
 	}
 }
 
+/* The row type of a view or foreign table: those are made anew. */
+static bool
+goes_with_relation(Oid typid, HTAB *moved)
+{
+	ObjectAddress relation;
+
+	ObjectAddressSet(relation, RelationRelationId, get_typ_typrelid(typid));
+	return OidIsValid(relation.objectId) && !address_set_has(moved, &relation);
+}
+
 /*
  * What goes for good, such as an extension's type, leaves the rows in the
  * vault that need it in another form.
@@ -119,8 +129,9 @@ freeze_what_stays(Closure *closure, HTAB *moved)
 		if (address_set_has(moved, address))
 			continue;
 		if (address->classId == TypeRelationId &&
-			object_owner_address(address, &owner) &&
-			SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(address->objectId)))
+			SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(address->objectId)) &&
+			(object_owner_address(address, &owner) ||
+			 goes_with_relation(address->objectId, moved)))
 			types = lappend_oid(types, address->objectId);
 		else if (address->classId == OperatorClassRelationId)
 			opclasses = lappend_oid(opclasses, address->objectId);

@@ -130,11 +130,25 @@ targets_create_aggregate(Command *command, DefineStmt *stmt)
 					LookupFuncWithArgs(OBJECT_AGGREGATE, name, true));
 }
 
+/* ---- types ---- */
+
+/* The shell that CREATE TYPE fills. */
+static void
+target_shell(Command *command, List *name)
+{
+	Oid			oid = LookupTypeNameOid(NULL, makeTypeNameFromNameList(name), true);
+
+	if (OidIsValid(oid) && !get_typisdefined(oid))
+		target_add_root(command, TypeRelationId, oid);
+}
+
 static bool
 targets_define(Command *command, DefineStmt *stmt)
 {
 	if (stmt->kind == OBJECT_OPERATOR)
 		targets_create_operator(command, stmt);
+	else if (stmt->kind == OBJECT_TYPE)
+		target_shell(command, stmt->defnames);
 	else if (stmt->kind == OBJECT_AGGREGATE)
 		targets_create_aggregate(command, stmt);
 	return true;
@@ -204,6 +218,9 @@ targets_other(Command *command, Node *parsetree)
 	{
 		case T_DefineStmt:
 			return targets_define(command, (DefineStmt *) parsetree);
+		case T_CreateRangeStmt:
+			target_shell(command, ((CreateRangeStmt *) parsetree)->typeName);
+			return true;
 		case T_AlterOperatorStmt:
 			target_add_named(command, OBJECT_OPERATOR,
 							 (Node *) ((AlterOperatorStmt *) parsetree)->opername,

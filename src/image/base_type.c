@@ -114,7 +114,9 @@ define(const Image *image, Steps *steps)
 	{
 		Facet	   *facet = lfirst(lc);
 
-		if (strcmp(facet->name, "kind") != 0)
+		/* the others are called as CREATE TYPE calls them */
+		if (!facet_is_common(facet->name) && facet->name[0] != '@' &&
+			strcmp(facet->name, "kind") != 0)
 			appendStringInfo(&buf, "%s%s = %s", buf.len ? ", " : "", facet->name,
 							 facet->value);
 	}
@@ -170,6 +172,8 @@ shell_alter(const Image *have, const Image *want, Steps *steps)
 				 "SELECT safemig.empty_type(%s)", quote_literal_cstr(want->identity));
 	else if (strcmp(now, "shell") == 0 && strcmp(then, "base") == 0)
 		define(want, steps);
+	else if (strcmp(then, "shell") == 0)
+		steps_irreversible(steps, "type %s cannot become a shell again", want->identity);
 	else
 		return false;
 	return true;

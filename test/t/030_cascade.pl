@@ -31,6 +31,14 @@ CREATE FUNCTION f(mood) RETURNS pair LANGUAGE sql AS 'SELECT ROW(1, $1::text)::p
 SQL
 
 round_trips(
+	{
+		name => 'rows of a view and of a foreign table in a table that went before them',
+		setup => q(CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE FOREIGN TABLE far (a int, b text) SERVER s;
+			CREATE VIEW v AS SELECT 1 AS a, 'x'::text AS b;
+			CREATE TABLE uses (id int PRIMARY KEY, f far, v v, fs far[]);
+			INSERT INTO uses VALUES (1, ROW(5, 'x'), ROW(6, 'y'), ARRAY[ROW(7, 'z')::far, NULL])),
+		migration => [ 'DROP TABLE uses', 'DROP VIEW v; DROP SERVER s CASCADE' ],
+	},
 	map {
 		{
 			name => "drop $_->[0], CASCADE",

@@ -31,6 +31,7 @@ my @inner = qw(AT_CookedColumnDefault AT_CheckNotNull AT_DetachPartitionFinalize
 
 my (%tags, %subcommands, %types);
 my $observer = session('SET safemig.enabled = off');
+my $operator = session('');
 my $dump = dump_text();
 my $state = catalog_text();
 foreach my $form (forms())
@@ -38,7 +39,7 @@ foreach my $form (forms())
 	next if defined $ENV{SAFEMIG_CASE} && $form->{name} !~ /$ENV{SAFEMIG_CASE}/;
 	subtest $form->{name} => sub { proved($form) };
 }
-$observer->close;
+$_->close foreach $observer, $operator;
 unless (bare() || defined $ENV{SAFEMIG_CASE})
 {
 	every_tag();
@@ -130,28 +131,28 @@ sub proved
 	return if bare();
 	noted($form, $tag);
 	return if $form->{same} && !is_recorded($form);
-	($status, $out, $err) = in_database($database, "SELECT safemig_rollback('$form->{label}')");
+	my ($output, $error) = $operator->run("SELECT safemig_rollback('$form->{label}')");
 	if ($form->{declared})
 	{
-		like($err, qr/SM004|irreversible/, 'is declared irreversible');
+		like($error, qr/^SM004/, 'is declared irreversible');
 		($state, $dump) = (catalog_text(), dump_text());
 		return;
 	}
-	ok(!$status, 'is rolled back') or do
+	ok(!defined $error, 'is rolled back') or do
 	{
-		diag($err);
+		diag($error);
 		($state, $dump) = (catalog_text(), dump_text());
 		return;
 	};
-	my ($id) = $out =~ /(\d+)\s*$/;
+	my ($id) = $output =~ /(\d+)\s*$/;
 	my $dumped = dump_text();
 	equal($state, catalog_text(), 'to what was before');
 	equal($dump, $dumped, 'so says pg_dump');
-	($status, $out, $err) = in_database($database, "SELECT safemig_redo($id)");
-	ok(!$status, 'is redone') or diag($err);
+	(undef, $error) = $operator->run("SELECT safemig_redo($id)");
+	ok(!defined $error, 'is redone') or diag($error);
 	equal($after, catalog_text(), 'to what was after');
-	($status, $out, $err) = in_database($database, "SELECT safemig_rollback('$form->{label}')");
-	ok(!$status, 'is rolled back again') or diag($err);
+	(undef, $error) = $operator->run("SELECT safemig_rollback('$form->{label}')");
+	ok(!defined $error, 'is rolled back again') or diag($error);
 	equal($state, catalog_text(), 'to what was before');
 	($state, $dump) = (catalog_text(), $dumped);
 	return;
