@@ -10,9 +10,10 @@
  * USAGE of the schemas that the statement itself names.  A table's partitions
  * and children may belong to somebody else, and ALTER TABLE changes them too:
  * these are lent as well, where the statement is of that kind; so is EXECUTE
- * of the functions that a trigger, or a partition's triggers, call, and CREATE
- * in an index's tablespace.  Nothing else is; the statement could only be written because all
- * this was once there.
+ * of the functions that the statement calls, of those that a trigger, or a
+ * partition's triggers, call, or a CHECK that is validated, and CREATE in an
+ * index's tablespace.  Nothing else is; the statement could only be written
+ * because all this was once there.
  *
  * Nobody else sees a loan: it is taken back before the transaction ends.  And
  * code of his that runs inside the statement cannot make it last: while it is
@@ -30,6 +31,8 @@
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_depend.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_namespace.h"
@@ -274,6 +277,36 @@ lend_trigger_functions(Frame *frame, Oid role, Oid relid)
 		lend(frame, ProcedureRelationId, lfirst_oid(lc), role, ACL_EXECUTE);
 }
 
+static void
+lend_functions_of_check(Frame *frame, Oid role, Oid relid, const char *name)
+{
+	Oid			constraint = get_relation_constraint_oid(relid, name, true);
+	Relation	rel;
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	List	   *functions = NIL;
+	ListCell   *lc;
+
+	rel = table_open(DependRelationId, AccessShareLock);
+	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(ConstraintRelationId));
+	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(constraint));
+	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+
+		if (form->refclassid == ProcedureRelationId)
+			functions = lappend_oid(functions, form->refobjid);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	foreach(lc, functions)
+		lend(frame, ProcedureRelationId, lfirst_oid(lc), role, ACL_EXECUTE);
+}
+
 /*
  * VALIDATE CONSTRAINT does not ask who owns the children.  What is attached
  * belongs to the role already, but its own partitions may not: their rows are
@@ -298,6 +331,9 @@ frame_lend_for_alter(Frame *frame, Oid role, Oid relid, List *cmds, bool recurse
 			case AT_DropNotNull:
 				if (recurse)
 					lend_children(frame, role, relid);
+				break;
+			case AT_ValidateConstraint:
+				lend_functions_of_check(frame, role, relid, cmd->name);
 				break;
 			case AT_AttachPartition:
 				lend_trigger_functions(frame, role, relid);
@@ -324,13 +360,18 @@ void
 frame_become_for(Frame *frame, Oid role, Node *parsed, Oid create_in,
 				 int commands)
 {
+	List	   *schemas;
+	List	   *functions;
 	ListCell   *lc;
 
 	frame_become(frame, role);
 	if (OidIsValid(create_in))
 		lend(frame, NamespaceRelationId, create_in, role, ACL_CREATE | ACL_USAGE);
-	foreach(lc, schemas_named(parsed))
+	names_in(parsed, &schemas, &functions);
+	foreach(lc, schemas)
 		lend(frame, NamespaceRelationId, lfirst_oid(lc), role, ACL_USAGE);
+	foreach(lc, functions)
+		lend(frame, ProcedureRelationId, lfirst_oid(lc), role, ACL_EXECUTE);
 	if (parsed && IsA(parsed, List))
 		parsed = linitial((List *) parsed);
 	if (parsed && IsA(parsed, IndexStmt) && ((IndexStmt *) parsed)->tableSpace)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * named.c
- *	  The schemas that a parse tree names.
+ *	  The schemas and functions that a parse tree names.
  *
  * Of raw parse trees, since the question comes before names may be looked up.
  * Only names that the statement really uses count: what is an alias in a query
@@ -19,28 +19,44 @@
 #include "compat.h"
 #include "safemig.h"
 
+typedef struct Names
+{
+	List	   *schemas;		/* OIDs */
+	List	   *functions;		/* OIDs of all that have one of the names */
+} Names;
+
 static bool find_names(Node *node, void *context);
 
 static void
-add_schema(List **schemas, const char *name)
+add_schema(Names *named, const char *name)
 {
 	Oid			namespace = name ? get_namespace_oid(name, true) : InvalidOid;
 
 	if (OidIsValid(namespace))
-		*schemas = list_append_unique_oid(*schemas, namespace);
+		named->schemas = list_append_unique_oid(named->schemas, namespace);
 }
 
 /* Of "schema.name" or "database.schema.name". */
 static void
-add_qualifier(List **schemas, List *names)
+add_qualifier(Names *named, List *names)
 {
 	if (list_length(names) >= 2)
-		add_schema(schemas, strVal(list_nth(names, list_length(names) - 2)));
+		add_schema(named, strVal(list_nth(names, list_length(names) - 2)));
+}
+
+/* Whichever of these the call means. */
+static void
+add_functions(Names *named, List *name)
+{
+	FuncCandidateList candidate = FuncnameGetCandidates(name, -1, NIL, false, false, false, true);
+
+	for (; candidate; candidate = candidate->next)
+		named->functions = list_append_unique_oid(named->functions, candidate->oid);
 }
 
 /* A constant of a type like regclass: its name, without arguments. */
 static void
-add_name_in_text(List **schemas, const char *text)
+add_name_in_text(Names *named, const char *text)
 {
 	char	   *name = pstrdup(text);
 	char	   *arguments = strchr(name, '(');
@@ -49,7 +65,7 @@ add_name_in_text(List **schemas, const char *text)
 	if (arguments)
 		*arguments = '\0';
 	if (SplitIdentifierString(name, '.', &parts) && list_length(parts) == 2)
-		add_schema(schemas, linitial(parts));
+		add_schema(named, linitial(parts));
 }
 
 static bool
@@ -70,13 +86,13 @@ is_name_type(const TypeName *type)
 }
 
 static void
-add_constant(List **schemas, const TypeCast *cast)
+add_constant(Names *named, const TypeCast *cast)
 {
 	A_Const    *constant = (A_Const *) cast->arg;
 
 	if (IsA(constant, A_Const) && !constant->isnull &&
 		IsA(&constant->val, String) && is_name_type(cast->typeName))
-		add_name_in_text(schemas, strVal(&constant->val));
+		add_name_in_text(named, strVal(&constant->val));
 }
 
 /* ---- parts of commands, which PostgreSQL's walker does not know ---- */
@@ -234,42 +250,43 @@ find_in_command(Node *node, void *context)
 static bool
 find_names(Node *node, void *context)
 {
-	List	  **schemas = context;
+	Names	   *named = context;
 
 	if (node == NULL)
 		return false;
 	switch (nodeTag(node))
 	{
 		case T_RangeVar:
-			add_schema(schemas, ((RangeVar *) node)->schemaname);
+			add_schema(named, ((RangeVar *) node)->schemaname);
 			return false;
 		case T_FuncCall:
-			add_qualifier(schemas, ((FuncCall *) node)->funcname);
+			add_qualifier(named, ((FuncCall *) node)->funcname);
+			add_functions(named, ((FuncCall *) node)->funcname);
 			break;
 		case T_TypeName:
-			add_qualifier(schemas, ((TypeName *) node)->names);
+			add_qualifier(named, ((TypeName *) node)->names);
 			break;
 		case T_A_Expr:
-			add_qualifier(schemas, ((A_Expr *) node)->name);
+			add_qualifier(named, ((A_Expr *) node)->name);
 			break;
 		case T_SubLink:
-			add_qualifier(schemas, ((SubLink *) node)->operName);
+			add_qualifier(named, ((SubLink *) node)->operName);
 			break;
 		case T_SortBy:
-			add_qualifier(schemas, ((SortBy *) node)->useOp);
+			add_qualifier(named, ((SortBy *) node)->useOp);
 			break;
 		case T_CollateClause:
-			add_qualifier(schemas, ((CollateClause *) node)->collname);
+			add_qualifier(named, ((CollateClause *) node)->collname);
 			break;
 		case T_RangeTableSample:
-			add_qualifier(schemas, ((RangeTableSample *) node)->method);
+			add_qualifier(named, ((RangeTableSample *) node)->method);
 			break;
 		case T_TypeCast:
-			add_constant(schemas, (TypeCast *) node);
+			add_constant(named, (TypeCast *) node);
 			break;
 		case T_IndexElem:
-			add_qualifier(schemas, ((IndexElem *) node)->opclass);
-			add_qualifier(schemas, ((IndexElem *) node)->collation);
+			add_qualifier(named, ((IndexElem *) node)->opclass);
+			add_qualifier(named, ((IndexElem *) node)->collation);
 			break;
 		case T_ColumnDef:
 			(void) find_names((Node *) ((ColumnDef *) node)->constraints, context);
@@ -308,11 +325,13 @@ find_names(Node *node, void *context)
 	return raw_expression_tree_walker(node, find_names, context);
 }
 
-List *
-schemas_named(Node *parsed)
+/* OIDs of schemas, and of the functions that are called. */
+void
+names_in(Node *parsed, List **schemas, List **functions)
 {
-	List	   *schemas = NIL;
+	Names		named = {0};
 
-	(void) find_names(parsed, &schemas);
-	return schemas;
+	(void) find_names(parsed, &named);
+	*schemas = named.schemas;
+	*functions = named.functions;
 }

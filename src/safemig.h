@@ -426,7 +426,7 @@ extern void bystander_init(void);
 extern void bystander_forget(void);
 
 /* ---- named.c: the schemas that a parse tree names, as OIDs ---- */
-extern List *schemas_named(Node *parsed);
+extern void names_in(Node *parsed, List **schemas, List **functions);
 
 /* ---- runner.c: who runs a statement that may hold the user's expressions ---- */
 typedef struct Runner
