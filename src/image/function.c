@@ -490,6 +490,29 @@ const ImageClass image_class_function = {
 	.alter = function_alter,
 };
 
+/*
+ * With modes: "p(integer, integer)" may also mean one with as many parameters
+ * of which some are OUT.
+ */
+static char *
+procedure_reference(const Image *image)
+{
+	StringInfoData buf;
+	bool		quoted = false;
+
+	initStringInfo(&buf);
+	appendStringInfoString(&buf, "PROCEDURE ");
+	for (const char *p = image->identity; *p; p++)
+	{
+		if (*p == '"')
+			quoted = !quoted;
+		appendStringInfoChar(&buf, *p);
+		if (!quoted && ((*p == '(' && p[1] != ')') || *p == ','))
+			appendStringInfoString(&buf, "IN ");
+	}
+	return buf.data;
+}
+
 const ImageClass image_class_procedure = {
 	.catalog = ProcedureRelationId,
 	.type = "procedure",
@@ -499,4 +522,5 @@ const ImageClass image_class_procedure = {
 	.create = function_create,
 	.drop = function_drop,
 	.alter = function_alter,
+	.reference = procedure_reference,
 };

@@ -26,6 +26,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_inherits.h"
 #include "commands/tablespace.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -88,6 +89,19 @@ read_statistics(Image *image)
 	table_close(rel, AccessShareLock);
 }
 
+static bool
+has_foreign_partition(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, find_inheritance_children(relid, NoLock))
+	{
+		if (get_rel_relkind(lfirst_oid(lc)) == RELKIND_FOREIGN_TABLE)
+			return true;
+	}
+	return false;
+}
+
 /* The constraint it belongs to, else the table or materialized view. */
 static void
 read_home(Image *image, Oid relid)
@@ -106,7 +120,11 @@ read_home(Image *image, Oid relid)
 	if (relkind == RELKIND_MATVIEW)
 		image->rank = RANK_VIEW_INDEX;
 	else if (relkind == RELKIND_PARTITIONED_TABLE)
+	{
 		image_add(image, "", "@partitioned", "true");
+		if (has_foreign_partition(relid))
+			image_add(image, "", "@has foreign partition", "true");
+	}
 	image_add(image, "", "@table", qualified_relation_name(relid));
 
 	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
@@ -323,6 +341,11 @@ make_settings(const Image *want, Steps *steps)
 		image_get(want, "", "@partitioned") == NULL)
 		step_add(steps, settings_rank(want), RUN_CATALOG, ACCESS_EXCLUSIVE,
 				 "catalog", "SELECT safemig.set_index_valid(%s, false)",
+				 quote_literal_cstr(image_qualified_name(want)));
+	/* made ON ONLY the table it would wait for that partition's, which has none */
+	if (image_get(want, "", "valid") == NULL && image_get(want, "", "@has foreign partition"))
+		step_add(steps, RANK_TABLE_AFTER + 2, RUN_CATALOG, ACCESS_EXCLUSIVE,
+				 "catalog", "SELECT safemig.set_index_valid(%s, true)",
 				 quote_literal_cstr(image_qualified_name(want)));
 }
 

@@ -88,17 +88,23 @@ mark_index(Oid indexid, bool valid)
 }
 
 /*
- * One of a partitioned table is valid when every partition has a valid one.
- * ALTER INDEX ATTACH PARTITION says so, also of what is attached already, but
- * there need not be any.
+ * One of a partitioned table is valid when every partition has a valid one,
+ * but for foreign tables, which have no indexes.  ALTER INDEX ATTACH PARTITION says so,
+ * also of what is attached already, but there need not be any.
  */
 static bool
 validate_partitioned(Oid indexid)
 {
 	List	   *partitions = find_inheritance_children(IndexGetRelation(indexid, false), NoLock);
+	int			wanted = 0;
 	int			valid = 0;
 	ListCell   *lc;
 
+	foreach(lc, partitions)
+	{
+		if (get_rel_relkind(lfirst_oid(lc)) != RELKIND_FOREIGN_TABLE)
+			wanted++;
+	}
 	foreach(lc, find_inheritance_children(indexid, AccessExclusiveLock))
 	{
 		if (get_index_isvalid(lfirst_oid(lc)) ||
@@ -106,7 +112,7 @@ validate_partitioned(Oid indexid)
 			 validate_partitioned(lfirst_oid(lc))))
 			valid++;
 	}
-	if (valid < list_length(partitions))
+	if (valid < wanted)
 		return false;
 	if (!get_index_isvalid(indexid))
 		mark_index(indexid, true);
@@ -238,6 +244,20 @@ safemig_attach_index(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* A key of the partition's own may have an index that belongs to no key above. */
+static Oid
+get_constraint_parent(Oid constraint)
+{
+	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
+	Oid			parent;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for constraint %u", constraint);
+	parent = ((Form_pg_constraint) GETSTRUCT(tuple))->conparentid;
+	ReleaseSysCache(tuple);
+	return parent;
+}
+
 /* Which PostgreSQL does only together with the partition. */
 Datum
 safemig_detach_index(PG_FUNCTION_ARGS)
@@ -258,7 +278,7 @@ safemig_detach_index(PG_FUNCTION_ARGS)
 						   list_make1(&address));
 	index = relation_open(indexid, NoLock);
 	IndexSetParentIndex(index, InvalidOid);
-	if (OidIsValid(constraint))
+	if (OidIsValid(constraint) && OidIsValid(get_constraint_parent(constraint)))
 		ConstraintSetParentConstraint(constraint, InvalidOid, InvalidOid);
 	relation_close(index, NoLock);
 	CommandCounterIncrement();

@@ -216,6 +216,12 @@ CREATE INDEX i ON t USING hash (name);
 CREATE UNIQUE INDEX IF NOT EXISTS u ON t (price DESC NULLS LAST, id) INCLUDE (stamp) NULLS NOT DISTINCT WITH (fillfactor = 60) WHERE price > 0;
 CREATE INDEX ON t (lower(body) COLLATE "C" text_pattern_ops);
 CREATE INDEX ON parts (v, k);
+-- form: CREATE INDEX beside a foreign partition
+-- given: CREATE TABLE near (a int) PARTITION BY RANGE (a); CREATE FOREIGN TABLE near1 PARTITION OF near FOR VALUES FROM (0) TO (1000) SERVER server; CREATE TABLE near2 PARTITION OF near FOR VALUES FROM (1000) TO (2000)
+CREATE INDEX ON near (a);
+-- form: CREATE INDEX over the key of a partition
+-- given: CREATE TABLE keyed (a int) PARTITION BY LIST (a); CREATE TABLE keyed1 PARTITION OF keyed FOR VALUES IN (1); ALTER TABLE keyed1 ADD PRIMARY KEY (a)
+CREATE UNIQUE INDEX ON keyed (a);
 -- form: CREATE INDEX concurrently
 CREATE INDEX CONCURRENTLY i ON t (price);
 -- form: DROP INDEX
@@ -358,6 +364,8 @@ ALTER FUNCTION setting() RESET work_mem; ALTER FUNCTION setting() ROWS 9;
 DROP FUNCTION minus(int, int), to_sql(internal); DROP FUNCTION IF EXISTS plus(int, int) CASCADE;
 -- form: CREATE PROCEDURE
 CREATE PROCEDURE p(INOUT a int, OUT b int) LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$;
+-- form: CREATE PROCEDURE told apart by modes
+CREATE PROCEDURE p(OUT a int, IN b int, IN c int) LANGUAGE sql AS 'SELECT b - c'; CREATE PROCEDURE p(IN a int, IN b int, IN c int) LANGUAGE sql AS ''; COMMENT ON PROCEDURE p(IN int, IN int, IN int) IS 'three'; ALTER PROCEDURE p(IN int, IN int, IN int) SECURITY DEFINER;
 -- form: ALTER PROCEDURE
 ALTER PROCEDURE does(int) SECURITY DEFINER; ALTER PROCEDURE does(int) RENAME TO does2; ALTER PROCEDURE does2(int) OWNER TO alice; ALTER PROCEDURE does2(int) SET SCHEMA other;
 -- form: DROP PROCEDURE
