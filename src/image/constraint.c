@@ -132,12 +132,31 @@ read_table(Image *image, Oid relid)
 	return partitioned;
 }
 
-/* A partition's foreign key is made with the partitioned table's, by its name. */
+/* Has it, or any that it is a part of, another name? */
+static bool
+is_called_otherwise(Oid constraint, const char *name)
+{
+	HeapTuple	tuple;
+	bool		differs;
+	Oid			up;
+
+	if (!OidIsValid(constraint))
+		return false;
+	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for constraint %u", constraint);
+	differs = strcmp(NameStr(((Form_pg_constraint) GETSTRUCT(tuple))->conname), name) != 0;
+	up = ((Form_pg_constraint) GETSTRUCT(tuple))->conparentid;
+	ReleaseSysCache(tuple);
+	return differs || is_called_otherwise(up, name);
+}
+
+/* A partition's foreign key is made with the topmost table's, by its name. */
 static void
 read_other_name(Image *image, Form_pg_constraint form, Form_pg_constraint up)
 {
 	if (form->contype != CONSTRAINT_FOREIGN || up->conrelid == form->conrelid ||
-		strcmp(NameStr(up->conname), NameStr(form->conname)) == 0)
+		!is_called_otherwise(up->oid, NameStr(form->conname)))
 		return;
 	image_add(image, "", "@parent constraint", NameStr(up->conname));
 	image_add(image, "", "@parent table", qualified_relation_name(up->conrelid));
@@ -400,6 +419,29 @@ constraint_drop(const Image *image, Steps *steps)
 
 /* ---- changing ---- */
 
+/*
+ * A partition's own foreign key that became a part of one on the partitioned
+ * table goes when that is dropped.  (When the partition is detached, it stays.)
+ */
+static bool
+goes_with_another(const Image *have, const Image *want)
+{
+	return value_is(image_get(want, "", "type"), "FOREIGN KEY") &&
+		image_get(have, "", "@child") && image_get(want, "", "@child") == NULL &&
+		image_get(have, "", "@partition") && image_get(want, "", "@partition");
+}
+
+static void
+create_again(const Image *want, Steps *steps)
+{
+	Image		bare = *want;
+
+	create_foreign_key(want, steps);
+	constraint_marks_steps(NULL, want, steps);
+	bare.facets = NIL;
+	compare_common_to_steps(&bare, want, steps);
+}
+
 static bool
 constraint_alter(const Image *have, const Image *want, Steps *steps)
 {
@@ -409,6 +451,11 @@ constraint_alter(const Image *have, const Image *want, Steps *steps)
 	bool		deferral = facet_differs(have, want, "", "deferrable") ||
 		facet_differs(have, want, "", "deferred");
 
+	if (goes_with_another(have, want))
+	{
+		create_again(want, steps);
+		return true;
+	}
 	if (!child && !same && (facet_differs(have, want, "", "type") ||
 							facet_differs(have, want, "", "definition")))
 		return false;

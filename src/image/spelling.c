@@ -454,12 +454,39 @@ with_casts_inside(const char *text)
 }
 
 /*
- * Do two descriptions differ in nothing but where an array is cast?  Nothing
- * else is the same here: parentheses and casts elsewhere have a meaning.
+ * An outer join without a condition, as a NATURAL one without common columns
+ * is, is shown with one, and has it when that is read again.
+ */
+static char *
+with_true_joins(const char *text)
+{
+	static const char join[] = " ON (true)";
+	StringInfoData buf;
+	const char *p = text;
+	const char *found;
+
+	initStringInfo(&buf);
+	while ((found = strstr(p, join)) != NULL)
+	{
+		appendBinaryStringInfo(&buf, p, found - p);
+		appendStringInfoString(&buf, " ON TRUE");
+		p = found + strlen(join);
+	}
+	appendStringInfoString(&buf, p);
+	return buf.data;
+}
+
+/*
+ * Do two descriptions differ in nothing but where an array is cast, or in a
+ * join on true?  Nothing else is the same here: parentheses and casts elsewhere
+ * have a meaning.
  */
 bool
 spelled_alike(const char *a, const char *b)
 {
-	return strstr(a, "ARRAY[") && strstr(b, "ARRAY[") &&
-		strcmp(with_casts_inside(a), with_casts_inside(b)) == 0;
+	a = with_true_joins(a);
+	b = with_true_joins(b);
+	return strcmp(a, b) == 0 ||
+		(strstr(a, "ARRAY[") && strstr(b, "ARRAY[") &&
+		 strcmp(with_casts_inside(a), with_casts_inside(b)) == 0);
 }

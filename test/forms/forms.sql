@@ -59,6 +59,12 @@ ALTER TABLE t ADD CONSTRAINT c CHECK (price < 1000), ADD CHECK (id > 0) NO INHER
 ALTER TABLE t ADD CONSTRAINT c CHECK (price < 10) NOT VALID, ADD CONSTRAINT f FOREIGN KEY (number) REFERENCES parent NOT VALID;
 -- form: ALTER TABLE AT_AddConstraint foreign key
 ALTER TABLE t ADD CONSTRAINT f FOREIGN KEY (parent_id) REFERENCES parent (id) MATCH FULL ON DELETE SET NULL (parent_id) ON UPDATE CASCADE DEFERRABLE INITIALLY DEFERRED;
+-- form: ALTER TABLE AT_AddConstraint foreign key that takes over those of partitions
+-- given: CREATE SCHEMA keys; CREATE TABLE keys.pk (a int PRIMARY KEY); INSERT INTO keys.pk VALUES (1), (2); CREATE TABLE keys.fk (a int) PARTITION BY LIST (a); CREATE TABLE keys.fk1 PARTITION OF keys.fk (FOREIGN KEY (a) REFERENCES keys.pk) FOR VALUES IN (1); CREATE TABLE keys.fk2 PARTITION OF keys.fk (FOREIGN KEY (a) REFERENCES keys.pk) FOR VALUES IN (2, 3) PARTITION BY LIST (a); CREATE TABLE keys.fk22 PARTITION OF keys.fk2 FOR VALUES IN (2); COMMENT ON CONSTRAINT fk1_a_fkey ON keys.fk1 IS 'own'; INSERT INTO keys.fk VALUES (1), (2)
+ALTER TABLE keys.fk ADD FOREIGN KEY (a) REFERENCES keys.pk;
+-- form: DROP SCHEMA with foreign keys of partitions
+-- given: ALTER TABLE keys.fk ADD FOREIGN KEY (a) REFERENCES keys.pk
+DROP SCHEMA keys CASCADE;
 -- form: ALTER TABLE AT_AddConstraint keys
 ALTER TABLE t ADD CONSTRAINT u UNIQUE NULLS NOT DISTINCT (price) INCLUDE (body) WITH (fillfactor = 80), ADD CONSTRAINT d UNIQUE (stamp) DEFERRABLE INITIALLY DEFERRED;
 ALTER TABLE orphan ADD PRIMARY KEY (id);
@@ -260,6 +266,8 @@ DROP TABLE parts2; DROP TABLE parts;
 -- form: CREATE VIEW
 CREATE VIEW v (a, b) WITH (check_option = local) AS SELECT id, name FROM t WHERE id > 3;
 CREATE RECURSIVE VIEW r (n) AS VALUES (1) UNION ALL SELECT n + 1 FROM r WHERE n < 5;
+-- form: CREATE VIEW over an outer join without a condition
+CREATE TABLE l (a int); CREATE TABLE r (b int); CREATE VIEW v AS SELECT * FROM l NATURAL LEFT JOIN r;
 -- form: ALTER VIEW
 ALTER VIEW seen_t ALTER COLUMN name SET DEFAULT 'new'; ALTER VIEW seen_t OWNER TO alice;
 -- form: ALTER VIEW rename
