@@ -16,6 +16,7 @@
 #include "catalog/objectaddress.h"
 #include "catalog/pg_attrdef.h"
 #include "catalog/pg_attribute.h"
+#include "catalog/pg_auth_members.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_constraint.h"
@@ -533,6 +534,20 @@ check_is_enforced(const ConstrCheck *check)
 	return check->ccenforced;
 #else
 	return true;
+#endif
+}
+
+/* " WITH ..." of GRANT role TO member */
+static inline char *
+membership_options(Form_pg_auth_members form)
+{
+#if PG_VERSION_NUM >= 160000	/* e3ce2de09d, 3d14e171e9 (16) */
+	return psprintf(" WITH ADMIN %s, INHERIT %s, SET %s",
+					form->admin_option ? "TRUE" : "FALSE",
+					form->inherit_option ? "TRUE" : "FALSE",
+					form->set_option ? "TRUE" : "FALSE");
+#else
+	return pstrdup(form->admin_option ? " WITH ADMIN OPTION" : "");
 #endif
 }
 

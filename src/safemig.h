@@ -66,6 +66,7 @@ typedef enum StepMode
  */
 typedef enum StepRank
 {
+	RANK_ROLE = 5,				/* members and settings are one later */
 	RANK_SCHEMA = 10,
 	RANK_EXTENSION = 15,
 	RANK_COLLATION = 18,

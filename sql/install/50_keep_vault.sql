@@ -45,6 +45,20 @@ REVOKE EXECUTE ON FUNCTION safemig.empty_type(text) FROM PUBLIC;
 COMMENT ON FUNCTION safemig.empty_type(text) IS
 	'makes a base type the shell again that it was made from; SM003 if anything but functions uses it';
 
+CREATE FUNCTION safemig.set_role_settings(role_name text, database text, settings text)
+	RETURNS void LANGUAGE C CALLED ON NULL INPUT VOLATILE
+	AS 'MODULE_PATHNAME', 'safemig_set_role_settings';
+REVOKE EXECUTE ON FUNCTION safemig.set_role_settings(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.set_role_settings(text, text, text) IS
+	'gives a role these settings, an array as pg_db_role_setting has it, in a database or ('') in all of them; null: none';
+
+CREATE FUNCTION safemig.unset_valid_until(role_name text)
+	RETURNS void LANGUAGE C STRICT VOLATILE
+	AS 'MODULE_PATHNAME', 'safemig_unset_valid_until';
+REVOKE EXECUTE ON FUNCTION safemig.unset_valid_until(text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.unset_valid_until(text) IS
+	'takes VALID UNTIL from a role, as if nobody had ever said it';
+
 CREATE FUNCTION safemig.restore_position(kept bigint)
 	RETURNS void LANGUAGE C STRICT VOLATILE
 	AS 'MODULE_PATHNAME', 'safemig_restore_position';

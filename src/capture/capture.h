@@ -132,6 +132,9 @@ extern const char *command_text(const char *tag);
 extern List *object_contents(const ObjectAddress *address);
 /* the object whose image shows a sub-object: a default's table; false if the
  * address is an internal part of something else */
+/* ---- target_role.c ---- */
+extern bool is_role_command(Node *stmt);
+
 extern bool type_is_dependent(Oid typid);
 extern bool object_owner_address(const ObjectAddress *address,
 								 ObjectAddress *owner);

@@ -97,7 +97,8 @@ static bool
 command_holds_secrets(const char *tag)
 {
 	return strstr(tag, "USER MAPPING") != NULL ||
-		strstr(tag, "SUBSCRIPTION") != NULL || strstr(tag, "SERVER") != NULL;
+		strstr(tag, "SUBSCRIPTION") != NULL || strstr(tag, "SERVER") != NULL ||
+		strstr(tag, " ROLE") != NULL;
 }
 
 /* Is there a literal right behind the word, as in PASSWORD 'x'? */

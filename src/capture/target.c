@@ -171,7 +171,8 @@ targets_resolve(Command *command, Node *parsetree)
 {
 	ListCell   *lc;
 
-	if (targets_in_table(command, parsetree) ||
+	if (targets_role(command, parsetree) ||
+		targets_in_table(command, parsetree) ||
 		targets_any_class(command, parsetree) ||
 		targets_other(command, parsetree))
 		return;

@@ -100,6 +100,7 @@ static bool
 is_seen_here_only(Node *stmt)
 {
 	return IsA(stmt, ReassignOwnedStmt) || names_event_trigger(stmt) ||
+		is_role_command(stmt) ||
 		(IsA(stmt, ClusterStmt) && marks_index((ClusterStmt *) stmt));
 }
 

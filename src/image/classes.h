@@ -44,6 +44,7 @@ extern const ImageClass image_class_language;
 extern const ImageClass image_class_transform;
 extern const ImageClass image_class_access_method;
 extern const ImageClass image_class_event_trigger;
+extern const ImageClass image_class_role;
 extern const ImageClass image_class_subscription;
 extern const ImageClass image_class_large_object;
 extern const ImageClass image_class_text_search_parser;

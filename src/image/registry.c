@@ -48,6 +48,7 @@ static const ImageClass *const classes[] = {
 	&image_class_foreign_server,
 	&image_class_user_mapping,
 	&image_class_event_trigger,
+	&image_class_role,
 	&image_class_subscription,
 	&image_class_large_object,
 };

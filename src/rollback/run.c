@@ -23,23 +23,22 @@ static void
 announce(const RollbackPlan *plan)
 {
 	Migration  *first = linitial(plan->migrations);
+	char	   *lock = "no lock that anybody would notice";
 
 	if (!safemig_notices)
 		return;
+	if (plan->strongest_lock)
+		lock = psprintf("strongest lock %s on %s", plan->strongest_lock, plan->strongest_object);
 	if (list_length(plan->migrations) > 1)
 		ereport(NOTICE,
-				(errmsg("rolling back %d migrations: %s, strongest lock %s on %s",
-						list_length(plan->migrations), counted(plan->steps, "step"),
-						plan->strongest_lock ? plan->strongest_lock : "none",
-						plan->strongest_object ? plan->strongest_object : "anything")));
+				(errmsg("rolling back %d migrations: %s, %s",
+						list_length(plan->migrations), counted(plan->steps, "step"), lock)));
 	else
 		ereport(NOTICE,
-				(errmsg("rolling back migration " INT64_FORMAT "%s%s%s: %s, strongest lock %s on %s",
+				(errmsg("rolling back migration " INT64_FORMAT "%s%s%s: %s, %s",
 						first->id, first->label ? " \"" : "",
 						first->label ? first->label : "", first->label ? "\"" : "",
-						counted(plan->steps, "step"),
-						plan->strongest_lock ? plan->strongest_lock : "none",
-						plan->strongest_object ? plan->strongest_object : "anything")));
+						counted(plan->steps, "step"), lock)));
 }
 
 static void

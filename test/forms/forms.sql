@@ -266,8 +266,6 @@ DROP TABLE parts2; DROP TABLE parts;
 -- form: CREATE VIEW
 CREATE VIEW v (a, b) WITH (check_option = local) AS SELECT id, name FROM t WHERE id > 3;
 CREATE RECURSIVE VIEW r (n) AS VALUES (1) UNION ALL SELECT n + 1 FROM r WHERE n < 5;
--- form: CREATE VIEW over an outer join without a condition
-CREATE TABLE l (a int); CREATE TABLE r (b int); CREATE VIEW v AS SELECT * FROM l NATURAL LEFT JOIN r;
 -- form: ALTER VIEW
 ALTER VIEW seen_t ALTER COLUMN name SET DEFAULT 'new'; ALTER VIEW seen_t OWNER TO alice;
 -- form: ALTER VIEW rename

@@ -292,6 +292,23 @@ WITH ns AS (
 	WHERE (objoid >= 16384 OR classoid IN ('pg_namespace'::regclass, 'pg_largeobject'::regclass)) AND o.identity !~ 'safemig'
 
 	UNION ALL
+	SELECT format('role %s %s', rolname, to_jsonb(r) - '{oid,rolname}'::text[])
+	FROM pg_authid r WHERE rolname !~ '^pg_'
+
+	UNION ALL
+	SELECT format('member of %s: %s by %s %s', roleid::regrole, member::regrole, grantor::regrole,
+				  to_jsonb(m) - '{oid,roleid,member,grantor}'::text[])
+	FROM pg_auth_members m
+
+	UNION ALL
+	SELECT format('settings of %s in %s: %s', setrole::regrole, datname, setconfig)
+	FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase WHERE setrole <> 0
+
+	UNION ALL
+	SELECT format('comment on role %s: %s', objoid::regrole, description)
+	FROM pg_shdescription WHERE classoid = 'pg_authid'::regclass
+
+	UNION ALL
 	SELECT format('large object %s owner=%s acl=%s', oid, pg_get_userbyid(lomowner), lomacl)
 	FROM pg_largeobject_metadata
 

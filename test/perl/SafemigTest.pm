@@ -74,6 +74,9 @@ use Test::More;
 our @EXPORT = qw(start_server round_trips round_trip new_database in_database
   state_of value must bare server connection_to);
 
+# Set it to have states tell also of roles, and of what pg_dump tells already.
+our $other_catalogs = 0;
+
 my $node;
 my $case_number = 0;
 
@@ -180,7 +183,9 @@ DO \$\$ BEGIN
 	END LOOP;
 END \$\$;
 SQL
-	return SafemigOracle::oracle(connection_to($database), $raw);
+	my $state = SafemigOracle::oracle(connection_to($database), $raw);
+	$state .= value($database, SafemigOracle::other_catalogs_query()) if $other_catalogs;
+	return $state;
 }
 
 sub new_database

@@ -2,7 +2,7 @@
 # Copyright (c) 2026, the safemig authors
 
 # Commands that PostgreSQL tells no event trigger of, in sessions that have the
-# library: on event triggers, REASSIGN OWNED, CLUSTER.  pg_regress cannot show
+# library: on event triggers and roles, REASSIGN OWNED, CLUSTER.  pg_regress cannot show
 # it: the proof is a comparison of dumps and catalogs.
 
 use strict;
@@ -13,6 +13,8 @@ use SafemigTest;
 use Test::More;
 
 start_server('no_event', conf => "session_preload_libraries = 'safemig'");
+
+$SafemigTest::other_catalogs = 1;
 
 my $trigger = q(
 	CREATE FUNCTION f() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
@@ -45,6 +47,27 @@ round_trips(
 		name => 'their function gets another name',
 		setup => $trigger,
 		migration => 'ALTER FUNCTION f RENAME TO g; CREATE SCHEMA s; ALTER FUNCTION g SET SCHEMA s',
+	},
+	{
+		name => 'roles made',
+		setup => 'CREATE TABLE t (a int)',
+		migration => q(CREATE ROLE "r A" LOGIN PASSWORD 'x' CONNECTION LIMIT 3 VALID UNTIL '2030-01-01'; CREATE USER r_b IN ROLE "r A" ROLE bob ADMIN alice;
+			COMMENT ON ROLE "r A" IS 'it''s'; ALTER ROLE "r A" SET work_mem = '1MB'; ALTER ROLE "r A" IN DATABASE postgres SET search_path = a, "B c";
+			GRANT "r A" TO carol WITH ADMIN OPTION; ALTER TABLE t OWNER TO "r A"; GRANT SELECT ON t TO r_b),
+	},
+	{
+		name => 'roles changed',
+		setup => q(CREATE ROLE r_c LOGIN PASSWORD 'x'; GRANT r_c TO alice WITH ADMIN OPTION; GRANT bob TO r_c; ALTER ROLE r_c SET work_mem = '1MB'; COMMENT ON ROLE r_c IS 'c'),
+		migration => q(ALTER ROLE r_c NOLOGIN PASSWORD NULL CREATEDB NOINHERIT VALID UNTIL 'infinity'; ALTER ROLE r_c RENAME TO "r D"; ALTER ROLE "r D" RESET ALL; ALTER ROLE "r D" SET datestyle = 'ISO';
+			REVOKE ADMIN OPTION FOR "r D" FROM alice; REVOKE bob FROM "r D"; ALTER GROUP "r D" ADD USER carol; COMMENT ON ROLE "r D" IS NULL),
+	},
+	{
+		name => 'roles dropped with what is theirs',
+		setup => q(CREATE ROLE r_e; CREATE ROLE r_f IN ROLE r_e; GRANT r_f TO alice; CREATE TABLE t (a int); INSERT INTO t VALUES (1); ALTER TABLE t OWNER TO r_e; CREATE TABLE u (a int); GRANT SELECT ON u TO r_f;
+			ALTER ROLE r_e SET work_mem = '2MB'; COMMENT ON ROLE r_f IS 'f'),
+		migration => 'REASSIGN OWNED BY r_e TO bob; DROP OWNED BY r_e, r_f; DROP ROLE r_e, r_f',
+		# the restored copy has things of these roles
+		once => 1,
 	},
 	{
 		name => 'REASSIGN OWNED',
