@@ -251,6 +251,7 @@ extern const ImageClass *registry_find(const char *type);
 extern const char *registry_identity(const char *key);
 
 /* ---- image/compare.c: two images → steps ---- */
+extern bool image_has_other_parts(const Image *a, const Image *b);
 extern bool image_equal(const Image *a, const Image *b);
 /* (part, facet, a's value or NULL, b's value or NULL) for each difference */
 typedef void (*FacetDifference) (void *arg, const char *part,

@@ -156,7 +156,7 @@ note_before(Command *command, Image *before, List **created, List **changes)
 			add_change(changes, 'a', before, after);
 		return;
 	}
-	if (image_equal(before, after))
+	if (image_equal(before, after) && !image_has_other_parts(before, after))
 	{
 		if ((command->moves_sequence && before->kept) ||
 			(command->values && has_kept_values(before)))

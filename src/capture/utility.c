@@ -19,6 +19,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_event_trigger.h"
+#include "commands/defrem.h"
 #include "commands/event_trigger.h"
 #include "commands/extension.h"
 #include "commands/trigger.h"
@@ -96,6 +97,27 @@ names_event_trigger(Node *stmt)
 	}
 }
 
+/* What EXPLAIN ANALYZE makes a relation of, and tells no event trigger; or NULL. */
+static Node *
+explained(ExplainStmt *stmt)
+{
+	Query	   *query = (Query *) stmt->query;
+	bool		analyze = false;
+	ListCell   *lc;
+
+	foreach(lc, stmt->options)
+	{
+		DefElem    *option = lfirst_node(DefElem, lc);
+
+		if (strcmp(option->defname, "analyze") == 0)
+			analyze = defGetBoolean(option);
+	}
+	if (!analyze || !IsA(query, Query) || query->commandType != CMD_UTILITY ||
+		!IsA(query->utilityStmt, CreateTableAsStmt))
+		return NULL;
+	return query->utilityStmt;
+}
+
 static bool
 is_seen_here_only(Node *stmt)
 {
@@ -111,8 +133,11 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 				QueryCompletion *completion)
 {
 	Node	   *stmt = pstmt->utilityStmt;
-	bool		seen = IsTransactionState() && is_seen_here_only(stmt) && is_on_duty();
+	Node	   *made = IsA(stmt, ExplainStmt) ? explained((ExplainStmt *) stmt) : NULL;
+	bool		seen = IsTransactionState() && (made || is_seen_here_only(stmt)) && is_on_duty();
 
+	if (made)
+		stmt = made;
 	if (seen)
 		capture_command_starts(stmt, CreateCommandTag(stmt));
 	if (next_utility_hook)

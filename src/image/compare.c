@@ -141,6 +141,32 @@ image_equal(const Image *a, const Image *b)
 	return !differs;
 }
 
+/*
+ * Is a column, or attribute, another one than the one that had its name?  It
+ * may look the same: DROP COLUMN c, ADD COLUMN c, in one command.
+ */
+bool
+image_has_other_parts(const Image *a, const Image *b)
+{
+	ListCell   *lc;
+
+	if (a->address.classId != b->address.classId ||
+		a->address.objectId != b->address.objectId)
+		return false;
+	foreach(lc, a->facets)
+	{
+		Facet	   *facet = lfirst(lc);
+		const char *attnum;
+
+		if (strcmp(facet->name, "@attnum") != 0)
+			continue;
+		attnum = image_get(b, facet->part, "@attnum");
+		if (attnum && strcmp(attnum, facet->value) != 0)
+			return true;
+	}
+	return false;
+}
+
 static void
 note_own_difference(void *arg, const char *part, const char *name,
 					const char *a, const char *b)
@@ -156,7 +182,7 @@ own_facets_differ(const Image *have, const Image *want)
 	bool		differs = false;
 
 	image_compare(have, want, note_own_difference, &differs);
-	return differs;
+	return differs || image_has_other_parts(have, want);
 }
 
 /* ---- common facets ---- */

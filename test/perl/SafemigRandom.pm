@@ -64,6 +64,7 @@ my @templates = (
 	[ 5, 'ALTER TABLE {table} DROP COLUMN {column}{cascade}' ],
 	[ 2, 'ALTER TABLE {table} DROP COLUMN {column} CASCADE, ADD COLUMN {new|{column}} {definition}' ],
 	[ 1, 'ALTER TABLE ONLY {table} DROP COLUMN {column}' ],
+	[ 1, 'ALTER TABLE {table} DROP COLUMN note, ADD COLUMN note text' ],
 	[ 5, 'ALTER TABLE {table} ALTER COLUMN {column} TYPE {a type}' ],
 	[ 2, 'ALTER TABLE {table} ALTER COLUMN {column} TYPE {a type} USING NULL' ],
 	[ 3, 'ALTER TABLE {table} ALTER COLUMN {column} TYPE text, ALTER COLUMN {column} DROP DEFAULT, ALTER COLUMN {column} {SET|DROP} NOT NULL' ],

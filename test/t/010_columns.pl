@@ -289,6 +289,14 @@ round_trips(
 		same => 'UPDATE t SET tail = id',
 	},
 	{
+		name => 'a column that another one like it replaces at once',
+		setup => q(CREATE TABLE t (id int PRIMARY KEY, a text, z int); INSERT INTO t SELECT i, 'a' || i, i FROM generate_series(1, 9) i;
+				   CREATE TABLE keyless (a text DEFAULT 'q', z int); INSERT INTO keyless SELECT 'a' || i, i % 2 FROM generate_series(1, 9) i;
+				   CREATE TABLE tree (a char, z int) PARTITION BY LIST (z); CREATE TABLE tree1 (z int, a char); ALTER TABLE tree ATTACH PARTITION tree1 FOR VALUES IN (1); INSERT INTO tree VALUES ('x', 1);
+				   CREATE TYPE pair AS (a int, b text, c int)),
+		migration => q(ALTER TABLE t DROP a, ADD a text; ALTER TABLE keyless DROP a, ADD a text DEFAULT 'q'; UPDATE keyless SET a = 'new'; ALTER TABLE tree DROP a, ADD a char; ALTER TYPE pair DROP ATTRIBUTE b, ADD ATTRIBUTE b text),
+	},
+	{
 		name => 'composite values stored elsewhere outlive the column',
 		setup => $orders . q(
 			CREATE TABLE log (id int PRIMARY KEY, o orders);

@@ -2,7 +2,8 @@
 # Copyright (c) 2026, the safemig authors
 
 # Commands that PostgreSQL tells no event trigger of, in sessions that have the
-# library: on event triggers and roles, REASSIGN OWNED, CLUSTER.  pg_regress cannot show
+# library: on event triggers and roles, REASSIGN OWNED,
+# CLUSTER, EXPLAIN ANALYZE of what makes a table.  pg_regress cannot show
 # it: the proof is a comparison of dumps and catalogs.
 
 use strict;
@@ -47,6 +48,11 @@ round_trips(
 		name => 'their function gets another name',
 		setup => $trigger,
 		migration => 'ALTER FUNCTION f RENAME TO g; CREATE SCHEMA s; ALTER FUNCTION g SET SCHEMA s',
+	},
+	{
+		name => 'EXPLAIN ANALYZE that makes tables',
+		setup => 'CREATE TABLE t (a int); INSERT INTO t VALUES (1)',
+		migration => 'EXPLAIN (ANALYZE) CREATE TABLE u AS SELECT * FROM t; EXPLAIN ANALYZE CREATE MATERIALIZED VIEW m AS SELECT * FROM t; EXPLAIN CREATE TABLE v AS SELECT 1',
 	},
 	{
 		name => 'roles made',

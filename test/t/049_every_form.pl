@@ -222,9 +222,21 @@ sub every_subcommand
 	return;
 }
 
-# By the list in the server's header; what has no image of its own is in
-# doc/reference.md, with the reason.
+# doc/reference.md says of each what it is recorded as, which a form has shown,
+# or why not.
 sub every_type
 {
+	my ($list) = header('nodes/parsenodes.h') =~ /typedef enum ObjectType\s*\{(.*?)\}/s;
+	my %said = map { $_->[0] => $_ }
+	  map { [ /^\| `(OBJECT_\w+)` \| (.*?) ?\| (.*?) ?\|$/ ] }
+	  grep { /^\| `OBJECT_/ } split /\n/, read_file("$FindBin::RealBin/../../doc/reference.md");
+	my @missing;
+	foreach my $type ($list =~ /(OBJECT_\w+)/g)
+	{
+		my (undef, $recorded, $reason) = @{ $said{$type} // [] };
+		next if $recorded ? $types{$recorded} : $reason;
+		push @missing, $type;
+	}
+	is(join(', ', @missing), '', 'every type of object is recorded, or it is said why not');
 	return;
 }
