@@ -106,6 +106,9 @@ extern const char *part_now(const Image *have, const Image *want,
 /* PLAIN and so on */
 extern const char *storage_name(char storage);
 
+/* the privileges on the system column that is named behind it */
+#define SYSTEM_ACL "acl of "
+
 /* facets that compare.c sets itself, whatever the class */
 extern bool facet_is_common(const char *name);
 

@@ -42,12 +42,19 @@ is_label(const char *name)
 	return strncmp(name, LABEL, strlen(LABEL)) == 0;
 }
 
+/* Privileges on a system column, which is no part of the image. */
+static bool
+is_system_acl(const char *name)
+{
+	return strncmp(name, SYSTEM_ACL, strlen(SYSTEM_ACL)) == 0;
+}
+
 bool
 facet_is_common(const char *name)
 {
 	return strcmp(name, "owner") == 0 || strcmp(name, "acl") == 0 ||
 		strcmp(name, "comment") == 0 || strcmp(name, "extension") == 0 ||
-		is_label(name);
+		is_label(name) || is_system_acl(name);
 }
 
 static bool
@@ -298,6 +305,8 @@ common_steps(const Image *have, const Image *want, int made_at, Steps *steps)
 			continue;
 		if (strcmp(facet->name, "acl") == 0)
 			set_acl(want, facet->part, facet->value, steps);
+		else if (is_system_acl(facet->name))
+			set_acl(want, facet->name + strlen(SYSTEM_ACL), facet->value, steps);
 		else if (strcmp(facet->name, "comment") == 0)
 			set_comment(want, facet->part, facet->value, steps);
 		else if (is_label(facet->name))
@@ -319,6 +328,8 @@ common_steps(const Image *have, const Image *want, int made_at, Steps *steps)
 			continue;
 		if (strcmp(facet->name, "acl") == 0)
 			set_acl(want, facet->part, NULL, steps);
+		else if (is_system_acl(facet->name))
+			set_acl(want, facet->name + strlen(SYSTEM_ACL), NULL, steps);
 		else if (strcmp(facet->name, "comment") == 0)
 			set_comment(want, facet->part, NULL, steps);
 		else if (is_label(facet->name))

@@ -300,6 +300,23 @@ read_column(Image *image, HeapTuple tuple, TupleDesc desc, Oid owner,
 		image_add(image, part, "comment", comment);
 }
 
+static void
+read_system_column(Image *image, HeapTuple tuple, TupleDesc desc, Oid owner)
+{
+	Form_pg_attribute att = (Form_pg_attribute) GETSTRUCT(tuple);
+	bool		isnull;
+	Datum		acl = heap_getattr(tuple, Anum_pg_attribute_attacl, desc, &isnull);
+	Image		column = {0};
+	const char *text;
+
+	if (isnull)
+		return;
+	image_add_acl(&column, "", acl, isnull, OBJECT_COLUMN, owner);
+	text = image_get(&column, "", "acl");
+	if (text)
+		image_add(image, "", psprintf(SYSTEM_ACL "%s", NameStr(att->attname)), text);
+}
+
 /*
  * pg_attribute is scanned rather than taken from the relcache: privileges,
  * options and, since 17, the statistics target are not in a tuple descriptor.
@@ -313,22 +330,24 @@ columns_read(Image *image, Form_pg_class form)
 		.table = NameStr(form->relname),
 	};
 	Relation	rel;
-	ScanKeyData keys[2];
+	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	int			position = 0;
 
 	read_comments(&texts);
 	rel = table_open(AttributeRelationId, AccessShareLock);
-	ScanKeyInit(&keys[0], Anum_pg_attribute_attrelid, BTEqualStrategyNumber,
+	ScanKeyInit(&key, Anum_pg_attribute_attrelid, BTEqualStrategyNumber,
 				F_OIDEQ, ObjectIdGetDatum(form->oid));
-	ScanKeyInit(&keys[1], Anum_pg_attribute_attnum, BTGreaterStrategyNumber,
-				F_INT2GT, Int16GetDatum(0));
-	scan = systable_beginscan(rel, AttributeRelidNumIndexId, true, NULL, 2,
-							  keys);
+	scan = systable_beginscan(rel, AttributeRelidNumIndexId, true, NULL, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		if (!((Form_pg_attribute) GETSTRUCT(tuple))->attisdropped)
+		Form_pg_attribute att = (Form_pg_attribute) GETSTRUCT(tuple);
+
+		if (att->attnum < 0)
+			read_system_column(image, tuple, RelationGetDescr(rel),
+							   loan_owner(form->oid, form->relowner));
+		else if (!att->attisdropped)
 			read_column(image, tuple, RelationGetDescr(rel),
 						loan_owner(form->oid, form->relowner),
 						&texts, ++position);

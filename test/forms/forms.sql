@@ -589,6 +589,11 @@ COMMENT ON EVENT TRIGGER hears IS 'e';
 ALTER LARGE OBJECT 4711 OWNER TO alice;
 -- form: GRANT tables
 GRANT ALL ON t TO bob WITH GRANT OPTION; GRANT SELECT (id), UPDATE (note) ON parent TO PUBLIC; GRANT USAGE ON SEQUENCE numbers TO bob; GRANT SELECT ON ALL TABLES IN SCHEMA public TO bob; GRANT SELECT ON seen_t, sums TO alice;
+-- form: GRANT a system column
+GRANT SELECT (tableoid, xmin, id) ON parent TO bob;
+-- form: REVOKE a system column
+-- given: GRANT SELECT (tableoid, ctid) ON orphan TO bob
+REVOKE SELECT (tableoid) ON orphan FROM bob;
 -- form: GRANT others
 GRANT USAGE ON SCHEMA other TO bob; GRANT EXECUTE ON FUNCTION plus(int, int) TO bob; GRANT EXECUTE ON PROCEDURE does(int) TO bob; GRANT EXECUTE ON ALL ROUTINES IN SCHEMA public TO bob; GRANT USAGE ON TYPE mood TO bob; GRANT USAGE ON DOMAIN small TO bob; GRANT USAGE ON LANGUAGE sql TO bob; GRANT USAGE ON FOREIGN DATA WRAPPER wrapper TO bob; GRANT USAGE ON FOREIGN SERVER server TO bob;
 -- form: GRANT types that hang on something else
