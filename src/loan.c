@@ -365,9 +365,9 @@ frame_become_for(Frame *frame, Oid role, Node *parsed, Oid create_in,
 	ListCell   *lc;
 
 	frame_become(frame, role);
+	names_in(parsed, &schemas, &functions);
 	if (OidIsValid(create_in))
 		lend(frame, NamespaceRelationId, create_in, role, ACL_CREATE | ACL_USAGE);
-	names_in(parsed, &schemas, &functions);
 	foreach(lc, schemas)
 		lend(frame, NamespaceRelationId, lfirst_oid(lc), role, ACL_USAGE);
 	foreach(lc, functions)

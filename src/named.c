@@ -13,7 +13,10 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
 #include "nodes/nodeFuncs.h"
+#include "utils/catcache.h"
+#include "utils/syscache.h"
 #include "utils/varlena.h"
 
 #include "compat.h"
@@ -44,14 +47,28 @@ add_qualifier(Names *named, List *names)
 		add_schema(named, strVal(list_nth(names, list_length(names) - 2)));
 }
 
-/* Whichever of these the call means. */
+/*
+ * Whichever of these the call means.  Without a schema it is one of
+ * PostgreSQL's own.  Nobody need be allowed to look into the schema.
+ */
 static void
 add_functions(Names *named, List *name)
 {
-	FuncCandidateList candidate = FuncnameGetCandidates(name, -1, NIL, false, false, false, true);
+	Oid			namespace;
+	CatCList   *list;
 
-	for (; candidate; candidate = candidate->next)
-		named->functions = list_append_unique_oid(named->functions, candidate->oid);
+	if (list_length(name) < 2)
+		return;
+	namespace = get_namespace_oid(strVal(list_nth(name, list_length(name) - 2)), true);
+	list = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum(strVal(llast(name))));
+	for (int i = 0; i < list->n_members; i++)
+	{
+		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(&list->members[i]->tuple);
+
+		if (form->pronamespace == namespace)
+			named->functions = list_append_unique_oid(named->functions, form->oid);
+	}
+	ReleaseSysCacheList(list);
 }
 
 /* A constant of a type like regclass: its name, without arguments. */
