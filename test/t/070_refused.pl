@@ -100,9 +100,9 @@ round_trips(
 		refused => qr/SM003/,
 	},
 	{
-		name => 'a class that has no way back',
-		setup => $table . 'SELECT lo_create(7)',
-		migration => q(ALTER TABLE t ADD x int; COMMENT ON LARGE OBJECT 7 IS 'x'),
+		name => 'a change that has no way back',
+		setup => $table . 'CREATE TYPE r',
+		migration => q(ALTER TABLE t ADD x int; CREATE TYPE r AS RANGE (subtype = int4)),
 		refused => qr/SM004.*irreversible/s,
 	},
 	{
@@ -212,11 +212,11 @@ subtest 'rights' => sub {
 # What cannot be reversed is said when it happens.
 subtest 'said early' => sub {
 	my $database = new_database('early');
-	in_database($database, 'SELECT lo_create(7)');
-	my ($status, $out, $err) = in_database($database, q(COMMENT ON LARGE OBJECT 7 IS 'x'));
+	in_database($database, 'CREATE TYPE r; CREATE TYPE s');
+	my ($status, $out, $err) = in_database($database, q(CREATE TYPE r AS RANGE (subtype = int4)));
 	like($err, qr/WARNING.*irreversible/, 'a warning');
 	is(value($database, 'SELECT restorable FROM safemig.migrations ORDER BY id DESC LIMIT 1'), 'f', 'recorded');
-	($status, $out, $err) = in_database($database, "SET safemig.require_reversible = on; COMMENT ON LARGE OBJECT 7 IS 'y'");
+	($status, $out, $err) = in_database($database, "SET safemig.require_reversible = on; CREATE TYPE s AS RANGE (subtype = int4)");
 	ok($status, 'refused with require_reversible');
 	like($err, qr/irreversible/, 'and says so');
 };
