@@ -51,13 +51,6 @@
 
 #if PG_VERSION_NUM < 160000
 
-/* a61b1f7482 (16): what a query needs stands beside its range table */
-static inline bool
-query_is_permitted(Query *query)
-{
-	return ExecCheckRTPerms(query->rtable, false);
-}
-
 /* afbfc02983 (16): one function for all catalogs */
 static inline AclResult
 object_aclcheck(Oid classid, Oid objectid, Oid roleid, AclMode mode)
@@ -96,14 +89,6 @@ object_ownercheck(Oid classid, Oid objectid, Oid roleid)
 			return false;
 	}
 }
-#else
-
-static inline bool
-query_is_permitted(Query *query)
-{
-	return ExecCheckPermissions(query->rtable, query->rteperminfos, false);
-}
-
 #endif
 
 /* 4f622503d6 (17): pg_attribute.attstattarget is null for the default */

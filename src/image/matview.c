@@ -16,19 +16,14 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/relation.h"
 #include "catalog/pg_class.h"
 #include "commands/defrem.h"
 #include "commands/tablespace.h"
 #include "miscadmin.h"
-#include "nodes/nodeFuncs.h"
-#include "rewrite/prs2lock.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/syscache.h"
 
-#include "compat.h"
 #include "image/classes.h"
 #include "image/table.h"
 
@@ -184,32 +179,6 @@ set_replica_identity(const Image *image, Steps *steps)
 			 identity ? identity : "DEFAULT");
 }
 
-/*
- * Can its owner, as whom REFRESH runs the query, not read what that reads?
- * What views in it read is for their owners.
- */
-static bool
-is_forbidden(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Query))
-		return !query_is_permitted((Query *) node) ||
-			query_tree_walker((Query *) node, is_forbidden, context, 0);
-	return expression_tree_walker(node, is_forbidden, context);
-}
-
-static void
-check_owner_may_refresh(const Image *image, Steps *steps)
-{
-	Relation	rel = relation_open(image->address.objectId, AccessShareLock);
-
-	if (is_forbidden((Node *) linitial(rel->rd_rules->rules[0]->actions), NULL))
-		steps_irreversible(steps, "the owner of %s, as whom it would be refreshed, may not read what it reads",
-						   image->identity);
-	relation_close(rel, AccessShareLock);
-}
-
 static void
 refresh(const Image *image, Steps *steps)
 {
@@ -328,11 +297,7 @@ matview_alter(const Image *have, const Image *want, Steps *steps)
 	}
 	extension_dependency_steps(have, want, steps, RANK_VIEW);
 	if (facet_differs(have, want, "", "populated"))
-	{
-		if (image_get(want, "", "populated"))
-			check_owner_may_refresh(want, steps);
 		refresh(want, steps);
-	}
 	return true;
 }
 

@@ -110,7 +110,7 @@ round_trips(
 		setup => q(CREATE TABLE t (a int); INSERT INTO t VALUES (1), (2); CREATE VIEW v AS SELECT a FROM t;
 			CREATE MATERIALIZED VIEW m AS SELECT * FROM v; ALTER TABLE t OWNER TO alice; ALTER VIEW v OWNER TO alice; ALTER MATERIALIZED VIEW m OWNER TO alice),
 		migration => 'BEGIN; ALTER VIEW v OWNER TO bob; REFRESH MATERIALIZED VIEW m WITH NO DATA; COMMIT',
-		refused => qr/SM004.*irreversible.*owner of public\.m/s,
+		once => 1,
 	},
 	{
 		name => 'a range whose multirange is another\'s',
