@@ -522,6 +522,27 @@ check_is_enforced(const ConstrCheck *check)
 #endif
 }
 
+/* Labels of a switch over AlterTableType: subcommands that not all versions have. */
+#if PG_VERSION_NUM < 160000
+#define VERSION_SUBCOMMANDS \
+	case AT_AddColumnRecurse: \
+	case AT_DropColumnRecurse: \
+	case AT_AddConstraintRecurse: \
+	case AT_ValidateConstraintRecurse: \
+	case AT_DropConstraintRecurse: \
+	case AT_CheckNotNull:
+#elif PG_VERSION_NUM < 170000
+#define VERSION_SUBCOMMANDS \
+	case AT_CheckNotNull:
+#elif PG_VERSION_NUM < 180000
+#define VERSION_SUBCOMMANDS \
+	case AT_SetExpression: \
+	case AT_CheckNotNull:
+#else
+#define VERSION_SUBCOMMANDS \
+	case AT_SetExpression:
+#endif
+
 /* " WITH ..." of GRANT role TO member */
 static inline char *
 membership_options(Form_pg_auth_members form)

@@ -121,6 +121,8 @@ extern Bitmapset *columns_of_migration(int64 migration, Oid relid);
 extern List *command_changes(Command *command);	/* of Change* */
 
 /* ---- reverse.c ---- */
+extern bool position_may_differ(const Command *command, const Image *before,
+								const Image *after);
 extern void command_reverse(Command *command, List *changes, Steps *steps);
 
 /* ---- record.c: the end of a command, writing ---- */
@@ -130,12 +132,10 @@ extern const char *command_text(const char *tag);
 
 /* ---- expand.c: what lives in an object ---- */
 extern List *object_contents(const ObjectAddress *address);
+/* the row type of a table, an array type, a multirange */
+extern bool type_is_dependent(Oid typid);
 /* the object whose image shows a sub-object: a default's table; false if the
  * address is an internal part of something else */
-/* ---- target_role.c ---- */
-extern bool is_role_command(Node *stmt);
-
-extern bool type_is_dependent(Oid typid);
 extern bool object_owner_address(const ObjectAddress *address,
 								 ObjectAddress *owner);
 

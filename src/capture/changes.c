@@ -127,6 +127,18 @@ has_kept_values(const Image *image)
 	return false;
 }
 
+/*
+ * A position is no facet of a sequence.  It is another one also where another
+ * sequence takes the place: DROP IDENTITY and ADD IDENTITY, in one command.
+ */
+bool
+position_may_differ(const Command *command, const Image *before, const Image *after)
+{
+	return command->moves_sequence ||
+		(strcmp(before->type, "sequence") == 0 &&
+		 before->address.objectId != after->address.objectId);
+}
+
 static void
 note_before(Command *command, Image *before, List **created, List **changes)
 {
@@ -158,7 +170,7 @@ note_before(Command *command, Image *before, List **created, List **changes)
 	}
 	if (image_equal(before, after) && !image_has_other_parts(before, after))
 	{
-		if ((command->moves_sequence && before->kept) ||
+		if ((before->kept && position_may_differ(command, before, after)) ||
 			(command->values && has_kept_values(before)))
 			add_change(changes, 'a', before, after);
 		/* "c on public.t" is another identity once t has another name */

@@ -96,6 +96,7 @@ restore_values(const Image *before, const Image *after, Steps *steps)
 		Facet	   *facet = lfirst(lc);
 
 		if (facet->part[0] && strcmp(facet->name, "@kept") == 0 &&
+			!facet_differs(before, after, facet->part, "@attnum") &&
 			!facet_differs(before, after, facet->part, "type") &&
 			!facet_differs(before, after, facet->part, "collation") &&
 			image_get(before, facet->part, "inhcount") == NULL)
@@ -155,7 +156,8 @@ command_reverse(Command *command, List *changes, Steps *steps)
 			compare_to_steps(change->after, change->before, steps);
 		if (command->values && change->before && change->after)
 			restore_values(change->before, change->after, steps);
-		if (command->moves_sequence && change->before && change->before->kept &&
+		if (change->before && change->after && change->before->kept &&
+			position_may_differ(command, change->before, change->after) &&
 			image_equal(change->before, change->after))
 		{
 			steps->image = change->before;

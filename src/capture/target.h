@@ -30,10 +30,11 @@ extern Oid target_add_type(Command *command, List *name);
 extern void target_add_referring(Command *command, Oid class_id,
 				Oid object_id);
 
-/* ---- target_table.c ---- */
 /* ---- target_role.c ---- */
+extern bool is_role_command(Node *stmt);
 extern bool targets_role(Command *command, Node *stmt);
 
+/* ---- target_table.c ---- */
 extern void target_move_all(Command *command, AlterTableMoveAllStmt *stmt);
 extern void target_alter_table(Command *command, AlterTableStmt *stmt);
 extern void target_add_referring_to_relation(Command *command, Oid relid);

@@ -236,10 +236,88 @@ is_plain_column(ColumnDef *column)
 }
 
 /*
- * Commands that change nothing which lives in the table: no index, constraint
- * or trigger of it need be described twice to find that out.  Without a default,
- * so that the compiler names what a newer PostgreSQL has.
+ * Does the subcommand change nothing that lives in the table?  Without a
+ * default, so that the compiler names what a newer PostgreSQL has.
  */
+static bool
+subcommand_spares_contents(AlterTableCmd *cmd)
+{
+	switch (cmd->subtype)
+	{
+		case AT_AddColumn:
+			return is_plain_column(castNode(ColumnDef, cmd->def));
+		case AT_ColumnDefault:
+		case AT_SetNotNull:
+		case AT_DropNotNull:
+		case AT_SetStatistics:
+		case AT_SetOptions:
+		case AT_ResetOptions:
+		case AT_SetRelOptions:
+		case AT_ResetRelOptions:
+			return true;
+		case AT_AddColumnToView:
+		case AT_CookedColumnDefault:
+		case AT_DropExpression:
+		case AT_SetStorage:
+		case AT_SetCompression:
+		case AT_DropColumn:
+		case AT_AddIndex:
+		case AT_ReAddIndex:
+		case AT_AddConstraint:
+		case AT_ReAddConstraint:
+		case AT_ReAddDomainConstraint:
+		case AT_AlterConstraint:
+		case AT_ValidateConstraint:
+		case AT_AddIndexConstraint:
+		case AT_DropConstraint:
+		case AT_ReAddComment:
+		case AT_AlterColumnType:
+		case AT_AlterColumnGenericOptions:
+		case AT_ChangeOwner:
+		case AT_ClusterOn:
+		case AT_DropCluster:
+		case AT_SetLogged:
+		case AT_SetUnLogged:
+		case AT_DropOids:
+		case AT_SetAccessMethod:
+		case AT_SetTableSpace:
+		case AT_ReplaceRelOptions:
+		case AT_EnableTrig:
+		case AT_EnableAlwaysTrig:
+		case AT_EnableReplicaTrig:
+		case AT_DisableTrig:
+		case AT_EnableTrigAll:
+		case AT_DisableTrigAll:
+		case AT_EnableTrigUser:
+		case AT_DisableTrigUser:
+		case AT_EnableRule:
+		case AT_EnableAlwaysRule:
+		case AT_EnableReplicaRule:
+		case AT_DisableRule:
+		case AT_AddInherit:
+		case AT_DropInherit:
+		case AT_AddOf:
+		case AT_DropOf:
+		case AT_ReplicaIdentity:
+		case AT_EnableRowSecurity:
+		case AT_DisableRowSecurity:
+		case AT_ForceRowSecurity:
+		case AT_NoForceRowSecurity:
+		case AT_GenericOptions:
+		case AT_AttachPartition:
+		case AT_DetachPartition:
+		case AT_DetachPartitionFinalize:
+		case AT_AddIdentity:
+		case AT_SetIdentity:
+		case AT_DropIdentity:
+		case AT_ReAddStatistics:
+		VERSION_SUBCOMMANDS
+			return false;
+	}
+	return false;
+}
+
+/* Then no index, constraint or trigger need be described twice to find that out. */
 static bool
 spares_contents(AlterTableStmt *stmt)
 {
@@ -247,94 +325,8 @@ spares_contents(AlterTableStmt *stmt)
 
 	foreach(lc, stmt->cmds)
 	{
-		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
-
-		switch (cmd->subtype)
-		{
-			case AT_AddColumn:
-				if (!is_plain_column(castNode(ColumnDef, cmd->def)))
-					return false;
-				break;
-			case AT_ColumnDefault:
-			case AT_SetNotNull:
-			case AT_DropNotNull:
-			case AT_SetStatistics:
-			case AT_SetOptions:
-			case AT_ResetOptions:
-			case AT_SetRelOptions:
-			case AT_ResetRelOptions:
-				break;
-			case AT_AddColumnToView:
-			case AT_CookedColumnDefault:
-			case AT_DropExpression:
-			case AT_SetStorage:
-			case AT_SetCompression:
-			case AT_DropColumn:
-			case AT_AddIndex:
-			case AT_ReAddIndex:
-			case AT_AddConstraint:
-			case AT_ReAddConstraint:
-			case AT_ReAddDomainConstraint:
-			case AT_AlterConstraint:
-			case AT_ValidateConstraint:
-			case AT_AddIndexConstraint:
-			case AT_DropConstraint:
-			case AT_ReAddComment:
-			case AT_AlterColumnType:
-			case AT_AlterColumnGenericOptions:
-			case AT_ChangeOwner:
-			case AT_ClusterOn:
-			case AT_DropCluster:
-			case AT_SetLogged:
-			case AT_SetUnLogged:
-			case AT_DropOids:
-			case AT_SetAccessMethod:
-			case AT_SetTableSpace:
-			case AT_ReplaceRelOptions:
-			case AT_EnableTrig:
-			case AT_EnableAlwaysTrig:
-			case AT_EnableReplicaTrig:
-			case AT_DisableTrig:
-			case AT_EnableTrigAll:
-			case AT_DisableTrigAll:
-			case AT_EnableTrigUser:
-			case AT_DisableTrigUser:
-			case AT_EnableRule:
-			case AT_EnableAlwaysRule:
-			case AT_EnableReplicaRule:
-			case AT_DisableRule:
-			case AT_AddInherit:
-			case AT_DropInherit:
-			case AT_AddOf:
-			case AT_DropOf:
-			case AT_ReplicaIdentity:
-			case AT_EnableRowSecurity:
-			case AT_DisableRowSecurity:
-			case AT_ForceRowSecurity:
-			case AT_NoForceRowSecurity:
-			case AT_GenericOptions:
-			case AT_AttachPartition:
-			case AT_DetachPartition:
-			case AT_DetachPartitionFinalize:
-			case AT_AddIdentity:
-			case AT_SetIdentity:
-			case AT_DropIdentity:
-			case AT_ReAddStatistics:
-#if PG_VERSION_NUM < 160000
-			case AT_AddColumnRecurse:
-			case AT_DropColumnRecurse:
-			case AT_AddConstraintRecurse:
-			case AT_ValidateConstraintRecurse:
-			case AT_DropConstraintRecurse:
-#endif
-#if PG_VERSION_NUM >= 170000
-			case AT_SetExpression:
-#endif
-#if PG_VERSION_NUM < 180000
-			case AT_CheckNotNull:
-#endif
-				return false;
-		}
+		if (!subcommand_spares_contents(lfirst_node(AlterTableCmd, lc)))
+			return false;
 	}
 	return true;
 }

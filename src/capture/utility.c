@@ -29,6 +29,7 @@
 #include "utils/syscache.h"
 
 #include "capture/capture.h"
+#include "capture/target.h"
 #include "compat.h"
 
 #define OUR_TRIGGER		"safemig_start"
