@@ -51,6 +51,7 @@ typedef struct Command
 	List	   *dropped;		/* of LostData*: likewise, what holds data */
 	List	   *rewrote;		/* of char*: relations rewritten ... */
 	List	   *rewritten;		/* ... and their OIDs */
+	bool		replaces_parts; /* DROP c, ADD c: another column, by that name */
 	char	   *unproved;		/* a copy that may not be exact, or NULL */
 	char	   *failed;			/* why it could not be captured, or NULL */
 	List	   *values;			/* kept ids to finish after the command */

@@ -149,8 +149,14 @@ note_before(Command *command, Image *before, List **created, List **changes)
 		vaulted = image_take(&before->address);
 	else
 		after = image_take(&before->address);
-	/* rebuilt under another OID: ALTER COLUMN TYPE does so to indexes */
-	if (after == NULL && vaulted == NULL)
+	if (after && image_has_other_parts(before, after))
+		command->replaces_parts = true;
+	/*
+	 * Rebuilt under another OID: ALTER COLUMN TYPE does so to indexes.  Not so
+	 * where a column is another one under the same name (its table comes
+	 * before what lives in it): with that, what has it comes and goes.
+	 */
+	if (after == NULL && vaulted == NULL && !command->replaces_parts)
 		after = take_by_identity(created, before);
 	if (after == NULL)
 	{
