@@ -47,7 +47,6 @@ add_granted_roles(Command *command, Oid role, bool renamed)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_auth_members form = (Form_pg_auth_members) GETSTRUCT(tuple);
-
 		ObjectAddress address;
 
 		if (form->member != role && form->grantor != role)

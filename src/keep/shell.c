@@ -11,14 +11,12 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_depend.h"
-#include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -36,35 +34,35 @@
 PG_FUNCTION_INFO_V1(safemig_empty_type);
 
 static void
-check_only_functions_use(Oid typid, Oid except)
+add_user(Form_pg_depend form, List **result)
 {
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	ObjectAddress *user = palloc(sizeof(ObjectAddress));
 
-	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(TypeRelationId));
-	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(typid));
-	scan = systable_beginscan(rel, DependReferenceIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	if (form->classid == ProcedureRelationId)
+		return;
+	ObjectAddressSubSet(*user, form->classid, form->objid, form->objsubid);
+	*result = lappend(*result, user);
+}
+
+static void
+check_only_functions_use(Oid typid, Oid array)
+{
+	List	   *users = NIL;
+	ListCell   *lc;
+
+	each_type_dependant(typid, add_user, &users);
+	foreach(lc, users)
 	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
-		ObjectAddress user;
+		ObjectAddress *user = lfirst(lc);
 
-		if (form->classid == ProcedureRelationId ||
-			(form->classid == TypeRelationId && form->objid == except))
+		if (user->classId == TypeRelationId && user->objectId == array)
 			continue;
-		ObjectAddressSubSet(user, form->classid, form->objid, form->objsubid);
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_CONFLICT),
 				 errmsg("type %s cannot become a shell again: %s uses it",
-						format_type_be(typid), getObjectDescription(&user, false)),
+						format_type_be(typid), getObjectDescription(user, false)),
 				 errhint("Drop what uses it first.")));
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
 }
 
 /* Its array type goes; to whom that belongs is no more of interest. */

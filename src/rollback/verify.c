@@ -207,12 +207,13 @@ moved_columns(RollbackPlan *plan)
  * The columns of a table stand in the order that SELECT * shows; it has no
  * facet, since others may have come in between.  Images have them in order.
  */
-static void
+static bool
 compare_order(Mismatch *mismatch, const Image *expected, const Image *now,
 			  HTAB *moved)
 {
 	ListCell   *lc;
 	int			last = 0;
+	bool		same = true;
 
 	foreach(lc, expected->facets)
 	{
@@ -222,16 +223,23 @@ compare_order(Mismatch *mismatch, const Image *expected, const Image *now,
 		if (strcmp(facet->name, "@position") != 0)
 			continue;
 		position = image_get(now, facet->part, "@position");
-		if (position == NULL || has_key(moved, column_key(mismatch->object, facet->part)))
+		if (position == NULL ||
+			(moved && has_key(moved, column_key(mismatch->object, facet->part))))
 			continue;
 		if (atoi(position) < last)
-			describe(mismatch, facet->part, "place", "as before", "another");
+		{
+			same = false;
+			/* the first look only asks whether there is anything to tell */
+			if (moved)
+				describe(mismatch, facet->part, "place", "as before", "another");
+		}
 		last = atoi(position);
 	}
+	return same;
 }
 
 static void
-compare_state(ObjectState *state, StringInfo detail, HTAB *moved)
+compare_state(RollbackPlan *plan, ObjectState *state, StringInfo detail)
 {
 	char	   *key = image_address_key(state->image);
 	Mismatch	mismatch = {detail, key};
@@ -249,7 +257,8 @@ compare_state(ObjectState *state, StringInfo detail, HTAB *moved)
 	else if (state->present)
 	{
 		image_compare(state->image, now, describe, &mismatch);
-		compare_order(&mismatch, state->image, now, moved);
+		if (!compare_order(&mismatch, state->image, now, NULL))
+			(void) compare_order(&mismatch, state->image, now, moved_columns(plan));
 	}
 }
 
@@ -257,7 +266,6 @@ int
 plan_verify(RollbackPlan *plan, HTAB *contents_before)
 {
 	List	   *states;
-	HTAB	   *moved = moved_columns(plan);
 	Intruders	intruders;
 	StringInfoData detail;
 	ListCell   *lc;
@@ -279,7 +287,7 @@ plan_verify(RollbackPlan *plan, HTAB *contents_before)
 			add_key(intruders.expected, state->key);
 		if (state->image->class == NULL)
 			continue;
-		compare_state(state, &detail, moved);
+		compare_state(plan, state, &detail);
 		objects++;
 	}
 	walk_contents(states, report_intruder, &intruders);
