@@ -149,19 +149,38 @@ round_trips(
 		migration => 'DROP TABLE s1.t, s2.t',
 	},
 	{
-		name => 'first the table, then its owner, who is made again before the rollback',
+		name => 'first the table, then its owner',
 		roles => ['owner_f', 'reader_f'],
 		setup => q(GRANT CREATE ON SCHEMA public TO owner_f; CREATE TABLE t (id int PRIMARY KEY, b text); ALTER TABLE t OWNER TO owner_f;
 				   GRANT SELECT ON t TO reader_f; GRANT UPDATE (b) ON t TO reader_f; CREATE POLICY p ON t TO reader_f USING (true); INSERT INTO t VALUES (1, 'x')),
 		migration => 'DROP TABLE t; REVOKE CREATE ON SCHEMA public FROM owner_f; DROP ROLE reader_f; DROP ROLE owner_f',
-		rollback => q(CREATE ROLE owner_f; CREATE ROLE reader_f; SELECT safemig_rollback('case')),
+		# the copy that the dump made has them too
 		once => 1,
 	},
 	{
-		name => 'first the table, then its owner, who is missing at the rollback',
+		name => 'first the table, then its owner, whose name is taken at the rollback',
+		roles => ['owner_h'],
+		setup => q(CREATE TABLE t (id int PRIMARY KEY, b text); ALTER TABLE t OWNER TO owner_h; INSERT INTO t VALUES (1, 'x')),
+		migration => 'DROP TABLE t; DROP ROLE owner_h',
+		after => 'CREATE ROLE owner_h',
+		refused => qr/SM003.*role owner_h has to come back, but the name is taken/s,
+	},
+	{
+		name => 'a table, whose owner was dropped unseen and is made again before the rollback',
+		roles => ['owner_i', 'reader_i'],
+		setup => q(CREATE TABLE t (id int PRIMARY KEY, b text); ALTER TABLE t OWNER TO owner_i;
+				   GRANT SELECT ON t TO reader_i; GRANT UPDATE (b) ON t TO reader_i; CREATE POLICY p ON t TO reader_i USING (true); INSERT INTO t VALUES (1, 'x')),
+		migration => 'DROP TABLE t',
+		after => 'SET safemig.enabled = off; DROP ROLE reader_i; DROP ROLE owner_i',
+		rollback => q(CREATE ROLE owner_i; CREATE ROLE reader_i; SELECT safemig_rollback('case')),
+		once => 1,
+	},
+	{
+		name => 'a table, whose owner was dropped unseen and is missing at the rollback',
 		roles => ['owner_g'],
 		setup => q(CREATE TABLE t (id int PRIMARY KEY, b text); ALTER TABLE t OWNER TO owner_g; INSERT INTO t VALUES (1, 'x')),
-		migration => 'DROP TABLE t; DROP ROLE owner_g',
+		migration => 'DROP TABLE t',
+		after => 'SET safemig.enabled = off; DROP ROLE owner_g',
 		refused => qr/SM003.*owner_g/s,
 	},
 	{
