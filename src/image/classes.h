@@ -112,6 +112,8 @@ extern const char *storage_name(char storage);
 /* facets that compare.c sets itself, whatever the class */
 extern bool facet_is_common(const char *name);
 
+extern bool image_has_other_table(const Image *a, const Image *b);
+
 /* own facets differ that are not in the NULL-terminated list names */
 extern bool image_differs_beyond(const Image *have, const Image *want,
 								 const char *const *names);

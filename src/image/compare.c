@@ -99,6 +99,20 @@ find_from(const Image *image, int *position, const Facet *facet)
 	return ((Facet *) list_nth(image->facets, place))->value;
 }
 
+/*
+ * Does a sequence belong to columns of two tables?  The columns may have one
+ * name, and a table that was renamed, or made anew under its name, is itself.
+ */
+bool
+image_has_other_table(const Image *a, const Image *b)
+{
+	const char *table_a = image_get(a, "", "@owned by");
+	const char *table_b = image_get(b, "", "@owned by");
+
+	return table_a && table_b && strtoul(table_a, NULL, 10) != strtoul(table_b, NULL, 10) &&
+		!same(a->parent_identity, b->parent_identity);
+}
+
 void
 image_compare(const Image *a, const Image *b, FacetDifference report,
 			  void *arg)
@@ -110,6 +124,9 @@ image_compare(const Image *a, const Image *b, FacetDifference report,
 		report(arg, "", "schema", a->schema, b->schema);
 	if (!same(a->name, b->name))
 		report(arg, "", "name", a->name, b->name);
+	if (image_has_other_table(a, b))
+		report(arg, "", "table of the owning column", a->parent_identity,
+			   b->parent_identity);
 	foreach(lc, a->facets)
 	{
 		Facet	   *facet = lfirst(lc);

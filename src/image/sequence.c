@@ -284,7 +284,7 @@ sequence_alter(const Image *have, const Image *want, Steps *steps)
 		step_add(steps, RANK_SEQUENCE, RUN_CATALOG, ACCESS_EXCLUSIVE,
 				 "rewrite", "ALTER SEQUENCE %s SET %s", name,
 				 persistence ? persistence : "LOGGED");
-	if (facet_differs(have, want, "", "owned by") &&
+	if ((facet_differs(have, want, "", "owned by") || image_has_other_table(have, want)) &&
 		!is_identity(want) &&
 		!(image_same_object(have, want) &&
 		  !facet_differs(have, want, "", "@owned by")))

@@ -143,6 +143,12 @@ round_trips(
 		migration => q(ALTER SEQUENCE s INCREMENT 10 MAXVALUE 5000 CYCLE CACHE 4 RESTART 100; ALTER SEQUENCE s OWNED BY t.o; ALTER SEQUENCE t_id_seq OWNED BY NONE; CREATE SEQUENCE fresh; ALTER SEQUENCE s AS bigint),
 	},
 	{
+		name => 'a sequence moved to a column of one name in another table, both tables renamed, one made anew',
+		setup => 'CREATE TABLE a (id serial, b int); CREATE TABLE b (id int); INSERT INTO a DEFAULT VALUES',
+		migration => q(ALTER SEQUENCE a_id_seq OWNED BY b.id; ALTER TABLE a RENAME TO c; ALTER TABLE b RENAME TO a; ALTER SEQUENCE a_id_seq OWNED BY c.id;
+			DROP TABLE a; CREATE TABLE a (id int); ALTER SEQUENCE a_id_seq OWNED BY a.id),
+	},
+	{
 		name => 'constraints validated, renamed, made deferrable, taken over from an index',
 		setup => $orders . q(ALTER TABLE orders ADD CONSTRAINT nv CHECK (id > 0) NOT VALID; CREATE UNIQUE INDEX ready ON orders (note)),
 		migration => q(ALTER TABLE orders VALIDATE CONSTRAINT nv; ALTER TABLE orders ALTER CONSTRAINT orders_customer_fkey DEFERRABLE INITIALLY DEFERRED; ALTER TABLE orders ADD CONSTRAINT taken UNIQUE USING INDEX ready),
