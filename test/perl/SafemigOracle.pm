@@ -31,7 +31,7 @@ use warnings;
 
 use Exporter qw(import);
 use File::Temp ();
-use IPC::Run   ();
+use POSIX      ();
 
 our @EXPORT_OK = qw(connection psql dump_text catalog_text oracle difference);
 
@@ -63,12 +63,48 @@ sub _arguments
 	return @arguments;
 }
 
+sub _file_with
+{
+	my ($text) = @_;
+	my $file = File::Temp->new;
+	binmode $file;
+	print $file $text;
+	close $file;
+	return $file;
+}
+
+# Runs a program; returns exit status, standard output and standard error.
+# Through files, which is much cheaper than pipes that are watched.
+sub _run
+{
+	my ($input, @command) = @_;
+	my ($in, @files) = map { _file_with($_) } $input, '', '';
+	my $pid = fork // die "fork: $!";
+	if ($pid == 0)
+	{
+		open STDIN, '<', "$in" or POSIX::_exit(126);
+		open STDOUT, '>', "$files[0]" or POSIX::_exit(126);
+		open STDERR, '>', "$files[1]" or POSIX::_exit(126);
+		exec @command or POSIX::_exit(127);
+	}
+	waitpid $pid, 0;
+	my $status = $?;
+	return ($status, map { _content("$_") } @files);
+}
+
+sub _content
+{
+	my ($name) = @_;
+	open my $file, '<:raw', $name or die "$name: $!";
+	local $/;
+	return readline($file) // '';
+}
+
 # Runs SQL through psql and stops at the first error.  Returns exit status,
 # standard output and standard error.
 sub psql
 {
 	my ($conn, $sql, %options) = @_;
-	my ($out, $err) = ('', '');
 	my @command = (
 		_program($conn, 'psql'), '-XAtq', _arguments($conn),
 		'-v', 'ON_ERROR_STOP=1', '-d', $conn->{dbname},
@@ -82,8 +118,7 @@ sub psql
 	local $ENV{PGCLIENTENCODING} = $options{encoding}
 	  // $ENV{PGCLIENTENCODING};
 	delete $ENV{PGCLIENTENCODING} unless defined $ENV{PGCLIENTENCODING};
-	IPC::Run::run(\@command, '<', \($sql // ''), '>', \$out, '2>', \$err);
-	my $status = $?;
+	my ($status, $out, $err) = _run($sql // '', @command);
 	chomp $out;
 	return ($status, $out, $err);
 }
@@ -121,12 +156,10 @@ sub _sort_rows
 sub dump_text
 {
 	my ($conn, $raw) = @_;
-	my ($out, $err) = ('', '');
-	my @command = (
+	my ($status, $out, $err) = _run('',
 		_program($conn, 'pg_dump'), _arguments($conn), '-N', 'safemig*',
 		'-d', $conn->{dbname});
-	IPC::Run::run(\@command, '>', \$out, '2>', \$err);
-	return "pg_dump failed: $err" if $?;
+	return "pg_dump failed: $err" if $status;
 	$$raw = $out if defined $raw;
 	return _sort_rows($out);
 }
@@ -500,32 +533,27 @@ sub catalog_text
 }
 
 # Both descriptions in one text.  The catalog comes first: it names a
-# difference in one line.
+# difference in one line.  Whoever has its text need not have it read.
 sub oracle
 {
-	my ($conn, $raw) = @_;
+	my ($conn, $raw, $catalog) = @_;
 	return "-- catalog\n"
-	  . catalog_text($conn)
+	  . ($catalog // catalog_text($conn))
 	  . "-- pg_dump\n"
 	  . dump_text($conn, $raw);
 }
+
+# The part of it that dump_text() gave.
+sub dump_in { return $_[0] =~ s/\A.*?^-- pg_dump\n//smr }
 
 # '' if equal, else the first lines of a unified diff.
 sub difference
 {
 	my ($expected, $actual, $limit) = @_;
 	return '' if $expected eq $actual;
-	my @files = map {
-		my $file = File::Temp->new;
-		binmode $file;
-		print $file $_;
-		close $file;
-		$file
-	} ($expected, $actual);
-	my $out = '';
-	IPC::Run::run(
-		[ 'diff', '-U0', '-L', 'expected', '-L', 'actual', "$files[0]", "$files[1]" ],
-		'>', \$out);
+	my @files = map { _file_with($_) } $expected, $actual;
+	my (undef, $out) = _run('',
+		'diff', '-U0', '-L', 'expected', '-L', 'actual', "$files[0]", "$files[1]");
 	my @lines = grep { !/^@@/ } split /\n/, $out;
 	my $all = @lines;
 	$limit //= 30;

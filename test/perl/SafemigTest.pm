@@ -69,6 +69,7 @@ use FindBin;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use SafemigOracle ();
+use SafemigSession ();
 use Test::More;
 
 our @EXPORT = qw(start_server round_trips round_trip new_database in_database
@@ -79,13 +80,20 @@ our $other_catalogs = 0;
 
 my $node;
 my $case_number = 0;
+my $administration;
+my $observer;
 
 sub bare { return $ENV{SAFEMIG_BARE} }
 
 sub server { return $node }
 
 # From here on everything happens in another server.
-sub use_server { $node = shift; return $node }
+sub use_server
+{
+	$node = shift;
+	$administration = $observer = undef;
+	return $node;
+}
 
 # One server for a test file, with a template that has the extension, and the
 # roles that most cases use.  %options: conf, extra lines of postgresql.conf.
@@ -96,6 +104,7 @@ sub start_server
 	$node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
 	$node->append_conf('postgresql.conf', <<"CONF");
 autovacuum = off
+jit = off
 restart_after_crash = on
 max_locks_per_transaction = 256
 shared_buffers = 32MB
@@ -125,8 +134,10 @@ sub _preparation
 sub connection_to
 {
 	my ($database) = @_;
+	# asks a program, each time
+	$node->{safemig_bindir} //= $node->config_data('--bindir');
 	return SafemigOracle::connection(
-		bindir => $node->config_data('--bindir'),
+		bindir => $node->{safemig_bindir},
 		host => $node->host,
 		port => $node->port,
 		user => undef,
@@ -162,6 +173,20 @@ sub must
 	return $out;
 }
 
+# What has to succeed, and needs no database: databases and roles come and go
+# in one session, which costs a tenth of a new one.
+sub administer
+{
+	my ($sql) = @_;
+	$administration //= SafemigSession->new(connection_to('postgres'));
+	my ($output, $error) = $administration->run($sql);
+	return unless defined $error;
+	die "$sql\n$error" unless $error =~ /^(?:crash|timeout):/;
+	$administration = undef;
+	must('postgres', $sql);
+	return;
+}
+
 # The output of a query that has to succeed.
 sub value
 {
@@ -171,35 +196,68 @@ sub value
 	return $status ? undef : $out;
 }
 
+# The catalogs, asked in a session that stays while it is the same database.
+sub _catalog_of
+{
+	my ($database) = @_;
+	_observe_no_more($observer->{database})
+	  if $observer && $observer->{database} ne $database;
+	$observer //= {
+		database => $database,
+		session => SafemigSession->new(
+			{ %{ connection_to($database) }, dbname => "dbname='$database' application_name=observer" },
+			'\encoding UTF8')
+	};
+	my ($output, $error) = $observer->{session}->run(join ";\n",
+		SafemigOracle::catalog_query(),
+		$other_catalogs ? SafemigOracle::other_catalogs_query() : ());
+	return $output unless defined $error;
+	$observer = undef;
+	return "catalog query failed: $error" unless $error =~ /^(?:crash|timeout):/;
+	return undef;
+}
+
+# PostgreSQL copies and drops a database only when nobody is in it.
+sub _observe_no_more
+{
+	my ($database) = @_;
+	$observer = undef if $observer && $observer->{database} eq $database;
+	return;
+}
+
 # The state once every session has gone, with its temporary objects.
 sub state_of
 {
 	my ($database, $raw) = @_;
-	must('postgres', <<"SQL");
+	administer(<<"SQL");
 DO \$\$ BEGIN
 	FOR i IN 1 .. 1000 LOOP
-		EXIT WHEN NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = '$database' AND backend_type = 'client backend');
+		EXIT WHEN NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = '$database' AND backend_type = 'client backend' AND application_name <> 'observer');
 		PERFORM pg_sleep(0.01), pg_stat_clear_snapshot();
 	END LOOP;
 END \$\$;
 SQL
-	my $state = SafemigOracle::oracle(connection_to($database), $raw);
-	$state .= value($database, SafemigOracle::other_catalogs_query()) if $other_catalogs;
-	return $state;
+	my $catalog = _catalog_of($database);
+	return SafemigOracle::oracle(connection_to($database), $raw, $catalog);
 }
 
 sub new_database
 {
 	my ($name, $template, $options) = @_;
 	$template //= 'safemig_template';
-	must('postgres', qq(CREATE DATABASE "$name" TEMPLATE "$template" )
+	_observe_no_more($template);
+	administer(qq(CREATE DATABASE "$name" TEMPLATE "$template" STRATEGY file_copy )
 		  . ($options // ''));
 	return $name;
 }
 
 sub _drop_database
 {
-	must('postgres', qq(DROP DATABASE IF EXISTS "$_" WITH (FORCE))) foreach @_;
+	foreach my $database (@_)
+	{
+		_observe_no_more($database);
+		administer(qq(DROP DATABASE IF EXISTS "$database" WITH (FORCE)));
+	}
 	return;
 }
 
@@ -231,12 +289,12 @@ sub round_trips
 sub round_trip
 {
 	my ($case) = @_;
-	must('postgres', "CREATE ROLE $_") foreach @{ $case->{roles} // [] };
+	administer("CREATE ROLE $_") foreach @{ $case->{roles} // [] };
 	my $database = _case_database($case);
 	my @databases = ($database, "${database}_twin", "${database}_restored");
 	_case_in($case, $database);
 	_drop_database(@databases);
-	must('postgres', "DROP ROLE IF EXISTS $_")
+	administer("DROP ROLE IF EXISTS $_")
 	  foreach @{ $case->{roles} // [] };
 	return;
 }
@@ -274,12 +332,12 @@ sub _case_in
 	if ($case->{probe})
 	{
 		is(value($database, $case->{probe}), $probed, "unchanged: $case->{probe}");
-		_restores($database, $dump, $case->{reworded});
+		_restores($database, $state, $dump, @$case{qw(encoding reworded)});
 		return;
 	}
 	_same($expected, $state, q(the state is the old one)) or return;
 	_indexes_agree($database);
-	_restores($database, $dump, $case->{reworded});
+	_restores($database, $state, $dump, @$case{qw(encoding reworded)});
 	_redoes($case, $database, $id, $expected, $changed)
 	  unless $case->{once};
 	return;
@@ -350,7 +408,7 @@ sub _migrate
 {
 	my ($case, $database) = @_;
 	$case->{mark} = value($database, 'SELECT coalesce(safemig_mark(), 0)')
-	  unless bare();
+	  if ref $case->{migration} && !bare();
 	my @parts =
 	  ref $case->{migration} ? @{ $case->{migration} } : $case->{migration};
 	my $label = bare() ? '' : "SET safemig.label = 'case';\n";
@@ -428,12 +486,12 @@ SQL
 
 sub _restores
 {
-	my ($database, $dump, $reworded) = @_;
+	my ($database, $state, $dump, $encoding, $reworded) = @_;
 	my $copy = new_database("${database}_restored", 'template0',
 		"ENCODING '"
-		  . value($database, 'SHOW server_encoding')
+		  . ($encoding // 'UTF8')
 		  . "' LC_COLLATE 'C' LC_CTYPE 'C'");
-	my $original = SafemigOracle::dump_text(connection_to($database));
+	my $original = SafemigOracle::dump_in($state);
 	_succeeds($copy, $dump, 'the dump is restored') or return;
 	return if $reworded;
 	_same($original, SafemigOracle::dump_text(connection_to($copy)),
@@ -445,10 +503,6 @@ sub _restores
 sub _redoes
 {
 	my ($case, $database, $id, $expected, $changed) = @_;
-	return
-	  unless value($database,
-		q(SELECT count(*) > 0 FROM pg_proc WHERE proname = 'safemig_redo')) eq
-	  't';
 	_succeeds($database, "SELECT safemig_redo($id)", 'redo',
 		pgoptions => $case->{pgoptions})
 	  or return;
