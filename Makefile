@@ -22,6 +22,8 @@ REGRESS = \
 	vault \
 	records \
 	registry \
+	prune \
+	limit \
 	privilege
 REGRESS_OPTS = --inputdir=test --outputdir=. --encoding=UTF8
 

@@ -302,6 +302,12 @@ typedef enum CaptureData
 	CAPTURE_DATA_TRANSACTION	/* also of transactions without any DDL */
 } CaptureData;
 
+typedef enum OnLimit
+{
+	ON_LIMIT_REFUSE,			/* the command fails */
+	ON_LIMIT_IRREVERSIBLE		/* it runs, and nothing is kept of it */
+} OnLimit;
+
 extern bool safemig_enabled;
 extern char *safemig_label;
 extern char *safemig_reason;
@@ -312,6 +318,8 @@ extern bool safemig_allow_drop;
 extern bool safemig_notices;
 extern bool safemig_keep_undone;
 extern int	safemig_lock_timeout;
+extern double safemig_max_kept_bytes;	/* -1: no limit */
+extern int	safemig_on_limit;
 extern int	safemig_capture_data;
 extern void settings_define(void);
 
@@ -515,6 +523,8 @@ extern int64 vault_keep_type(Oid typid, int64 migration, int64 command);
 extern int64 vault_keep_collation(Oid collation, int64 migration, int64 command);
 /* after the dependants' removal: an object left over is an error */
 extern void vault_check_untied(Oid relid);
+/* what these rows of kept_log hold goes for good; see discard.c */
+extern void vault_discard(List *all);
 /* OIDs of the tables OF a type */
 extern List *type_tables(Oid typid);
 /* before these go for good, while kept rows may need them */

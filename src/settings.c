@@ -26,11 +26,19 @@ bool		safemig_allow_drop = false;
 bool		safemig_notices = true;
 bool		safemig_keep_undone = true;
 int			safemig_lock_timeout = 5000;
+double		safemig_max_kept_bytes = -1;
+int			safemig_on_limit = ON_LIMIT_REFUSE;
 int			safemig_capture_data = CAPTURE_DATA_DDL;
 
 static const struct config_enum_entry capture_failure_options[] = {
 	{"error", CAPTURE_FAILURE_ERROR, false},
 	{"warn", CAPTURE_FAILURE_WARN, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry on_limit_options[] = {
+	{"refuse", ON_LIMIT_REFUSE, false},
+	{"irreversible", ON_LIMIT_IRREVERSIBLE, false},
 	{NULL, 0, false}
 };
 
@@ -86,6 +94,16 @@ settings_define(void)
 							"How long a rollback waits for a lock, each of three times.",
 							NULL, &safemig_lock_timeout, 5000, 1, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomRealVariable("safemig.max_kept_bytes",
+							 "How much a migration may copy to keep it; what is moved does not count.",
+							 "-1: as much as there is.",
+							 &safemig_max_kept_bytes, -1, -1, 1e18,
+							 PGC_SUSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomEnumVariable("safemig.on_limit",
+							 "What happens to a command that would have more copied than safemig.max_kept_bytes.",
+							 NULL, &safemig_on_limit,
+							 ON_LIMIT_REFUSE, on_limit_options,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("safemig.capture_data",
 							 "Whose rows are kept when they are written.",
 							 "Of transactions with DDL, of explicit and labelled migrations alone, or of all transactions.",

@@ -128,6 +128,26 @@ CREATE TABLE safemig.note_log (
 	PRIMARY KEY (migration, key)
 );
 
+-- what was kept and is not any more, by whose order
+CREATE TABLE safemig.prune_log (
+	kept		bigint PRIMARY KEY,
+	migration	bigint NOT NULL,
+	bytes		bigint NOT NULL,
+	role		text NOT NULL,
+	reason		text,
+	pruned_at	timestamptz NOT NULL
+);
+CREATE INDEX prune_log_migration ON safemig.prune_log (migration);
+
+-- what may not be pruned yet
+CREATE TABLE safemig.pin_log (
+	migration	bigint PRIMARY KEY,
+	until		timestamptz NOT NULL,
+	role		text NOT NULL,
+	reason		text,
+	pinned_at	timestamptz NOT NULL
+);
+
 SELECT pg_catalog.pg_extension_config_dump('safemig.migration_id', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.command_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.kept_id', '');
@@ -139,3 +159,5 @@ SELECT pg_catalog.pg_extension_config_dump('safemig.kept_log', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.writer_log', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.failure_log', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.note_log', '');
+SELECT pg_catalog.pg_extension_config_dump('safemig.prune_log', '');
+SELECT pg_catalog.pg_extension_config_dump('safemig.pin_log', '');

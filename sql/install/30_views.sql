@@ -33,15 +33,17 @@ SELECT m.id, m.kind, m.label, m.framework, m.version,
 							  WHERE d.datname = pg_catalog.current_database())
 			AND l.classid::bigint = 1397116231 AND l.objid::bigint = m.id)
 		THEN 'abandoned' ELSE m.state END AS state,
-	m.kind IN ('migration', 'snapshot') AND m.state <> 'rolled_back' AND i.why IS NULL AS restorable,
+	m.kind IN ('migration', 'snapshot') AND m.state <> 'rolled_back' AND i.why IS NULL AND p.why IS NULL AS restorable,
 	CASE WHEN m.state = 'rolled_back' THEN 'rolled back'
-		WHEN m.kind = 'baseline' THEN 'a baseline changes nothing' ELSE i.why END AS why_not,
+		WHEN m.kind = 'baseline' THEN 'a baseline changes nothing' ELSE COALESCE(i.why, p.why) END AS why_not,
 	m.session_role AS role, m.client, m.application, m.reason,
 	LEAST(m.started_at, c.started_at) AS started_at,
 	COALESCE(m.finished_at, c.finished_at) AS finished_at,
 	COALESCE(c.commands, 0) AS commands,
 	COALESCE(k.kept_bytes, 0) AS kept_bytes,
-	m.rolled_back_by, m.rolls_back
+	m.rolled_back_by, m.rolls_back,
+	(SELECT x.until FROM safemig.pin_log x
+	 WHERE x.migration = m.id AND x.until > pg_catalog.clock_timestamp()) AS kept_until
 FROM safemig.migration_log m
 LEFT JOIN LATERAL (
 	SELECT pg_catalog.count(*) AS commands,
@@ -54,6 +56,11 @@ LEFT JOIN LATERAL (
 	WHERE x.migration = m.effective AND x.irreversible IS NOT NULL
 	ORDER BY x.seq LIMIT 1) i ON true
 LEFT JOIN LATERAL (
+	SELECT 'what it kept of ' || x.object_type || ' ' || x.identity || ' was pruned' AS why
+	FROM safemig.kept_log x
+	WHERE x.migration = m.effective AND x.state = 'pruned'
+	ORDER BY x.id LIMIT 1) p ON true
+LEFT JOIN LATERAL (
 	SELECT pg_catalog.sum(x.bytes)::bigint AS kept_bytes
 	FROM safemig.kept_log x WHERE x.migration = m.id AND x.state = 'kept') k ON true
 WHERE (SELECT safemig.administers()) OR safemig.acts_as(m.session_role) OR safemig.acts_as(m.role)
@@ -61,7 +68,7 @@ WHERE (SELECT safemig.administers()) OR safemig.acts_as(m.session_role) OR safem
 			   WHERE x.migration = m.id AND safemig.owns_change(x.before, x.after));
 GRANT SELECT ON safemig.migrations TO PUBLIC;
 COMMENT ON VIEW safemig.migrations IS
-'One row per migration, snapshot, baseline, rollback and redo. kept_bytes is in bytes; times are those of the first and the last command.';
+'One row per migration, snapshot, baseline, rollback and redo. kept_bytes is in bytes; kept_until is what safemig_keep asked for; times are those of the first and the last command.';
 
 CREATE VIEW safemig.commands WITH (security_barrier) AS
 SELECT c.seq, c.migration, c.tag, c.role, c.irreversible, c.unkept, c.rewrote,
@@ -103,6 +110,18 @@ WHERE (SELECT safemig.administers())
 GRANT SELECT ON safemig.kept TO PUBLIC;
 COMMENT ON VIEW safemig.kept IS
 'One row per kept thing: relations, types and collations that were moved to the vault, values of columns, rows of a snapshot, positions of sequences. rows is -1 for what was moved and not counted; bytes is the size of a copy, or of the relation when it was moved; query reads the rows.';
+
+CREATE VIEW safemig.pruned WITH (security_barrier) AS
+SELECT p.kept AS id, p.migration, k.migration AS record, k.kind, k.object_type, k.identity,
+	NULLIF(k.part, '') AS part, k.rows, p.role, p.reason, p.bytes, p.pruned_at
+FROM safemig.prune_log p JOIN safemig.kept_log k ON k.id = p.kept
+WHERE (SELECT safemig.administers()) OR safemig.acts_as(p.role)
+	OR EXISTS (SELECT FROM safemig.change_log x
+			   WHERE x.command = k.command AND k.identity IN (x.identity_before, x.identity_after)
+				   AND safemig.owns_change(x.before, x.after));
+GRANT SELECT ON safemig.pruned TO PUBLIC;
+COMMENT ON VIEW safemig.pruned IS
+'One row per thing that was kept and that safemig_prune or safemig_prune_older took out of the vault for good: for which migration it was pruned, which record (the migration itself, its rollback or its redo) had kept it, by whom, why and when. bytes is its size when it was kept.';
 
 CREATE VIEW safemig.failures WITH (security_barrier) AS
 SELECT f.id, f.migration, f.tag, f.role, f.sqlstate, f.message, f.query, f.failed_at

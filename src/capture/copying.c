@@ -102,14 +102,19 @@ hint_kept(Command *command, Image *image, const char *part, int64 kept)
 static void
 note_unproved(Command *command, Image *image, int64 id)
 {
-	const char *column = kept_detail(history_get_kept(id), "unproved");
+	const Kept *kept = history_get_kept(id);
+	const char *column = kept_detail(kept, "unproved");
+	const char *too_much = kept_detail(kept, "over limit");
 	MemoryContext old;
 
-	if (column == NULL || command->unproved)
+	if ((column == NULL && too_much == NULL) || command->unproved)
 		return;
 	old = MemoryContextSwitchTo(command->context);
-	command->unproved = psprintf("values of column \"%s\" of %s cannot be copied exactly",
-								 column, image->identity);
+	command->unproved = too_much ?
+		psprintf("values of column \"%s\" of %s are more than safemig.max_kept_bytes allows to keep",
+				 too_much, image->identity) :
+		psprintf("values of column \"%s\" of %s cannot be copied exactly",
+				 column, image->identity);
 	MemoryContextSwitchTo(old);
 }
 

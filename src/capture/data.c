@@ -406,11 +406,30 @@ rows_were_written(void)
 	return false;
 }
 
+/*
+ * What is not kept for another reason than its size is found when the rows are
+ * looked for, and not there.
+ */
+static void
+truncate_table(int64 migration, Oid relid)
+{
+	Written		all = {.relid = relid};
+	const char *reason = data_why_not_kept(migration, relid, &all);
+
+	if (reason == NULL)
+		keep_truncated(migration, relid);
+	else if (strcmp(reason, DATA_OVER_LIMIT) == 0)
+	{
+		all.truncated = true;
+		unkept_record(migration, &all, data_table_name(relid), reason);
+		written_truncation_kept(relid, relation_storage(relid));
+	}
+}
+
 /* Called for each table before it is truncated, but before it is locked. */
 void
 data_keep_truncated(Oid relid)
 {
-	Written		nothing = {.relid = relid};
 	Frame		frame;
 	int64		migration = safemig_state.written_id;
 
@@ -429,9 +448,8 @@ data_keep_truncated(Oid relid)
 	safemig_state.written_id = migration;
 	if (rows_were_written())
 		record_since_look(migration);
-	if (!data_made_by_migration(migration, relid) &&
-		data_why_not_kept(migration, relid, &nothing) == NULL)
-		keep_truncated(migration, relid);
+	if (!data_made_by_migration(migration, relid))
+		truncate_table(migration, relid);
 	frame_unpin(&frame);
 	own_work_end();
 }

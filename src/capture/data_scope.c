@@ -24,6 +24,7 @@
 #include "capture/capture.h"
 #include "capture/written.h"
 #include "compat.h"
+#include "keep/limit.h"
 #include "keep/vault.h"
 
 /* ---- tables ---- */
@@ -174,6 +175,18 @@ lost_attribute(int64 migration, Oid relid)
 	return lc != NULL;
 }
 
+/* Bytes that keeping what was written may take; without counts, all rows. */
+static double
+rows_to_keep(Oid relid, const Written *written)
+{
+	double		rows = written->inserted + written->updated + written->deleted;
+	Relation	rel = table_open(relid, AccessShareLock);
+	double		bytes = limit_estimate(rel, 0, rows > 0 ? rows : -1);
+
+	table_close(rel, NoLock);
+	return bytes;
+}
+
 /* NULL: its rows are to be kept. */
 const char *
 data_why_not_kept(int64 migration, Oid relid, const Written *written)
@@ -190,5 +203,7 @@ data_why_not_kept(int64 migration, Oid relid, const Written *written)
 	if (!has_privs_of_role(GetOuterUserId(), relation_owner(relid)) &&
 		!is_administrator(GetOuterUserId()))
 		return "the table belongs to somebody else";
+	if (limit_forbids(migration, rows_to_keep(relid, written), data_table_name(relid)))
+		return DATA_OVER_LIMIT;
 	return NULL;
 }

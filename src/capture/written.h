@@ -62,6 +62,8 @@ extern bool data_is_named(void);
 /* ---- data_scope.c ---- */
 extern char *data_table_name(Oid relid);
 extern bool data_made_by_migration(int64 migration, Oid relid);
+/* the reason that is found before the rows are looked at */
+#define DATA_OVER_LIMIT "they are more than safemig.max_kept_bytes allows to keep"
 extern const char *data_why_not_kept(int64 migration, Oid relid,
 									 const Written *written);
 

@@ -111,6 +111,32 @@ details_from_array(Datum array)
 	return list;
 }
 
+static void
+report_pruned(const Kept *kept)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Oid			type = INT8OID;
+	Datum		arg = Int64GetDatum(kept->id);
+	char	   *detail = NULL;
+
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT pg_catalog.format('\"%s\" pruned what migration %s kept%s.',"
+							  " role, migration, ': ' OPERATOR(pg_catalog.||) reason)"
+							  " FROM safemig.prune_log WHERE kept OPERATOR(pg_catalog.=) $1",
+							  1, &type, &arg, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read prune_log");
+	if (SPI_processed > 0)
+		detail = MemoryContextStrdup(context, column_text(SPI_tuptable->vals[0], 1));
+	SPI_finish();
+	ereport(ERROR,
+			(errcode(ERRCODE_SAFEMIG_PRUNED),
+			 errmsg("the data kept of %s %s was pruned",
+					kept->object_type, kept->identity),
+			 detail ? errdetail_internal("%s", detail) : 0,
+			 errhint("SELECT * FROM safemig.pruned WHERE id = " INT64_FORMAT "; says when. Only a backup has it.",
+					 kept->id)));
+}
+
 /* Found and still kept, or an error that says what became of it. */
 Kept *
 history_get_kept(int64 id)
@@ -157,10 +183,7 @@ history_get_kept(int64 id)
 	SPI_finish();
 
 	if (strcmp(kept->state, "pruned") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_SAFEMIG_PRUNED),
-				 errmsg("the data kept of %s %s was pruned",
-						kept->object_type, kept->identity)));
+		report_pruned(kept);
 	return kept;
 }
 

@@ -42,6 +42,7 @@
 
 #include "compat.h"
 #include "history/history.h"
+#include "keep/limit.h"
 #include "keep/vault.h"
 #include "keep/writes.h"
 
@@ -358,6 +359,12 @@ keep_values(Kept *kept, Relation rel, AttrNumber attnum,
 		kept_set_detailf(kept, "held at", "%s", place_snapshot(false));
 		content_choose(kept, rel, attnum, together, &shape);
 	}
+	if (limit_forbids(kept->migration, limit_estimate(rel, attnum, -1),
+					  psprintf("%s %s", kept->object_type, kept->identity)))
+	{
+		kept_add_detail(kept, "over limit", kept->part);
+		return;
+	}
 	namespace = vault_schema_for(kept->migration, kept->command,
 								 RelationGetNamespace(rel));
 	kept->vault_schema = get_namespace_name(namespace);
@@ -372,6 +379,7 @@ keep_values(Kept *kept, Relation rel, AttrNumber attnum,
 	kept_set_detailf(kept, "value_checksum", "%016llx",
 				(unsigned long long) proof.value_checksum);
 	add_shape(kept, &shape);
+	limit_check(kept);
 }
 
 /* The settings in force that decide what casts give: name, value, ... */

@@ -29,6 +29,7 @@
 
 #include "compat.h"
 #include "history/history.h"
+#include "keep/limit.h"
 #include "keep/rows.h"
 #include "keep/vault.h"
 
@@ -264,12 +265,19 @@ rows_keep(Relation rel, Snapshot snapshot, int64 migration, int64 command)
 	kept->vault_schema = get_namespace_name(namespace);
 	kept->vault_name = psprintf("rows_" INT64_FORMAT, kept->id);
 	rows_shape_of_table(rel, &shape);
+	if (limit_forbids(migration, limit_estimate(rel, 0, -1),
+					  psprintf("%s %s", kept->object_type, kept->identity)))
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("the rows of %s are more than safemig.max_kept_bytes allows to keep",
+						kept->identity)));
 	copy = make_copy(rel, snapshot, kept->vault_name, namespace, &shape, &proof);
 	kept->rows = proof.rows;
 	kept->bytes = DatumGetInt64(DirectFunctionCall1(pg_total_relation_size,
 													ObjectIdGetDatum(copy)));
 	kept->checksum = rows_checksum(&proof);
 	rows_note_row_types(kept, &shape);
+	limit_check(kept);
 	history_add_kept(kept);
 	return kept;
 }

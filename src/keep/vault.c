@@ -145,6 +145,30 @@ vault_schema_for(int64 migration, int64 command, Oid source_namespace)
 	return create_vault_schema(vault_schema_name(migration, last + 1), comment);
 }
 
+/* Its numbers have gaps once some of its schemas have become empty. */
+List *
+vault_schemas_of(int64 migration)
+{
+	Relation	catalog = table_open(NamespaceRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+	char	   *first = vault_schema_name(migration, 1);
+	List	   *schemas = NIL;
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_namespace form = (Form_pg_namespace) GETSTRUCT(tuple);
+		char	   *rest = NameStr(form->nspname) + strlen(first);
+
+		if (strncmp(NameStr(form->nspname), first, strlen(first)) == 0 &&
+			(*rest == '\0' || *rest == '_') && vault_is_schema(form->oid))
+			schemas = lappend_oid(schemas, form->oid);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return schemas;
+}
+
 /* Everything in a schema depends on it, so no dependant means empty. */
 void
 vault_drop_if_empty(Oid namespace)

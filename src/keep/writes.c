@@ -33,6 +33,7 @@
 #include "utils/snapmgr.h"
 
 #include "history/history.h"
+#include "keep/limit.h"
 #include "keep/vault.h"
 #include "keep/writes.h"
 
@@ -404,6 +405,7 @@ writes_keep(Relation rel, Versions *versions, const Bitmapset *passing,
 	kept_set_detailf(kept, "keys", "%d", shape.nkeys);
 	for (int i = 0; i < shape.nkeys; i++)
 		kept_add_detail(kept, psprintf("key %d", i + 1), shape.keys[i].name);
+	limit_check(kept);
 	history_add_kept(kept);
 	return kept;
 }

@@ -166,7 +166,7 @@ lock_within_tries(List *relids, LOCKMODE mode, const char *what)
 }
 
 void
-plan_lock(RollbackPlan *plan)
+rollback_lock(void)
 {
 	Oid			own = get_relname_relid("incarnation",
 										get_namespace_oid(SAFEMIG_SCHEMA, false));
@@ -174,6 +174,12 @@ plan_lock(RollbackPlan *plan)
 	/* one rollback at a time; readers of the history are not in the way */
 	lock_within_tries(list_make1_oid(own), ShareUpdateExclusiveLock,
 					  "out other rollbacks");
+}
+
+void
+plan_lock(RollbackPlan *plan)
+{
+	rollback_lock();
 	lock_within_tries(plan_relations(plan), AccessExclusiveLock,
 					  "the tables of the rollback");
 }

@@ -180,25 +180,35 @@ check_owns_all(Oid user, List *states, HTAB *to_own)
 }
 
 void
-plan_check_rights(RollbackPlan *plan)
+commands_check_rights(List *commands)
 {
 	Oid			user = GetUserId();
 	Frame		frame;
 	HTAB	   *to_own;
 	ListCell   *lc;
-	ListCell   *inner;
 
 	if (is_administrator(user))
 		return;
 	/* who owns a table need not see its schema */
 	frame_become_owner(&frame);
 	to_own = key_set();
-	foreach(lc, plan->commands)
+	foreach(lc, commands)
 		add_to_own(to_own, lfirst(lc));
 	/* what it was in between, under a rollback say, gives nobody a right */
-	check_owns_all(user, states_before(plan->commands), to_own);
-	check_owns_all(user, states_after(plan->commands), to_own);
+	check_owns_all(user, states_before(commands), to_own);
+	check_owns_all(user, states_after(commands), to_own);
 	frame_unpin(&frame);
+}
+
+void
+plan_check_rights(RollbackPlan *plan)
+{
+	ListCell   *lc;
+	ListCell   *inner;
+
+	commands_check_rights(plan->commands);
+	if (is_administrator(GetUserId()))
+		return;
 	foreach(lc, plan->commands)
 	{
 		RecordedCommand *command = lfirst(lc);

@@ -148,7 +148,7 @@ migration_by_label(const char *label)
 }
 
 /* The whole history reads the same to everybody: as the extension's owner. */
-static Migration *
+Migration *
 resolve_id(int64 id)
 {
 	Frame		frame;
@@ -195,7 +195,7 @@ update_marks(const char *query, List *ids, int64 record)
 }
 
 /* Several that were redone in one act have one record: all or none. */
-static void
+void
 check_shares_record(List *migrations)
 {
 	ListCell   *lc;

@@ -78,10 +78,14 @@ extern RollbackPlan *plan_build(List *migrations);
 extern char *plan_hash(RollbackPlan *plan);
 
 /* ---- lock.c ---- */
+/* one rollback, or prune, at a time */
+extern void rollback_lock(void);
 extern void plan_lock(RollbackPlan *plan);
 
 /* ---- rights.c ---- */
 extern void plan_check_rights(RollbackPlan *plan);
+/* for what does not run their steps */
+extern void commands_check_rights(List *commands);
 
 /* ---- check.c ---- */
 extern List *plan_check(RollbackPlan *plan);	/* of Conflict* */
@@ -97,6 +101,9 @@ extern int64 take_back(List *migrations, RollbackOptions *options,
 
 /* ---- rollback.c ---- */
 extern int64 rollback_one(int64 id, char *reason);
+/* several that were redone in one act have one record: all or none */
+extern void check_shares_record(List *migrations);
+extern Migration *resolve_id(int64 id);
 
 extern RollbackPlan *rollback_plan_for_script(int64 id);
 extern RollbackRun *rollback_begin_script(int64 id, char *plan_hash);

@@ -1,7 +1,7 @@
 -- The calls and views that others write into their tools.  A test that fails
 -- here means that somebody's script breaks.
 BEGIN;
-SELECT plan(51);
+SELECT plan(56);
 
 -- The calls: name, arguments with names and types, result.  An argument in
 -- brackets has a default.
@@ -66,6 +66,10 @@ SELECT pg_temp.is_call('safemig_rollback_to',
 SELECT pg_temp.is_call('safemig_rollback_last',
     '[n integer], [framework text], [anyone boolean], [on_conflict text], [plan_hash text], [reason text]', 'bigint');
 
+SELECT pg_temp.is_call('safemig_prune', 'id bigint, [reason text]', 'bigint');
+SELECT pg_temp.is_call('safemig_prune_older', 'older_than interval, [reason text]', 'bigint');
+SELECT pg_temp.is_call('safemig_keep', 'id bigint, until timestamp with time zone, [reason text]', 'void');
+
 -- A driver that sends an id as a text literal means the id.
 SELECT is((SELECT count(*)::int FROM face WHERE name = 'safemig_rollback'), 2,
           'safemig_rollback has no third form for a literal to be ambiguous with');
@@ -88,13 +92,13 @@ SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p
 -- The views, and the columns that are promised
 SELECT has_schema('safemig');
 SELECT has_view('safemig', v, 'view safemig.' || v)
-FROM unnest(ARRAY['migrations', 'commands', 'changes', 'kept', 'failures', 'notes']) AS v;
+FROM unnest(ARRAY['migrations', 'commands', 'changes', 'kept', 'pruned', 'failures', 'notes']) AS v;
 
 SELECT has_column('safemig', 'migrations', c, 'migrations.' || c)
 FROM unnest(ARRAY['id', 'kind', 'label', 'framework', 'version', 'state', 'restorable',
                   'why_not', 'role', 'client', 'application', 'reason', 'started_at',
                   'finished_at', 'commands', 'kept_bytes', 'rolled_back_by',
-                  'rolls_back']) AS c;
+                  'rolls_back', 'kept_until']) AS c;
 
 -- Nobody but the library writes the history.
 SELECT is_empty($$SELECT c.oid::regclass, a.grantee::regrole, a.privilege_type

@@ -1,0 +1,241 @@
+/*-------------------------------------------------------------------------
+ *
+ * discard.c
+ *	  Taking kept data out of the vault for good.
+ *
+ * What is kept for one migration may be needed by what is kept for another: a
+ * table in the vault has a column of a type that was dropped later.  Nothing
+ * is discarded that something else in the vault still needs.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "history/history.h"
+#include "keep/vault.h"
+
+/* ---- where it is ---- */
+
+/* A composite type goes with the relation that it is made of. */
+static void
+type_address(Oid typid, ObjectAddress *address)
+{
+	Oid			relid = get_typ_typrelid(typid);
+
+	if (OidIsValid(relid) && get_rel_relkind(relid) != RELKIND_COMPOSITE_TYPE)
+		ObjectAddressSet(*address, RelationRelationId, relid);
+	else
+		ObjectAddressSet(*address, TypeRelationId, typid);
+}
+
+/* A type that is frozen, or what somebody removed, is not there. */
+static bool
+find_kept(const Kept *kept, ObjectAddress *address)
+{
+	Oid			namespace = get_namespace_oid(kept->vault_schema, true);
+	Oid			oid;
+
+	if (!OidIsValid(namespace) || !vault_is_schema(namespace))
+		return false;
+	if (strcmp(kept->kind, "type") == 0)
+	{
+		oid = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+							  CStringGetDatum(kept->vault_name),
+							  ObjectIdGetDatum(namespace));
+		if (OidIsValid(oid))
+			type_address(oid, address);
+	}
+	else if (strcmp(kept->kind, "collation") == 0)
+	{
+		oid = get_collation_oid(list_make2(makeString(kept->vault_schema),
+										   makeString(kept->vault_name)), true);
+		ObjectAddressSet(*address, CollationRelationId, oid);
+	}
+	else
+	{
+		oid = get_relname_relid(kept->vault_name, namespace);
+		ObjectAddressSet(*address, RelationRelationId, oid);
+	}
+	return OidIsValid(oid);
+}
+
+/* ---- what needs it ---- */
+
+static void
+refuse_needed(const Kept *kept, const Kept *by)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+			 errmsg("%s %s, which migration " INT64_FORMAT " keeps, is still needed",
+					kept->object_type, kept->identity, kept->migration),
+			 errdetail("%s %s, which migration " INT64_FORMAT " keeps, has values of it.",
+					   by->object_type, by->identity, by->migration),
+			 errhint("SELECT safemig_prune(" INT64_FORMAT "); first.", by->migration)));
+}
+
+static bool
+goes_too(List *all, int64 id)
+{
+	ListCell   *lc;
+
+	foreach(lc, all)
+	{
+		if (((Kept *) lfirst(lc))->id == id)
+			return true;
+	}
+	return false;
+}
+
+/* What is kept in a relation of the vault; its partitions go with it. */
+static Kept *
+kept_in(Oid relid)
+{
+	const char *kinds[] = {"relation", "type"};
+	Kept	   *kept = NULL;
+
+	if (!vault_is_schema(get_rel_namespace(relid)))
+		return NULL;
+	for (size_t i = 0; i < lengthof(kinds) && kept == NULL; i++)
+		kept = history_kept_in_vault(kinds[i],
+									 get_namespace_name(get_rel_namespace(relid)),
+									 get_rel_name(relid));
+	return kept;
+}
+
+static void
+check_columns(const Kept *kept, Oid typid, List *all)
+{
+	List	   *containers = type_containers(list_make1_oid(typid));
+	List	   *columns = type_columns(containers);
+	ListCell   *lc;
+
+	foreach(lc, columns)
+	{
+		ObjectAddress *column = lfirst(lc);
+		Kept	   *other = kept_in(column->objectId);
+
+		if (other && !goes_too(all, other->id))
+			refuse_needed(kept, other);
+	}
+	foreach(lc, containers)
+	{
+		Kept	   *other = kept_of_type(lfirst_oid(lc));
+
+		if (other && !goes_too(all, other->id))
+			refuse_needed(kept, other);
+	}
+	foreach(lc, type_tables(typid))
+	{
+		Kept	   *other = kept_in(lfirst_oid(lc));
+
+		if (other && !goes_too(all, other->id))
+			refuse_needed(kept, other);
+	}
+}
+
+/* A frozen table notes in its details what it needs to be thawed. */
+static void
+check_frozen(const Kept *kept, List *all)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		args[1];
+	MemoryContext context = CurrentMemoryContext;
+	List	   *ids = NIL;
+	ListCell   *lc;
+
+	args[0] = CStringGetTextDatum(psprintf(INT64_FORMAT, kept->id));
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT k.id FROM safemig.kept_log k"
+							  " WHERE k.state OPERATOR(pg_catalog.=) 'kept' AND EXISTS (SELECT FROM"
+							  " pg_catalog.generate_series(1, pg_catalog.cardinality(k.details) OPERATOR(pg_catalog.-) 1, 2) i"
+							  " WHERE k.details[i] OPERATOR(pg_catalog.~) '^frozen[0-9]+[.]kept$'"
+							  " AND k.details[i OPERATOR(pg_catalog.+) 1] OPERATOR(pg_catalog.=) $1)",
+							  1, types, args, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read kept_log");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+		int64	   *other = palloc(sizeof(int64));
+
+		*other = strtoll(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1), NULL, 10);
+		ids = lappend(ids, other);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	foreach(lc, ids)
+	{
+		if (!goes_too(all, *(int64 *) lfirst(lc)))
+			refuse_needed(kept, history_get_kept(*(int64 *) lfirst(lc)));
+	}
+}
+
+static void
+check_not_needed(const Kept *kept, const ObjectAddress *address, List *all)
+{
+	Oid			rowtype;
+
+	if (address->classId == TypeRelationId)
+		check_columns(kept, address->objectId, all);
+	else if (address->classId == RelationRelationId)
+	{
+		rowtype = get_rel_type_id(address->objectId);
+		if (OidIsValid(rowtype))
+			check_columns(kept, rowtype, all);
+	}
+}
+
+/* ---- and away with it ---- */
+
+/* Also those that only statistics objects of a table were in. */
+static void
+drop_empty_schemas(List *all)
+{
+	List	   *schemas = NIL;
+	ListCell   *lc;
+
+	foreach(lc, all)
+		schemas = list_concat_unique_oid(schemas, vault_schemas_of(((Kept *) lfirst(lc))->migration));
+	foreach(lc, schemas)
+		vault_drop_if_empty(lfirst_oid(lc));
+}
+
+/*
+ * Discards what these rows of kept_log hold, all or, with an error, nothing;
+ * the caller marks the rows.  Takes ACCESS EXCLUSIVE on relations of the vault
+ * alone, which nobody else may read.
+ */
+void
+vault_discard(List *all)
+{
+	ObjectAddresses *objects = new_object_addresses();
+	ListCell   *lc;
+
+	foreach(lc, all)
+	{
+		Kept	   *kept = lfirst(lc);
+		ObjectAddress address;
+
+		check_frozen(kept, all);
+		if (!find_kept(kept, &address))
+			continue;
+		check_not_needed(kept, &address, all);
+		if (address.classId == RelationRelationId)
+			LockRelationOid(address.objectId, AccessExclusiveLock);
+		add_exact_object_address(&address, objects);
+	}
+	performMultipleDeletions(objects, DROP_RESTRICT,
+							 PERFORM_DELETION_INTERNAL | PERFORM_DELETION_QUIETLY);
+	free_object_addresses(objects);
+	CommandCounterIncrement();
+	drop_empty_schemas(all);
+}

@@ -1,0 +1,421 @@
+/*-------------------------------------------------------------------------
+ *
+ * prune.c
+ *	  The end of what is kept: safemig_prune, safemig_prune_older, and
+ *	  safemig_keep, which puts it off.
+ *
+ * What is pruned cannot be put back by anything but a backup.  So nothing is
+ * pruned that is pinned, or that another migration's kept data needs; and who
+ * pruned what, when and why stays in the history.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "rollback/rollback.h"
+
+PG_FUNCTION_INFO_V1(safemig_prune);
+PG_FUNCTION_INFO_V1(safemig_prune_older);
+PG_FUNCTION_INFO_V1(safemig_keep);
+
+/* ---- which records, and what they keep ---- */
+
+static bool
+is_migration(const Migration *migration)
+{
+	return strcmp(migration->kind, "migration") == 0 ||
+		strcmp(migration->kind, "snapshot") == 0;
+}
+
+/*
+ * A migration that was redone is kept by the record of the redo; what it kept
+ * itself, before, is left over.
+ */
+static List *
+records_of(Migration *migration)
+{
+	List	   *records = list_make1(&migration->id);
+
+	if (is_migration(migration) && migration->effective != migration->id)
+	{
+		check_shares_record(list_make1(migration));
+		records = lappend(records, &migration->effective);
+	}
+	return records;
+}
+
+/* What of them lies in the vault; positions of sequences do not. */
+static List *
+kept_by(List *records)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Oid			type = INT8OID;
+	List	   *ids = NIL;
+	List	   *all = NIL;
+	ListCell   *lc;
+
+	SPI_connect();
+	foreach(lc, records)
+	{
+		Datum		arg = Int64GetDatum(*(int64 *) lfirst(lc));
+
+		if (SPI_execute_with_args("SELECT id FROM safemig.kept_log"
+								  " WHERE migration OPERATOR(pg_catalog.=) $1"
+								  " AND state OPERATOR(pg_catalog.=) 'kept'"
+								  " AND vault_schema IS NOT NULL AND vault_name IS NOT NULL"
+								  " ORDER BY id DESC",
+								  1, &type, &arg, NULL, false, 0) != SPI_OK_SELECT)
+			elog(ERROR, "could not read kept_log");
+		for (uint64 i = 0; i < SPI_processed; i++)
+		{
+			MemoryContext old = MemoryContextSwitchTo(context);
+			int64	   *id = palloc(sizeof(int64));
+
+			*id = strtoll(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1), NULL, 10);
+			ids = lappend(ids, id);
+			MemoryContextSwitchTo(old);
+		}
+	}
+	SPI_finish();
+	foreach(lc, ids)
+		all = lappend(all, history_get_kept(*(int64 *) lfirst(lc)));
+	return all;
+}
+
+/* ---- whether ---- */
+
+static void
+check_not_open(const Migration *migration)
+{
+	if (strcmp(migration->state, "open") == 0 &&
+		(migration->id == open_migration_id() || !migration_is_abandoned(migration->id)))
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
+				 errmsg("migration " INT64_FORMAT " is still open", migration->id),
+				 errhint("Its session has to call safemig_end() or safemig_abort() first.")));
+}
+
+/* Whoever pins a migration wants it undone, or redone, by what its rollback
+ * or its redo keeps, too. */
+#define PINS(id) \
+	" FROM safemig.pin_log p JOIN safemig.migration_log x ON x.id OPERATOR(pg_catalog.=) p.migration" \
+	" WHERE p.until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()" \
+	" AND (x.id OPERATOR(pg_catalog.=) " id " OR x.effective OPERATOR(pg_catalog.=) " id \
+	" OR x.rolled_back_by OPERATOR(pg_catalog.=) " id ")"
+
+static void
+check_not_pinned(const Migration *migration)
+{
+	MemoryContext context = CurrentMemoryContext;
+	Oid			type = INT8OID;
+	Datum		arg = Int64GetDatum(migration->id);
+	char	   *role = NULL;
+	int64		pinned = 0;
+
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT p.role, p.migration" PINS("$1"),
+							  1, &type, &arg, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read pin_log");
+	if (SPI_processed > 0)
+	{
+		role = MemoryContextStrdup(context,
+								   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+		pinned = strtoll(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2), NULL, 10);
+	}
+	SPI_finish();
+	if (role)
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
+				 errmsg("what migration " INT64_FORMAT " keeps may not be pruned yet",
+						migration->id),
+				 errdetail("\"%s\" has asked to keep migration " INT64_FORMAT ": see kept_until in safemig.migrations.",
+						   role, pinned),
+				 errhint("SELECT safemig_keep(" INT64_FORMAT ", NULL); allows it.", pinned)));
+}
+
+/* ---- and away with it ---- */
+
+static void
+note_pruned(List *kept, int64 migration, const char *reason)
+{
+	Datum		values[6];
+	bool		nulls[6] = {false};
+	ListCell   *lc;
+
+	foreach(lc, kept)
+	{
+		Kept	   *one = lfirst(lc);
+
+		history_set_kept_state(one->id, "pruned");
+		values[0] = Int64GetDatum(one->id);
+		values[1] = Int64GetDatum(migration);
+		values[2] = Int64GetDatum(one->bytes);
+		values[3] = CStringGetTextDatum(GetUserNameFromId(GetOuterUserId(), false));
+		nulls[4] = reason == NULL;
+		values[4] = reason ? CStringGetTextDatum(reason) : (Datum) 0;
+		values[5] = TimestampTzGetDatum(GetCurrentTimestamp());
+		history_insert("prune_log", values, nulls, lengthof(values));
+	}
+	CommandCounterIncrement();
+}
+
+static void
+report_pruned(const Migration *migration, List *kept)
+{
+	const char *lost = "";
+
+	if (!safemig_notices)
+		return;
+	if (kept == NIL)
+	{
+		ereport(NOTICE,
+				(errmsg("migration " INT64_FORMAT " keeps nothing that could be pruned", migration->id)));
+		return;
+	}
+	if (is_migration(migration) && strcmp(migration->state, "rolled_back") != 0)
+		lost = ", it can no longer be rolled back";
+	else if (strcmp(migration->kind, "rollback") == 0 && strcmp(migration->state, "applied") == 0)
+		lost = ", what it took back can no longer be redone";
+	ereport(NOTICE,
+			(errmsg("pruned %d %s kept by migration " INT64_FORMAT "%s",
+					list_length(kept), list_length(kept) == 1 ? "thing" : "things",
+					migration->id, lost)));
+}
+
+/* Returns the bytes that lay there. */
+static int64
+prune(Migration *migration, List *records, const char *reason)
+{
+	List	   *kept = kept_by(records);
+	int64		bytes = 0;
+	ListCell   *lc;
+
+	vault_discard(kept);
+	note_pruned(kept, migration->id, reason);
+	foreach(lc, kept)
+		bytes += ((Kept *) lfirst(lc))->bytes;
+	report_pruned(migration, kept);
+	return bytes;
+}
+
+static void
+check_rights(Migration *migration)
+{
+	List	   *commands;
+	Frame		frame;
+
+	frame_become_owner(&frame);
+	commands = history_commands(list_make1(&migration->id));
+	frame_unpin(&frame);
+	commands_check_rights(commands);
+}
+
+static char *
+reason_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+static void
+check_not_null(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
+}
+
+Datum
+safemig_prune(PG_FUNCTION_ARGS)
+{
+	char	   *reason = reason_argument(fcinfo, 1);
+	Migration  *migration;
+	Frame		frame;
+	int64		bytes;
+
+	check_not_null(fcinfo, 0, "id");
+	migration = resolve_id(PG_GETARG_INT64(0));
+	check_rights(migration);
+	frame_become_owner(&frame);
+	own_work_begin();
+	rollback_lock();
+	check_not_open(migration);
+	check_not_pinned(migration);
+	bytes = prune(migration, records_of(migration), reason);
+	own_work_end();
+	frame_unpin(&frame);
+	PG_RETURN_INT64(bytes);
+}
+
+/* ---- all that is old ---- */
+
+/*
+ * Oldest first: a table in the vault may have a column of a type that was
+ * dropped, and is kept, later.
+ */
+static List *
+older_than(Interval *interval)
+{
+	Oid			type = INTERVALOID;
+	Datum		arg = IntervalPGetDatum(interval);
+	List	   *found = history_migrations("COALESCE(m.finished_at, m.started_at) OPERATOR(pg_catalog.<)"
+										   " (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $1)"
+										   " AND EXISTS (SELECT FROM safemig.kept_log k"
+										   " WHERE k.migration OPERATOR(pg_catalog.=) m.id"
+										   " AND k.state OPERATOR(pg_catalog.=) 'kept' AND k.vault_name IS NOT NULL)"
+										   " AND NOT EXISTS (SELECT" PINS("m.id") ")",
+										   1, &type, &arg);
+	List	   *oldest_first = NIL;
+	ListCell   *lc;
+
+	foreach(lc, found)
+	{
+		Migration  *migration = lfirst(lc);
+
+		if (strcmp(migration->state, "open") != 0 ||
+			(migration->id != open_migration_id() && migration_is_abandoned(migration->id)))
+			oldest_first = lcons(migration, oldest_first);
+	}
+	return oldest_first;
+}
+
+/* What something pinned still needs stays, and that is said. */
+static int64
+prune_unless_needed(Migration *migration, const char *reason)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile int64 bytes = 0;
+
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		bytes = prune(migration, list_make1(&migration->id), reason);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		RollbackAndReleaseCurrentSubTransaction();
+		CurrentResourceOwner = owner;
+		if (error->sqlerrcode != ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST)
+			PG_RE_THROW();
+		FlushErrorState();
+		ereport(WARNING,
+				(errmsg("migration " INT64_FORMAT " was not pruned: %s",
+						migration->id, error->message)));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return bytes;
+}
+
+Datum
+safemig_prune_older(PG_FUNCTION_ARGS)
+{
+	char	   *reason = reason_argument(fcinfo, 1);
+	Interval   *interval;
+	Interval	zero = {0};
+	Frame		frame;
+	int64		bytes = 0;
+	List	   *old;
+	ListCell   *lc;
+
+	check_not_null(fcinfo, 0, "older_than");
+	interval = PG_GETARG_INTERVAL_P(0);
+	if (DatumGetBool(DirectFunctionCall2(interval_lt, IntervalPGetDatum(interval),
+										 IntervalPGetDatum(&zero))))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("older_than must not be negative")));
+	if (!is_administrator(GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to prune what others keep"),
+				 errhint("safemig_prune(id) prunes one migration. GRANT EXECUTE ON FUNCTION safemig_administer() allows all.")));
+	frame_become_owner(&frame);
+	own_work_begin();
+	rollback_lock();
+	old = older_than(interval);
+	if (old == NIL && safemig_notices)
+		ereport(NOTICE, (errmsg("there is nothing to prune")));
+	foreach(lc, old)
+		bytes += prune_unless_needed(lfirst(lc), reason);
+	own_work_end();
+	frame_unpin(&frame);
+	PG_RETURN_INT64(bytes);
+}
+
+/* ---- not yet ---- */
+
+static void
+pin(int64 migration, TimestampTz until, const char *reason)
+{
+	Oid			types[5] = {INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
+	Datum		args[5] = {Int64GetDatum(migration), TimestampTzGetDatum(until),
+		CStringGetTextDatum(GetUserNameFromId(GetOuterUserId(), false)),
+	reason ? CStringGetTextDatum(reason) : (Datum) 0, TimestampTzGetDatum(GetCurrentTimestamp())};
+	char		nulls[5] = {' ', ' ', ' ', reason ? ' ' : 'n', ' '};
+
+	SPI_connect();
+	if (SPI_execute_with_args("INSERT INTO safemig.pin_log AS p (migration, until, role, reason, pinned_at)"
+							  " VALUES ($1, $2, $3, $4, $5)"
+							  " ON CONFLICT (migration) DO UPDATE SET until = EXCLUDED.until,"
+							  " role = EXCLUDED.role, reason = EXCLUDED.reason, pinned_at = EXCLUDED.pinned_at",
+							  5, types, args, nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write pin_log");
+	SPI_finish();
+}
+
+static void
+unpin(int64 migration)
+{
+	Oid			type = INT8OID;
+	Datum		arg = Int64GetDatum(migration);
+
+	SPI_connect();
+	if (SPI_execute_with_args("DELETE FROM safemig.pin_log WHERE migration OPERATOR(pg_catalog.=) $1",
+							  1, &type, &arg, NULL, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not remove from pin_log");
+	SPI_finish();
+}
+
+Datum
+safemig_keep(PG_FUNCTION_ARGS)
+{
+	char	   *reason = reason_argument(fcinfo, 2);
+	Migration  *migration;
+	Frame		frame;
+
+	check_not_null(fcinfo, 0, "id");
+	if (!PG_ARGISNULL(1) && PG_GETARG_TIMESTAMPTZ(1) <= GetCurrentTimestamp())
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("until must be in the future"),
+				 errhint("NULL ends what was asked for before.")));
+	migration = resolve_id(PG_GETARG_INT64(0));
+	check_rights(migration);
+	frame_become_owner(&frame);
+	own_work_begin();
+	rollback_lock();
+	if (PG_ARGISNULL(1))
+		unpin(migration->id);
+	else
+		pin(migration->id, PG_GETARG_TIMESTAMPTZ(1), reason);
+	own_work_end();
+	frame_unpin(&frame);
+	PG_RETURN_VOID();
+}
