@@ -320,6 +320,7 @@ extern bool safemig_keep_undone;
 extern int	safemig_lock_timeout;
 extern double safemig_max_kept_bytes;	/* -1: no limit */
 extern int	safemig_on_limit;
+extern char *safemig_retention; /* an interval, or "never" */
 extern int	safemig_capture_data;
 extern void settings_define(void);
 

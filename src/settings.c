@@ -11,6 +11,7 @@
 
 #include <limits.h>
 
+#include "utils/datetime.h"
 #include "utils/guc.h"
 
 #include "compat.h"
@@ -28,6 +29,7 @@ bool		safemig_keep_undone = true;
 int			safemig_lock_timeout = 5000;
 double		safemig_max_kept_bytes = -1;
 int			safemig_on_limit = ON_LIMIT_REFUSE;
+char	   *safemig_retention = NULL;
 int			safemig_capture_data = CAPTURE_DATA_DDL;
 
 static const struct config_enum_entry capture_failure_options[] = {
@@ -48,6 +50,28 @@ static const struct config_enum_entry capture_data_options[] = {
 	{"transaction", CAPTURE_DATA_TRANSACTION, false},
 	{NULL, 0, false}
 };
+
+/* "never", or what an interval may look like; without any error of its own. */
+static bool
+check_retention(char **value, void **extra, GucSource source)
+{
+	char		buffer[256];
+	char	   *fields[MAXDATEFIELDS];
+	int			types[MAXDATEFIELDS];
+	int			nfields;
+	int			type;
+	struct pg_itm_in interval;
+
+	if (strcmp(*value, "never") == 0)
+		return true;
+	if (ParseDateTime(*value, buffer, sizeof(buffer), fields, types,
+					  MAXDATEFIELDS, &nfields) == 0 &&
+		DecodeInterval(fields, types, nfields, INTERVAL_FULL_RANGE, &type, &interval) == 0 &&
+		type == DTK_DELTA)
+		return true;
+	GUC_check_errdetail("It is \"never\" or an interval.");
+	return false;
+}
 
 void
 settings_define(void)
@@ -104,6 +128,11 @@ settings_define(void)
 							 NULL, &safemig_on_limit,
 							 ON_LIMIT_REFUSE, on_limit_options,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("safemig.retention",
+							   "How long safemig_prune_expired() leaves what is kept.",
+							   "An interval, or never.",
+							   &safemig_retention, "never",
+							   PGC_SUSET, 0, check_retention, NULL, NULL);
 	DefineCustomEnumVariable("safemig.capture_data",
 							 "Whose rows are kept when they are written.",
 							 "Of transactions with DDL, of explicit and labelled migrations alone, or of all transactions.",

@@ -13,6 +13,12 @@ AS 'MODULE_PATHNAME', 'safemig_prune_older';
 COMMENT ON FUNCTION pg_catalog.safemig_prune_older(interval, text) IS
 'Prunes, as safemig_prune does, what every migration, rollback and redo keeps that ended longer ago than this, oldest first; returns the bytes. What safemig_keep has asked to keep stays, and what it needs, with a WARNING. The caller must administer safemig. Takes the locks of safemig_prune. Errors: 42501, SM009, 22023 for a negative interval.';
 
+CREATE FUNCTION pg_catalog.safemig_prune_expired(reason text DEFAULT NULL)
+RETURNS bigint LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'safemig_prune_expired';
+COMMENT ON FUNCTION pg_catalog.safemig_prune_expired(text) IS
+'safemig_prune_older(safemig.retention), for a job that runs every night; nothing, with a NOTICE, while that is never. Locks, rights and errors are those of safemig_prune_older.';
+
 CREATE FUNCTION pg_catalog.safemig_keep(id bigint, until timestamptz, reason text DEFAULT NULL)
 RETURNS void LANGUAGE C VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'safemig_keep';

@@ -25,6 +25,7 @@
 
 PG_FUNCTION_INFO_V1(safemig_prune);
 PG_FUNCTION_INFO_V1(safemig_prune_older);
+PG_FUNCTION_INFO_V1(safemig_prune_expired);
 PG_FUNCTION_INFO_V1(safemig_keep);
 
 /* ---- which records, and what they keep ---- */
@@ -323,24 +324,20 @@ prune_unless_needed(Migration *migration, const char *reason)
 	return bytes;
 }
 
-Datum
-safemig_prune_older(PG_FUNCTION_ARGS)
+static int64
+prune_older(Interval *interval, const char *what, const char *reason)
 {
-	char	   *reason = reason_argument(fcinfo, 1);
-	Interval   *interval;
 	Interval	zero = {0};
 	Frame		frame;
 	int64		bytes = 0;
 	List	   *old;
 	ListCell   *lc;
 
-	check_not_null(fcinfo, 0, "older_than");
-	interval = PG_GETARG_INTERVAL_P(0);
 	if (DatumGetBool(DirectFunctionCall2(interval_lt, IntervalPGetDatum(interval),
 										 IntervalPGetDatum(&zero))))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("older_than must not be negative")));
+				 errmsg("%s must not be negative", what)));
 	if (!is_administrator(GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -356,7 +353,34 @@ safemig_prune_older(PG_FUNCTION_ARGS)
 		bytes += prune_unless_needed(lfirst(lc), reason);
 	own_work_end();
 	frame_unpin(&frame);
-	PG_RETURN_INT64(bytes);
+	return bytes;
+}
+
+Datum
+safemig_prune_older(PG_FUNCTION_ARGS)
+{
+	check_not_null(fcinfo, 0, "older_than");
+	PG_RETURN_INT64(prune_older(PG_GETARG_INTERVAL_P(0), "older_than",
+								reason_argument(fcinfo, 1)));
+}
+
+/* What safemig.retention says is old; for a job that runs every night. */
+Datum
+safemig_prune_expired(PG_FUNCTION_ARGS)
+{
+	Datum		interval;
+
+	if (strcmp(safemig_retention, "never") == 0)
+	{
+		if (safemig_notices)
+			ereport(NOTICE,
+					(errmsg("nothing expires: safemig.retention is never")));
+		PG_RETURN_INT64(0);
+	}
+	interval = DirectFunctionCall3(interval_in, CStringGetDatum(safemig_retention),
+								   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	PG_RETURN_INT64(prune_older(DatumGetIntervalP(interval), "safemig.retention",
+								reason_argument(fcinfo, 0)));
 }
 
 /* ---- not yet ---- */

@@ -1,7 +1,7 @@
 -- The calls and views that others write into their tools.  A test that fails
 -- here means that somebody's script breaks.
 BEGIN;
-SELECT plan(56);
+SELECT plan(57);
 
 -- The calls: name, arguments with names and types, result.  An argument in
 -- brackets has a default.
@@ -68,6 +68,7 @@ SELECT pg_temp.is_call('safemig_rollback_last',
 
 SELECT pg_temp.is_call('safemig_prune', 'id bigint, [reason text]', 'bigint');
 SELECT pg_temp.is_call('safemig_prune_older', 'older_than interval, [reason text]', 'bigint');
+SELECT pg_temp.is_call('safemig_prune_expired', '[reason text]', 'bigint');
 SELECT pg_temp.is_call('safemig_keep', 'id bigint, until timestamp with time zone, [reason text]', 'void');
 
 -- A driver that sends an id as a text literal means the id.

@@ -124,13 +124,26 @@ SELECT said('SELECT safemig_keep(999999, NULL)::text');
 SELECT said($$SELECT safemig_keep(id_of('p gone'), 'yesterday')::text$$);
 SELECT safemig_prune(id_of('p gone'));
 SELECT safemig_begin('p open') > 0 AS begun;
-CREATE TABLE ps.o (id int);
+CREATE TABLE ps.o AS SELECT 1 AS id;
 DROP TABLE ps.o;
 SELECT said($$SELECT safemig_prune(id_of('p open'))::text$$);
 SELECT safemig_end() > 0 AS ended;
 RESET SESSION AUTHORIZATION;
 SELECT said($$SELECT safemig_prune_older('-1 day')::text$$);
 SELECT safemig_prune_older('1 day');
+SELECT * FROM in_vault;
+
+-- what is said to be old
+SHOW safemig.retention;
+SELECT safemig_prune_expired();
+SET safemig.retention = 'for ever';
+SET safemig.retention = '-1 week';
+SELECT said($$SELECT safemig_prune_expired()::text$$);
+SET safemig.retention = '1 week 2 days 3:00';
+SELECT safemig_prune_expired();
+SET safemig.retention = '0';
+SELECT safemig_prune_expired('nightly') > 0 AS freed;
+RESET safemig.retention;
 SELECT * FROM in_vault;
 
 SET safemig.enabled = off;
