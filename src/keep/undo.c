@@ -33,6 +33,8 @@
 #include "executor/nodeModifyTable.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -305,6 +307,69 @@ delete_present(Undo *undo, ItemPointer tid)
 	simple_table_tuple_delete(undo->rel, tid, undo->snapshot);
 }
 
+/* ---- what is in the way, by name ---- */
+
+/* Rows without a key are named by their place. */
+static char *
+key_columns(Undo *undo)
+{
+	StringInfoData buf;
+
+	if (undo->shape.nkeys == 0)
+		return pstrdup("ctid");
+	initStringInfo(&buf);
+	for (int i = 0; i < undo->shape.nkeys; i++)
+		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "",
+						 quote_identifier(undo->shape.keys[i].name));
+	return undo->shape.nkeys == 1 ? buf.data : psprintf("(%s)", buf.data);
+}
+
+static void
+append_value(StringInfo buf, TupleTableSlot *slot, AttrNumber attnum)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, attnum, &isnull);
+	Oid			output;
+	bool		varlena;
+
+	getTypeOutputInfo(TupleDescAttr(slot->tts_tupleDescriptor, attnum - 1)->atttypid,
+					  &output, &varlena);
+	appendStringInfo(buf, "%s%s", buf->len ? ", " : "",
+					 isnull ? "NULL" : quote_literal_cstr(OidOutputFunctionCall(output, value)));
+}
+
+static void
+note_in_the_way(Undo *undo, TupleTableSlot *slot)
+{
+	MemoryContext old;
+	StringInfoData buf;
+
+	if (list_length(undo->conflicts->rows) >= UNDO_ROWS_TOLD)
+		return;
+	old = MemoryContextSwitchTo(GetMemoryChunkContext(undo->conflicts));
+	initStringInfo(&buf);
+	for (int i = 0; i < undo->shape.nkeys; i++)
+		append_value(&buf, slot, undo->shape.keys[i].attnum);
+	if (undo->shape.nkeys == 0)
+		appendStringInfo(&buf, "'(%u,%u)'", ItemPointerGetBlockNumber(&slot->tts_tid),
+						 ItemPointerGetOffsetNumber(&slot->tts_tid));
+	if (undo->conflicts->rows == NIL)
+		undo->conflicts->key = key_columns(undo);
+	undo->conflicts->rows = lappend(undo->conflicts->rows,
+									undo->shape.nkeys > 1 ? psprintf("(%s)", buf.data) : buf.data);
+	MemoryContextSwitchTo(old);
+}
+
+static void
+note_place_taken(Undo *undo, ItemPointer tid)
+{
+	TupleTableSlot *slot = table_slot_create(undo->rel, NULL);
+
+	if (table_tuple_fetch_row_version(undo->rel, tid, SnapshotAny, slot))
+		note_in_the_way(undo, slot);
+	ExecDropSingleTupleTableSlot(slot);
+}
+
 /* May the fresh row be put there?  What has its place may have to go for it. */
 static bool
 place_is_free(Undo *undo)
@@ -318,7 +383,10 @@ place_is_free(Undo *undo)
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (was_free)
+		{
 			undo->conflicts->taken++;
+			note_place_taken(undo, &taken_by);
+		}
 		was_free = false;
 		if (safemig_state.on_conflict != CONFLICT_RESTORE)
 			return false;
@@ -336,6 +404,7 @@ is_to_be_undone(Undo *undo, bytea *changed)
 	if (holds_what_was_written(undo, changed))
 		return true;
 	undo->conflicts->changed++;
+	note_in_the_way(undo, undo->present);
 	return safemig_state.on_conflict == CONFLICT_RESTORE;
 }
 

@@ -108,7 +108,13 @@ typedef struct UndoConflicts
 	int64		unfit;			/* would break a CHECK, NOT NULL or bound */
 	int64		taken;			/* deleted or moved, and the place in a unique
 								 * index is taken */
+	List	   *rows;			/* of char*: the first of those that are there, by
+								 * key, as SQL */
+	char	   *key;			/* its columns */
 } UndoConflicts;
+
+/* no more of them are told */
+#define UNDO_ROWS_TOLD 20
 
 extern int64 writes_undo(Relation rel, const Kept *kept, UndoConflicts *conflicts);
 

@@ -84,6 +84,7 @@ raise_step_error(const RecordedCommand *command, const Step *step)
 {
 	ErrorData  *error = CopyErrorData();
 	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
+	char	   *query;
 
 	if (category == ERRCODE_OPERATOR_INTERVENTION ||
 		category == ERRCODE_INSUFFICIENT_RESOURCES ||
@@ -92,6 +93,7 @@ raise_step_error(const RecordedCommand *command, const Step *step)
 		error->sqlerrcode == ERRCODE_INTERNAL_ERROR)
 		PG_RE_THROW();
 	FlushErrorState();
+	query = misfit_query(command, step, error->sqlerrcode);
 	ereport(ERROR,
 			(errcode(ERRCODE_SAFEMIG_CONFLICT),
 			 errmsg("migration " INT64_FORMAT " cannot be rolled back exactly: %s",
@@ -99,6 +101,7 @@ raise_step_error(const RecordedCommand *command, const Step *step)
 			 errdetail_internal("%s%sStatement: %s",
 								error->detail ? error->detail : "",
 								error->detail ? "\n" : "", step->sql),
+			 query ? errhint("Nothing has been changed. %s shows the rows.", query) :
 			 error->hint ? errhint("%s", error->hint) :
 			 errhint("Nothing has been changed.")));
 }

@@ -116,6 +116,11 @@ extern void plan_run_step(const RecordedCommand *command, const Step *step);
 extern void plan_settle(RecordedCommand *command);
 extern void plan_warn_unkept(const RecordedCommand *command);
 
+/* ---- misfit.c ---- */
+/* shows the rows that made the step fail with such an error, or NULL */
+extern char *misfit_query(const RecordedCommand *command, const Step *step,
+						  int sqlstate);
+
 /* ---- scriptrun.c ---- */
 extern bool step_stands_alone(const Step *step);
 

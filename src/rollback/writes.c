@@ -27,11 +27,32 @@
 PG_FUNCTION_INFO_V1(safemig_undo_writes);
 
 static void
-append_conflict(StringInfo buf, int64 rows, const char *what)
+append_conflict(StringInfo buf, int64 rows, const char *one, const char *many)
 {
 	if (rows > 0)
-		appendStringInfo(buf, "%s" INT64_FORMAT " row%s %s", buf->len ? "; " : "",
-						 rows, rows == 1 ? "" : "s", what);
+		appendStringInfo(buf, "%s" INT64_FORMAT " %s", buf->len ? "; " : "",
+						 rows, rows == 1 ? one : many);
+}
+
+/* The query that shows them, or the first of them. */
+static char *
+show_query(const KeptTable *table, const UndoConflicts *conflicts)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	if (conflicts->rows == NIL)
+		return "";
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "SELECT * FROM %s WHERE %s IN (", table->kept->identity,
+					 conflicts->key);
+	foreach(lc, conflicts->rows)
+		appendStringInfo(&buf, "%s%s", foreach_current_index(lc) > 0 ? ", " : "",
+						 (char *) lfirst(lc));
+	appendStringInfo(&buf, "); shows %s. ",
+					 list_length(conflicts->rows) < UNDO_ROWS_TOLD ?
+					 "those that are there" : "some that are there");
+	return buf.data;
 }
 
 /* Rows that stand in the way: refused, or told. */
@@ -42,15 +63,22 @@ report_conflicts(const KeptTable *table, const UndoConflicts *conflicts)
 
 	initStringInfo(&detail);
 	append_conflict(&detail, conflicts->changed,
-					"that the migration wrote were changed since");
+					"row that the migration wrote was changed since",
+					"rows that the migration wrote were changed since");
 	append_conflict(&detail, conflicts->gone,
-					"that it changed are no longer there");
+					"row that it changed is no longer there",
+					"rows that it changed are no longer there");
 	append_conflict(&detail, conflicts->unfit,
-					"with what was written since, would break a CHECK, a NOT NULL or a partition's bound");
-	append_conflict(&detail, conflicts->taken,
-					safemig_state.on_conflict == CONFLICT_RESTORE ?
-					"took the place of rows that it deleted or moved" :
-					"that it deleted or moved cannot come back beside rows with the same key");
+					"row with what was written since, would break a CHECK, a NOT NULL or a partition's bound",
+					"rows with what was written since, would break a CHECK, a NOT NULL or a partition's bound");
+	if (safemig_state.on_conflict == CONFLICT_RESTORE)
+		append_conflict(&detail, conflicts->taken,
+						"row took the place of one that it deleted or moved",
+						"rows took the place of those that it deleted or moved");
+	else
+		append_conflict(&detail, conflicts->taken,
+						"row that it deleted or moved cannot come back beside rows with the same key",
+						"rows that it deleted or moved cannot come back beside rows with the same key");
 	if (detail.len == 0)
 		return;
 	ereport(safemig_state.on_conflict == CONFLICT_REFUSE ? ERROR : WARNING,
@@ -59,28 +87,29 @@ report_conflicts(const KeptTable *table, const UndoConflicts *conflicts)
 					table->kept->object_type, table->kept->identity),
 			 errdetail_internal("%s.", detail.data),
 			 safemig_state.on_conflict == CONFLICT_KEEP ?
-			 errhint("These rows stay as they are.") :
+			 errhint("%sThese rows stay as they are.", show_query(table, conflicts)) :
 			 safemig_state.on_conflict == CONFLICT_RESTORE ?
 			 errhint("What the migration found is there again, but for rows that it only changed and that are gone; safemig_redo() brings back what was overwritten.") :
-			 errhint("safemig_rollback(..., on_conflict => 'keep') leaves these rows as they are, 'restore' overwrites them.")));
+			 errhint("%ssafemig_rollback(..., on_conflict => 'keep') leaves these rows as they are, 'restore' overwrites them.",
+					 show_query(table, conflicts))));
 }
 
 static void
 undo_table(const KeptTable *table)
 {
 	Relation	rel = table_open(table->relid, NoLock);
-	UndoConflicts conflicts = {0};
+	UndoConflicts *conflicts = palloc0(sizeof(UndoConflicts));
 	int64		restored;
 	Frame		frame;
 
 	CheckTableNotInUse(rel, "safemig_rollback");
 	frame_become(&frame, rel->rd_rel->relowner);
-	restored = writes_undo(rel, table->kept, &conflicts);
+	restored = writes_undo(rel, table->kept, conflicts);
 	frame_unpin(&frame);
-	report_conflicts(table, &conflicts);
+	report_conflicts(table, conflicts);
 	rollback_count(table->relid, restored,
-				   conflicts.changed + conflicts.gone + conflicts.unfit +
-				   conflicts.taken);
+				   conflicts->changed + conflicts->gone + conflicts->unfit +
+				   conflicts->taken);
 	table_close(rel, NoLock);
 }
 

@@ -221,7 +221,7 @@ subtest 'later writes' => sub {
 	in_database($database, q(UPDATE t SET s = 'app' WHERE id = 1; DELETE FROM t WHERE id = 2));
 	($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('again')));
 	ok($status, 'refused where the same column was written');
-	like($err, qr/1 row that the migration wrote were changed since; 1 row that it changed are no longer there/, 'counted');
+	like($err, qr/1 row that the migration wrote was changed since; 1 row that it changed is no longer there/, 'counted');
 	($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('again', on_conflict => 'keep')));
 	ok(!$status, 'kept if told') or diag($err);
 	is(value($database, q(SELECT s FROM t WHERE id = 1)), 'app', 'the later write');

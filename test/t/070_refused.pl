@@ -16,6 +16,8 @@ if (bare())
 	plan skip_all => 'says nothing without safemig';
 }
 
+my $case_of_rows = 0;
+
 start_server('refused');
 
 my $table = q(CREATE TABLE t (id int PRIMARY KEY, a int, b text); INSERT INTO t SELECT i, i, 'b' || i FROM generate_series(1, 9) i;);
@@ -129,7 +131,7 @@ round_trips(
 		setup => $table,
 		migration => 'ALTER TABLE t ADD x int; UPDATE t SET b = b || \'!\'',
 		after => q(DELETE FROM t WHERE id = 2),
-		refused => qr/SM003.*1 row that it changed are no longer there/s,
+		refused => qr/SM003.*1 row that it changed is no longer there/s,
 	},
 	{
 		name => 'a row deleted by the migration, whose key is taken since',
@@ -160,6 +162,44 @@ round_trips(
 		refused => qr/SM001/,
 	},
 );
+
+# A refusal shows its rows: the query of the hint, and how many it finds.
+subtest 'the rows in the way' => sub {
+	my $setup = q~
+		CREATE TABLE p (x int, y text, PRIMARY KEY (x, y)); INSERT INTO p VALUES (1, 'a'), (2, 'b');
+		CREATE TABLE q (id int PRIMARY KEY, n text NOT NULL, "u )'" text UNIQUE, x int, y text, FOREIGN KEY (x, y) REFERENCES p,
+			CONSTRAINT c CHECK (n <> ')' AND id < 100));
+		CREATE UNIQUE INDEX i ON q (x, n); CREATE INDEX e ON q (lower(n));
+		INSERT INTO q VALUES (1, 'n', 'u', 1, 'a'), (2, 'm', 'v', 2, 'b');
+		CREATE TABLE k (a int, b text); INSERT INTO k VALUES (1, 'x'), (2, 'y'), (2, 'y')~;
+	foreach my $case (
+		[ 'UNIQUE', q~ALTER TABLE q DROP CONSTRAINT "q_u )'_key"~, q(INSERT INTO q VALUES (3, 'o', 'u', 1, 'a'), (4, 'o', NULL, 2, 'b'), (5, 'z', NULL, 1, 'a'); ALTER TABLE q ALTER n SET STATISTICS 3), 1 ],
+		[ 'an index', 'DROP INDEX i', q(INSERT INTO q VALUES (3, 'n', 'w', 1, 'a'), (4, 'm', 'x', 2, 'b')), 2 ],
+		[ 'NOT NULL', 'ALTER TABLE q ALTER n DROP NOT NULL', q(INSERT INTO q VALUES (3, NULL, 'w', 1, 'a'), (4, NULL, 'x', 2, 'b'), (5, 'y', 'y', 1, 'a')), 2 ],
+		[ 'CHECK', 'ALTER TABLE q DROP CONSTRAINT c', q~INSERT INTO q VALUES (3, ')', 'w', 1, 'a'), (200, 'q', 'x', 2, 'b'), (5, 'y', 'y', 1, 'a')~, 2 ],
+		[ 'a foreign key', 'ALTER TABLE q DROP CONSTRAINT q_x_y_fkey', q(INSERT INTO q VALUES (3, 'o', 'w', 1, 'b'), (4, 'o', 'x', 2, NULL), (5, 'y', 'y', 1, 'a')), 1 ],
+		[ 'a primary key', 'ALTER TABLE p DROP CONSTRAINT p_pkey CASCADE', q(INSERT INTO p VALUES (1, 'a'), (1, 'a'), (3, 'c')), 1 ],
+		[ 'changed rows', 'BEGIN; CREATE TABLE z (); UPDATE q SET n = upper(n); COMMIT', q(UPDATE q SET n = 'mine' WHERE id = 2), 1 ],
+		[ 'rows with a key of two columns', 'BEGIN; CREATE TABLE z (); DELETE FROM q; DELETE FROM p; COMMIT', q(INSERT INTO p VALUES (1, 'a')), 1 ],
+		[ 'rows without a key', 'BEGIN; CREATE TABLE z (); UPDATE k SET b = upper(b); COMMIT', q(SELECT 1), undef ],
+	  )
+	{
+		my ($name, $migration, $after, $rows) = @$case;
+		my $database = new_database('rows_' . ++$case_of_rows);
+		must($database, "SET client_min_messages = error; $setup");
+		must($database, "SET client_min_messages = error; SET safemig.label = 'm'; $migration");
+		must($database, "SET safemig.enabled = off; $after");
+		my ($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('m')));
+		if (!defined $rows)
+		{
+			ok(!$status, "$name: nothing is in the way") or diag($err);
+			next;
+		}
+		ok($status, "$name: refused");
+		my ($query) = $err =~ /(SELECT [^;\n]*);/ or diag($err);
+		is(value($database, "SELECT count(*) FROM ($query) AS q"), $rows, "$name: $query");
+	}
+};
 
 # Errors that say what is wrong, with their SQLSTATEs.
 subtest 'errors' => sub {

@@ -1,0 +1,277 @@
+/*-------------------------------------------------------------------------
+ *
+ * misfit.c
+ *	  The query that shows the rows which a returning constraint refuses.
+ *
+ * A step has failed: there are duplicates where a unique key comes back, NULLs
+ * under a NOT NULL, rows without parents under a foreign key.  PostgreSQL names
+ * one of them, and whoever has to mend it wants all.  The query is made from
+ * the step's statement alone, since nothing can be looked up any more.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "nodes/parsenodes.h"
+#include "nodes/pg_list.h"
+#include "utils/builtins.h"
+
+#include "compat.h"
+#include "rollback/rollback.h"
+
+/* ---- pieces ---- */
+
+static char *
+table_name(const RangeVar *relation)
+{
+	return quote_qualified_identifier(relation->schemaname, relation->relname);
+}
+
+/* "a, b", or with what stands before and after each, and between them. */
+static char *
+each_name(List *names, const char *before, const char *after, const char *between)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, names)
+		appendStringInfo(&buf, "%s%s%s%s", buf.len ? between : "", before,
+						 quote_identifier(strVal(lfirst(lc))), after);
+	return buf.data;
+}
+
+static char *
+names_of(List *names)
+{
+	return each_name(names, "", "", ", ");
+}
+
+/*
+ * The text in parentheses behind a word, as it stands in the statement; quotes
+ * may hold parentheses.
+ */
+static char *
+in_parentheses(const char *sql, const char *word)
+{
+	const char *start = strstr(sql, word);
+	int			depth = 0;
+	char		quote = '\0';
+
+	if (start == NULL)
+		return NULL;
+	start += strlen(word);
+	for (const char *at = start; *at; at++)
+	{
+		if (quote)
+		{
+			if (*at == quote)
+				quote = '\0';
+		}
+		else if (*at == '\'' || *at == '"')
+			quote = *at;
+		else if (*at == '(')
+			depth++;
+		else if (*at == ')' && --depth == 0)
+			return pnstrdup(start, at + 1 - start);
+	}
+	return NULL;
+}
+
+/* ---- one kind each ---- */
+
+static char *
+duplicates(const RangeVar *relation, List *names, bool nulls_are_equal)
+{
+	char	   *columns = names_of(names);
+
+	if (names == NIL)
+		return NULL;
+	return psprintf("SELECT %s, count(*) FROM %s%s%s GROUP BY %s HAVING count(*) > 1;",
+					columns, table_name(relation),
+					nulls_are_equal ? "" : " WHERE ",
+					nulls_are_equal ? "" : each_name(names, "", " IS NOT NULL", " AND "),
+					columns);
+}
+
+static char *
+nulls(const RangeVar *relation, List *names)
+{
+	return psprintf("SELECT * FROM %s WHERE %s;", table_name(relation),
+					each_name(names, "", " IS NULL", " OR "));
+}
+
+static char *
+orphans(const RangeVar *relation, const Constraint *constraint)
+{
+	StringInfoData same;
+	ListCell   *fk;
+	ListCell   *pk;
+
+	if (list_length(constraint->fk_attrs) != list_length(constraint->pk_attrs))
+		return NULL;
+	initStringInfo(&same);
+	forboth(fk, constraint->fk_attrs, pk, constraint->pk_attrs)
+		appendStringInfo(&same, "%sp.%s = c.%s", same.len ? " AND " : "",
+						 quote_identifier(strVal(lfirst(pk))),
+						 quote_identifier(strVal(lfirst(fk))));
+	return psprintf("SELECT * FROM %s c WHERE %s AND NOT EXISTS (SELECT FROM %s p WHERE %s);",
+					table_name(relation),
+					each_name(constraint->fk_attrs, "c.", " IS NOT NULL", " AND "),
+					table_name(constraint->pktable), same.data);
+}
+
+static char *
+of_constraint(const RangeVar *relation, const Constraint *constraint,
+			  const char *sql, int sqlstate)
+{
+	char	   *check;
+
+	switch (constraint->contype)
+	{
+		case CONSTR_UNIQUE:
+			return duplicates(relation, constraint->keys, constraint->nulls_not_distinct);
+		case CONSTR_PRIMARY:
+			return sqlstate == ERRCODE_NOT_NULL_VIOLATION ?
+				nulls(relation, constraint->keys) :
+				duplicates(relation, constraint->keys, false);
+		case CONSTR_FOREIGN:
+			return orphans(relation, constraint);
+		case CONSTR_CHECK:
+			check = in_parentheses(sql, " CHECK ");
+			return check ? psprintf("SELECT * FROM %s WHERE NOT %s;",
+									table_name(relation), check) : NULL;
+		default:
+			return NULL;
+	}
+}
+
+static char *
+of_alter_table(const AlterTableStmt *stmt, const char *sql, int sqlstate)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype == AT_AddConstraint)
+			return of_constraint(stmt->relation, (Constraint *) cmd->def, sql, sqlstate);
+		if (cmd->subtype == AT_SetNotNull && sqlstate == ERRCODE_NOT_NULL_VIOLATION)
+			return nulls(stmt->relation, list_make1(makeString(cmd->name)));
+	}
+	return NULL;
+}
+
+static char *
+of_index(const IndexStmt *stmt)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	/* its condition could not be told */
+	if (stmt->whereClause)
+		return NULL;
+	foreach(lc, stmt->indexParams)
+	{
+		IndexElem  *element = lfirst_node(IndexElem, lc);
+
+		if (element->name == NULL)
+			return NULL;
+		names = lappend(names, makeString(element->name));
+	}
+	return duplicates(stmt->relation, names, stmt->nulls_not_distinct);
+}
+
+/* ---- steps that are calls of our own ---- */
+
+/* The n-th argument, a constant text, of SELECT safemig.function(...). */
+static const char *
+argument_of_call(Node *parsed, const char *function, int n)
+{
+	SelectStmt *stmt = (SelectStmt *) parsed;
+	FuncCall   *call;
+	A_Const    *argument;
+
+	if (!IsA(parsed, SelectStmt) || list_length(stmt->targetList) != 1)
+		return NULL;
+	call = (FuncCall *) linitial_node(ResTarget, stmt->targetList)->val;
+	if (!IsA(call, FuncCall) || list_length(call->funcname) != 2 ||
+		strcmp(strVal(llast(call->funcname)), function) != 0 ||
+		list_length(call->args) <= n)
+		return NULL;
+	argument = list_nth(call->args, n);
+	return IsA(argument, A_Const) && IsA(&argument->val, String) ?
+		strVal(&argument->val) : NULL;
+}
+
+static RangeVar *
+relation_of_call(Node *parsed, const char *function)
+{
+	const char *name = argument_of_call(parsed, function, 0);
+
+	return name ? makeRangeVarFromNameList(qualified_name_list(name)) : NULL;
+}
+
+/* The step of the same command that has added the constraint, not valid yet. */
+static char *
+of_validation(const RangeVar *relation, const char *name, List *steps, int sqlstate)
+{
+	ListCell   *lc;
+
+	foreach(lc, steps)
+	{
+		const Step *step = lfirst(lc);
+		AlterTableStmt *stmt = (AlterTableStmt *) parse_statement(step->sql);
+		AlterTableCmd *cmd;
+
+		if (!IsA(stmt, AlterTableStmt))
+			continue;
+		cmd = linitial(stmt->cmds);
+		if (cmd->subtype == AT_AddConstraint && ((Constraint *) cmd->def)->conname &&
+			strcmp(((Constraint *) cmd->def)->conname, name) == 0 &&
+			strcmp(table_name(stmt->relation), table_name(relation)) == 0)
+			return of_constraint(relation, (Constraint *) cmd->def, step->sql, sqlstate);
+	}
+	return NULL;
+}
+
+static char *
+of_call(Node *parsed, List *steps, int sqlstate)
+{
+	RangeVar   *relation = relation_of_call(parsed, "validate_constraint");
+	const char *name;
+
+	if (relation)
+	{
+		name = argument_of_call(parsed, "validate_constraint", 1);
+		return name ? of_validation(relation, name, steps, sqlstate) : NULL;
+	}
+	relation = relation_of_call(parsed, "set_not_null");
+	name = argument_of_call(parsed, "set_not_null", 1);
+	return relation && name ?
+		nulls(relation, list_make1(makeString(pstrdup(name)))) : NULL;
+}
+
+/* The query, or NULL if there is none to tell. */
+char *
+misfit_query(const RecordedCommand *command, const Step *step, int sqlstate)
+{
+	Node	   *parsed;
+
+	if (ERRCODE_TO_CATEGORY(sqlstate) != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+		return NULL;
+	parsed = parse_statement(step->sql);
+	switch (nodeTag(parsed))
+	{
+		case T_AlterTableStmt:
+			return of_alter_table((AlterTableStmt *) parsed, step->sql, sqlstate);
+		case T_IndexStmt:
+			return of_index((IndexStmt *) parsed);
+		case T_SelectStmt:
+			return of_call(parsed, command->steps, sqlstate);
+		default:
+			return NULL;
+	}
+}
