@@ -163,6 +163,7 @@ struct Image
 								 * table, an owned sequence's table) ... */
 	char	   *parent_identity;	/* ... or NULL */
 	ObjectAddress parent;
+	bool		elsewhere;		/* its OIDs are those of another incarnation */
 	char	   *owner;			/* role name, NULL for classes without one */
 	char	   *names_sql;		/* pg_identify_object_as_address's names and */
 	char	   *args_sql;		/* args, as SQL: ARRAY['public', 't']::text[] */

@@ -158,6 +158,16 @@ history_read_images(HeapTuple tuple, int column, Image **before, Image **after)
 	*after = second ? image_from_array(second, first) : NULL;
 }
 
+/* OIDs in the images say nothing in a database that was loaded from a dump. */
+static void
+mark_elsewhere(Change *change)
+{
+	if (change->before)
+		change->before->elsewhere = true;
+	if (change->after)
+		change->after->elsewhere = true;
+}
+
 static List *
 read_changes(int64 seq)
 {
@@ -165,12 +175,17 @@ read_changes(int64 seq)
 	Oid			type = INT8OID;
 	Datum		arg = Int64GetDatum(seq);
 	List	   *list = NIL;
+	bool		elsewhere = false;
 
 	SPI_connect();
-	if (SPI_execute_with_args("SELECT action, before, after FROM safemig.change_log"
+	if (SPI_execute_with_args("SELECT action, before, after, incarnation FROM safemig.change_log"
 							  " WHERE command OPERATOR(pg_catalog.=) $1 ORDER BY ord",
 							  1, &type, &arg, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read change_log");
+	/* those of one command were written together */
+	if (SPI_processed > 0)
+		elsewhere = !history_oids_hold(SPI_getvalue(SPI_tuptable->vals[0],
+													SPI_tuptable->tupdesc, 4));
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
@@ -179,6 +194,8 @@ read_changes(int64 seq)
 
 		change->action = SPI_getvalue(tuple, SPI_tuptable->tupdesc, 1)[0];
 		history_read_images(tuple, 2, &change->before, &change->after);
+		if (elsewhere)
+			mark_elsewhere(change);
 		list = lappend(list, change);
 		MemoryContextSwitchTo(old);
 	}

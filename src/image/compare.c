@@ -102,6 +102,7 @@ find_from(const Image *image, int *position, const Facet *facet)
 /*
  * Does a sequence belong to columns of two tables?  The columns may have one
  * name, and a table that was renamed, or made anew under its name, is itself.
+ * After a restore from a dump nobody can tell.
  */
 bool
 image_has_other_table(const Image *a, const Image *b)
@@ -109,7 +110,8 @@ image_has_other_table(const Image *a, const Image *b)
 	const char *table_a = image_get(a, "", "@owned by");
 	const char *table_b = image_get(b, "", "@owned by");
 
-	return table_a && table_b && strtoul(table_a, NULL, 10) != strtoul(table_b, NULL, 10) &&
+	return table_a && table_b && !a->elsewhere && !b->elsewhere &&
+		strtoul(table_a, NULL, 10) != strtoul(table_b, NULL, 10) &&
 		!same(a->parent_identity, b->parent_identity);
 }
 
