@@ -12,7 +12,8 @@
  * these are lent as well, where the statement is of that kind; so is EXECUTE
  * of the functions that the statement calls, of those that a trigger, or a
  * partition's triggers, call, or a CHECK that is validated, and CREATE in an
- * index's tablespace.  Nothing else is; the statement could only be written
+ * index's tablespace, and to an owner the rights on his own table that he took
+ * from himself, where a foreign key refers to it.  Nothing else is; the statement could only be written
  * because all this was once there.
  *
  * Nobody else sees a loan: it is taken back before the transaction ends.  And
@@ -51,13 +52,14 @@
 #include "compat.h"
 #include "safemig.h"
 
-/* The ACL of a schema, function or tablespace, or the owner of a relation. */
+/* The ACL of an object, or the owner of a relation. */
 typedef struct Loan
 {
 	Oid			classid;
 	Oid			objid;
 	struct varlena *acl;		/* as it was; NULL: the default */
-	Oid			owner;			/* as he was, for a relation */
+	bool		of_owner;		/* of a relation: not its ACL */
+	Oid			owner;			/* as he was */
 } Loan;
 
 /* ---- what is changed for a while ---- */
@@ -112,6 +114,7 @@ acl_with(Oid classid, Oid objid, Oid role, AclMode rights)
 	ACLITEM_SET_PRIVS_GOPTIONS(item, rights, ACL_NO_RIGHTS);
 	old = SysCacheGetAttr(cache, tuple, get_object_attnum_acl(classid), &isnull);
 	acl = isnull ? acldefault(classid == NamespaceRelationId ? OBJECT_SCHEMA :
+							  classid == RelationRelationId ? OBJECT_TABLE :
 							  classid == TableSpaceRelationId ? OBJECT_TABLESPACE : OBJECT_FUNCTION,
 							  item.ai_grantor) : DatumGetAclPCopy(old);
 	ReleaseSysCache(tuple);
@@ -181,7 +184,8 @@ has_rights(Oid classid, Oid objid, Oid role, AclMode rights)
 	for (AclMode right = 1; right <= rights; right <<= 1)
 	{
 		if ((rights & right) &&
-			object_aclcheck(classid, objid, role, right) != ACLCHECK_OK)
+			(classid == RelationRelationId ? pg_class_aclcheck(objid, role, right) :
+			 object_aclcheck(classid, objid, role, right)) != ACLCHECK_OK)
 			return false;
 	}
 	return true;
@@ -226,6 +230,16 @@ lend(Frame *frame, Oid classid, Oid objid, Oid role, AclMode rights)
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * An owner may have taken his own rights from himself; a foreign key is looked
+ * up in his table as him all the same.  He could give them to himself again.
+ */
+void
+frame_lend_own_table(Frame *frame, Oid relid)
+{
+	lend(frame, RelationRelationId, relid, relation_owner(relid), ACL_SELECT | ACL_UPDATE);
+}
+
 void
 frame_lend_usage(Frame *frame, Oid role, Oid namespace)
 {
@@ -242,10 +256,13 @@ lend_children(Frame *frame, Oid role, Oid relid)
 	foreach(lc, find_all_inheritors(relid, AccessExclusiveLock, NULL))
 	{
 		Oid			owner = relation_owner(lfirst_oid(lc));
+		Loan	   *loan;
 
 		if (lfirst_oid(lc) == relid || has_privs_of_role(role, owner))
 			continue;
-		begin_loan(frame, RelationRelationId, lfirst_oid(lc))->owner = owner;
+		loan = begin_loan(frame, RelationRelationId, lfirst_oid(lc));
+		loan->of_owner = true;
+		loan->owner = owner;
 		set_owner_of_all(lfirst_oid(lc), role);
 	}
 }
@@ -400,7 +417,7 @@ loans_take_back(Frame *frame)
 	{
 		Loan	   *loan = lfirst(lc);
 
-		if (loan->classid == RelationRelationId)
+		if (loan->of_owner)
 			set_owner_of_all(loan->objid, loan->owner);
 		else
 			(void) exchange_acl(loan->classid, loan->objid, loan->acl);
@@ -423,7 +440,7 @@ loan_owner(Oid relid, Oid owner)
 	{
 		Loan	   *loan = lfirst(lc);
 
-		if (loan->classid == RelationRelationId && loan->objid == relid)
+		if (loan->of_owner && loan->objid == relid)
 			owner = loan->owner;
 	}
 	return owner;

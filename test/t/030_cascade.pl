@@ -230,6 +230,12 @@ round_trips(
 # PostgreSQL checks a foreign key by a query that names both tables.
 round_trips(
 	{
+		name => 'a foreign key to a table whose owner has no right left on it',
+		setup => q(CREATE TABLE referred (id int PRIMARY KEY); INSERT INTO referred SELECT generate_series(1, 9); ALTER TABLE referred OWNER TO alice;
+				   CREATE TABLE refers (id int, r int REFERENCES referred); INSERT INTO refers SELECT i, i FROM generate_series(1, 9) i; ALTER TABLE refers OWNER TO bob),
+		migration => 'REVOKE ALL ON referred FROM alice; DROP TABLE refers',
+	},
+	{
 		name => 'foreign key of an owner who lacks USAGE on both schemas',
 		setup => <<'SQL',
 CREATE SCHEMA s;

@@ -366,7 +366,10 @@ sub writes
 	my $subject = session($run->{database});
 	my $twin = session("$run->{database}_twin");
 	my $wrote = grep { writes_rows($_) } @{ $migration->{statements} };
-	my @tries = @{ $migration->{writes} // [ possible_writes($wrote, $subject, $twin) ] };
+	# what is written to another column of the same name goes with that
+	my $replaced = grep { /DROP COLUMN note, ADD COLUMN note\b/ } @{ $migration->{statements} };
+	my @tries = grep { !$replaced || !/\bnote\b/ }
+	  @{ $migration->{writes} // [ possible_writes($wrote, $subject, $twin) ] };
 	my @done;
 	foreach my $sql (@tries)
 	{
