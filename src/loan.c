@@ -31,6 +31,7 @@
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaddress.h"
+#include "catalog/pg_attrdef.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_depend.h"
@@ -294,34 +295,70 @@ lend_trigger_functions(Frame *frame, Oid role, Oid relid)
 		lend(frame, ProcedureRelationId, lfirst_oid(lc), role, ACL_EXECUTE);
 }
 
-static void
-lend_functions_of_check(Frame *frame, Oid role, Oid relid, const char *name)
+/* The functions that an object depends on. */
+static List *
+functions_of(Oid classid, Oid objid)
 {
-	Oid			constraint = get_relation_constraint_oid(relid, name, true);
-	Relation	rel;
+	Relation	rel = table_open(DependRelationId, AccessShareLock);
 	ScanKeyData key[2];
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	List	   *functions = NIL;
-	ListCell   *lc;
 
-	rel = table_open(DependRelationId, AccessShareLock);
 	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(ConstraintRelationId));
+				F_OIDEQ, ObjectIdGetDatum(classid));
 	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(constraint));
+				F_OIDEQ, ObjectIdGetDatum(objid));
 	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
 
 		if (form->refclassid == ProcedureRelationId)
-			functions = lappend_oid(functions, form->refobjid);
+			functions = list_append_unique_oid(functions, form->refobjid);
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
+	return functions;
+}
+
+static void
+lend_all(Frame *frame, Oid role, List *functions)
+{
+	ListCell   *lc;
+
 	foreach(lc, functions)
 		lend(frame, ProcedureRelationId, lfirst_oid(lc), role, ACL_EXECUTE);
+}
+
+static void
+lend_functions_of_check(Frame *frame, Oid role, Oid relid, const char *name)
+{
+	lend_all(frame, role,
+			 functions_of(ConstraintRelationId, get_relation_constraint_oid(relid, name, true)));
+}
+
+/*
+ * What is evaluated when rows of a table are written: its indexes, CHECKs and
+ * generated columns may call what their owner may not call any more.
+ */
+void
+frame_lend_for_rows(Frame *frame, Oid role, Relation rel)
+{
+	Oid			relid = RelationGetRelid(rel);
+	TupleDesc	desc = RelationGetDescr(rel);
+	ListCell   *lc;
+
+	foreach(lc, RelationGetIndexList(rel))
+		lend_all(frame, role, functions_of(RelationRelationId, lfirst_oid(lc)));
+	for (int i = 0; desc->constr && i < desc->constr->num_check; i++)
+		lend_functions_of_check(frame, role, relid, desc->constr->check[i].ccname);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (TupleDescAttr(desc, i)->attgenerated)
+			lend_all(frame, role,
+					 functions_of(AttrDefaultRelationId, GetAttrDefaultOid(relid, i + 1)));
+	}
 }
 
 /*

@@ -259,7 +259,8 @@ notnull_is_set_later(const Image *want, const Facet *facet)
 
 /*
  * Where a partitioned table has it all its partitions do, so setting it is
- * recursive.  Dropping it is not: a partition may have had it before.
+ * recursive, and comes behind the filling of their columns.  Dropping it is
+ * not: a partition may have had it before.
  */
 static void
 alter_nameless(TableChange *change, const Column *want, bool old, bool new)
@@ -270,7 +271,8 @@ alter_nameless(TableChange *change, const Column *want, bool old, bool new)
 	bool		this_only = !partitioned && !not_null_is_constraint();
 
 	if (new && !old)
-		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
+		step_add(change->steps, partitioned ? RANK_DEFAULT + 1 : RANK_DEFAULT,
+				 RUN_CATALOG, ACCESS_EXCLUSIVE,
 				 "scan", "SELECT safemig.set_not_null(%s, %s, %s)",
 				 quote_literal_cstr(change->name),
 				 quote_literal_cstr(want->name), this_only ? "true" : "false");
@@ -279,7 +281,7 @@ alter_nameless(TableChange *change, const Column *want, bool old, bool new)
 				 "catalog", "SELECT safemig.drop_not_null(%s, %s)",
 				 quote_literal_cstr(change->name), quote_literal_cstr(want->name));
 	else if (old && !new)
-		step_add(change->steps, partition ? RANK_DEFAULT + 1 : RANK_DEFAULT,
+		step_add(change->steps, partition ? RANK_DEFAULT + 2 : RANK_DEFAULT,
 				 RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
 				 "ALTER TABLE %s%s ALTER COLUMN %s DROP NOT NULL",
 				 this_only ? "ONLY " : "", change->name, name);

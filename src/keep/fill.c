@@ -253,6 +253,7 @@ fill_rows(Relation rel, const Kept *kept, CopyShape *shape,
 	Frame		frame;
 
 	frame_become(&frame, rel->rd_rel->relowner);
+	frame_lend_for_rows(&frame, rel->rd_rel->relowner, rel);
 	writer_begin(&writer, rel, shape->value.attnum);
 	writer.text = expression;
 	writer.snapshot = snapshot_of_drop(rel, kept, shape->value.attnum);

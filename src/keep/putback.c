@@ -293,6 +293,7 @@ rows_put_back(Relation rel, const Kept *kept, int64 *inserted, int64 *deleted)
 
 	rows_shape_of_copy(rel, copy, kept, &shape);
 	frame_become(&frame, rel->rd_rel->relowner);
+	frame_lend_for_rows(&frame, rel->rd_rel->relowner, rel);
 	find_difference(rel, copy, &shape, &gone, &missing);
 	delete_rows(rel, &gone);
 	insert_rows(rel, copy, &shape, &missing);

@@ -62,6 +62,7 @@ typedef struct Undo
 	Tuplestorestate *written;	/* places of rows for them, or NULL */
 	Tuplestorestate *again;		/* deleted, to be inserted as they should be */
 	UndoConflicts *conflicts;
+	OtherWrites *others;
 	int64		restored;
 	bool		may_update;		/* known to be let */
 	bool		may_delete;
@@ -382,6 +383,10 @@ place_is_free(Undo *undo)
 								  &taken_by, undo->arbiters))
 	{
 		CHECK_FOR_INTERRUPTS();
+		/* nothing is missing where the migration had inserted it itself */
+		if (action_of(undo->kept) == ROW_DELETED &&
+			other_writes_inserted(undo->others, undo->kept))
+			return false;
 		if (was_free)
 		{
 			undo->conflicts->taken++;
@@ -403,6 +408,10 @@ is_to_be_undone(Undo *undo, bytea *changed)
 {
 	if (holds_what_was_written(undo, changed))
 		return true;
+	/* somebody else's, in the place of one that the migration has deleted */
+	if (action_of(undo->kept) == ROW_INSERTED &&
+		other_writes_deleted(undo->others, undo->kept))
+		return false;
 	undo->conflicts->changed++;
 	note_in_the_way(undo, undo->present);
 	return safemig_state.on_conflict == CONFLICT_RESTORE;
@@ -450,7 +459,7 @@ undo_row(Undo *undo, ItemPointer kept, ItemPointer present)
 	}
 	else if (present)
 		undo_update(undo, present);
-	else
+	else if (!other_writes_inserted(undo->others, undo->kept))
 		undo->conflicts->gone++;
 }
 
@@ -574,6 +583,7 @@ undo_open(Undo *undo, Relation rel, const Kept *kept, UndoConflicts *conflicts)
 	undo->conflicts = conflicts;
 	undo->copy = rows_open_copy(kept);
 	writes_shape_of_copy(rel, undo->copy, kept, &undo->shape);
+	undo->others = other_writes_open(kept, &undo->shape);
 	undo->estate = CreateExecutorState();
 	undo->target = makeNode(ResultRelInfo);
 	InitResultRelInfo(undo->target, rel, 0, NULL, 0);

@@ -202,6 +202,7 @@ find_values(Retyped *column, Relation rel, AttrNumber attnum, const Kept *kept,
 	Frame		frame;
 
 	frame_become(&frame, rel->rd_rel->relowner);
+	frame_lend_for_rows(&frame, rel->rd_rel->relowner, rel);
 	conversion = conversion_make(column->typid, column->typmod, att->atttypid,
 								 att->atttypmod);
 	for (;;)

@@ -397,7 +397,7 @@ writes_keep(Relation rel, Versions *versions, const Bitmapset *passing,
 	for (int i = 0; i < shape.row.ncolumns; i++)
 	{
 		if (shape.passing[i])
-			kept_add_detail(kept, "passing", shape.row.columns[i].name);
+			kept_add_detail(kept, psprintf("passing %d", i), shape.row.columns[i].name);
 	}
 	/* rows that an earlier migration wrote have another key by now */
 	if (shape.moves_keys)
@@ -480,7 +480,7 @@ recall_passing(WritesShape *shape, const Kept *kept)
 	shape->passing = palloc0(Max(shape->row.ncolumns, 1) * sizeof(bool));
 	for (int i = 0; i + 1 < list_length(kept->details); i += 2)
 	{
-		if (strcmp(list_nth(kept->details, i), "passing") != 0)
+		if (strncmp(list_nth(kept->details, i), "passing", strlen("passing")) != 0)
 			continue;
 		for (int j = 0; j < shape->row.ncolumns; j++)
 			shape->passing[j] |= strcmp(shape->row.columns[j].name,

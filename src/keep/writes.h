@@ -97,6 +97,18 @@ extern RowHash writes_hash(const WritesShape *shape, bytea *changed,
 extern struct Tuplestorestate *writes_match(Relation rel, Relation copy,
 											WritesShape *shape, const Kept *kept);
 extern TupleDesc match_descriptor(void);
+/* of the key of a row of a copy, as that has it */
+extern RowHash writes_key_hash(int nkeys, TupleTableSlot *kept);
+
+/* ---- net.c: what other commands of the same migration did to a row ---- */
+typedef struct OtherWrites OtherWrites;
+
+/* NULL for a table without a key */
+extern OtherWrites *other_writes_open(const Kept *kept, const WritesShape *shape);
+/* inserted before, by the migration itself? */
+extern bool other_writes_inserted(OtherWrites *others, TupleTableSlot *kept);
+/* deleted later, by the migration itself? */
+extern bool other_writes_deleted(OtherWrites *others, TupleTableSlot *kept);
 
 /* ---- undo.c ---- */
 

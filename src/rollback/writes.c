@@ -104,6 +104,7 @@ undo_table(const KeptTable *table)
 
 	CheckTableNotInUse(rel, "safemig_rollback");
 	frame_become(&frame, rel->rd_rel->relowner);
+	frame_lend_for_rows(&frame, rel->rd_rel->relowner, rel);
 	restored = writes_undo(rel, table->kept, conflicts);
 	frame_unpin(&frame);
 	report_conflicts(table, conflicts);

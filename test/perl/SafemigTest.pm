@@ -45,6 +45,7 @@ A case is a hash:
               the state is then not compared, only the dump restored
   quiet       the migration changes nothing that can be seen
   once        no redo
+  uncallable  an index calls what its table's owner may not call, nor amcheck
   reworded    PostgreSQL itself words expressions otherwise when it restores
 
 What is proved for each: the migration changes something, the rollback
@@ -336,7 +337,7 @@ sub _case_in
 		return;
 	}
 	_same($expected, $state, q(the state is the old one)) or return;
-	_indexes_agree($database);
+	_indexes_agree($database) unless $case->{uncallable};
 	_restores($database, $state, $dump, @$case{qw(encoding reworded)});
 	_redoes($case, $database, $id, $expected, $changed)
 	  unless $case->{once};

@@ -236,6 +236,14 @@ round_trips(
 		migration => 'REVOKE ALL ON referred FROM alice; DROP TABLE refers',
 	},
 	{
+		name => 'rows of an owner who may not call what his index, CHECK and generated column call',
+		setup => q(CREATE FUNCTION brief(text) RETURNS text IMMUTABLE LANGUAGE sql RETURN left($1, 2); REVOKE EXECUTE ON FUNCTION brief FROM PUBLIC;
+				   CREATE DOMAIN d AS int; CREATE TABLE rows_of (id int PRIMARY KEY, t text, p d, g text GENERATED ALWAYS AS (brief(t)) STORED, CHECK (brief(t) <> 'zz'));
+				   CREATE INDEX ON rows_of (brief(t)); INSERT INTO rows_of SELECT i, 'text' || i, i FROM generate_series(1, 9) i; ALTER TABLE rows_of OWNER TO alice),
+		uncallable => 1,
+		migration => q(BEGIN; UPDATE rows_of SET t = 'other' WHERE id < 4; DELETE FROM rows_of WHERE id = 5; INSERT INTO rows_of VALUES (50, 'new', 1); DROP DOMAIN d CASCADE; UPDATE rows_of SET t = t || 'x'; COMMIT),
+	},
+	{
 		name => 'foreign key of an owner who lacks USAGE on both schemas',
 		setup => <<'SQL',
 CREATE SCHEMA s;
