@@ -46,7 +46,9 @@ PG_CONFIG ?= pg_config
 # does so for several versions, VERSIONS="17 18" for some of them; "make
 # check-assert" on a server built with assertions.  "make fidelity" proves it
 # on PostgreSQL's own regression scripts, FILES="alter_table" on some of them.
-OWN_GOALS = bench check check-versions check-assert demo fidelity
+# "make soak" runs random cases for hours: CASES=2000 of rows, SEQUENCES=5000 of
+# everything, from the case SEED=1 on.
+OWN_GOALS = bench check check-versions check-assert demo fidelity soak
 
 ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
 
@@ -64,6 +66,10 @@ check-assert:
 
 fidelity:
 	@PG_CONFIG='$(PG_CONFIG)' script/fidelity $(FILES)
+
+soak:
+	@PG_CONFIG='$(PG_CONFIG)' SAFEMIG_SEED='$(or $(SEED),1)' SAFEMIG_CASES='$(or $(CASES),2000)' \
+	SAFEMIG_SEQUENCES='$(or $(SEQUENCES),5000)' script/throwaway check script/soak
 
 demo:
 	@PG_CONFIG='$(PG_CONFIG)' script/throwaway demo script/demo

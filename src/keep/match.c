@@ -252,22 +252,6 @@ hash_of_row(WritesShape *shape, TupleDesc copy_desc, TupleTableSlot *slot)
 	return hash;
 }
 
-RowHash
-writes_key_hash(int nkeys, TupleTableSlot *kept)
-{
-	RowHash		hash = row_hash_begin();
-	bool		isnull;
-
-	for (int i = 0; i < nkeys; i++)
-	{
-		Datum		value = slot_getattr(kept, WRITTEN_FIXED + 1 + i, &isnull);
-
-		row_hash_add(&hash, TupleDescAttr(kept->tts_tupleDescriptor, WRITTEN_FIXED + i),
-					 value, isnull);
-	}
-	return hash;
-}
-
 static RowHash
 hash_of_kept(const WritesShape *shape, TupleTableSlot *kept)
 {
@@ -280,7 +264,14 @@ hash_of_kept(const WritesShape *shape, TupleTableSlot *kept)
 		hash.second = (uint64) DatumGetInt64(slot_getattr(kept, WRITTEN_SECOND, &isnull));
 		return hash;
 	}
-	return writes_key_hash(shape->nkeys, kept);
+	for (int i = 0; i < shape->nkeys; i++)
+	{
+		Datum		value = slot_getattr(kept, WRITTEN_FIXED + 1 + i, &isnull);
+
+		row_hash_add(&hash, TupleDescAttr(kept->tts_tupleDescriptor, WRITTEN_FIXED + i),
+					 value, isnull);
+	}
+	return hash;
 }
 
 typedef struct HashedSide

@@ -49,7 +49,10 @@ other_writes_open(const Kept *kept, const WritesShape *shape)
 	return others;
 }
 
-/* What the same migration wrote in the table before this, or after it. */
+/*
+ * What the same migration wrote in the table before this, or after it.  The
+ * owner of the table, as whom rows are taken back, may not read the history.
+ */
 static List *
 find_others(const Kept *kept, bool before)
 {
@@ -60,7 +63,9 @@ find_others(const Kept *kept, bool before)
 	List	   *ids = NIL;
 	List	   *found = NIL;
 	ListCell   *lc;
+	Frame		frame;
 
+	frame_become_owner(&frame);
 	SPI_connect();
 	if (SPI_execute_with_args(psprintf("SELECT id FROM safemig.kept_log"
 									   " WHERE migration OPERATOR(pg_catalog.=) $1"
@@ -83,6 +88,7 @@ find_others(const Kept *kept, bool before)
 	SPI_finish();
 	foreach(lc, ids)
 		found = lappend(found, history_get_kept(*(int64 *) lfirst(lc)));
+	frame_unpin(&frame);
 	return found;
 }
 
@@ -100,6 +106,44 @@ has_same_key(const OtherWrites *others, const Kept *other, Relation copy)
 		if (name == NULL || strcmp(name, key->name) != 0 ||
 			TupleDescAttr(RelationGetDescr(copy), WRITTEN_FIXED + i)->atttypid != stored_column_type(key))
 			return false;
+	}
+	return true;
+}
+
+/* The column of the copy that the row has its key in. */
+static AttrNumber
+key_attnum(const OtherWrites *others, TupleTableSlot *slot, int key, bool deleted)
+{
+	TupleDesc	desc = slot->tts_tupleDescriptor;
+
+	if (!deleted)
+		return WRITTEN_FIXED + key + 1;
+	/* a row that is not there any more has no key but its old one */
+	for (int i = WRITTEN_FIXED + others->shape->nkeys; i < desc->natts; i++)
+	{
+		if (strcmp(NameStr(TupleDescAttr(desc, i)->attname), others->shape->keys[key].name) == 0)
+			return i + 1;
+	}
+	return InvalidAttrNumber;
+}
+
+/* false: its key is not to be found */
+static bool
+key_hash(const OtherWrites *others, TupleTableSlot *slot, RowHash *hash)
+{
+	bool		isnull;
+	bool		deleted = DatumGetChar(slot_getattr(slot, WRITTEN_ACTION, &isnull)) == ROW_DELETED;
+
+	*hash = row_hash_begin();
+	for (int i = 0; i < others->shape->nkeys; i++)
+	{
+		AttrNumber	attnum = key_attnum(others, slot, i, deleted);
+		Datum		value;
+
+		if (attnum == InvalidAttrNumber)
+			return false;
+		value = slot_getattr(slot, attnum, &isnull);
+		row_hash_add(hash, TupleDescAttr(slot->tts_tupleDescriptor, attnum - 1), value, isnull);
 	}
 	return true;
 }
@@ -123,8 +167,8 @@ add_keys(const OtherWrites *others, const Kept *other, char action, HTAB *keys)
 			CHECK_FOR_INTERRUPTS();
 			if (DatumGetChar(slot_getattr(slot, WRITTEN_ACTION, &isnull)) != action)
 				continue;
-			hash = writes_key_hash(others->shape->nkeys, slot);
-			(void) hash_search(keys, &hash, HASH_ENTER, NULL);
+			if (key_hash(others, slot, &hash))
+				(void) hash_search(keys, &hash, HASH_ENTER, NULL);
 		}
 		ExecClearTuple(slot);
 		plain_scan_end(scan, snapshot);
@@ -152,9 +196,10 @@ keys_of_others(OtherWrites *others, bool before, char action)
 static bool
 has_key(const OtherWrites *others, HTAB *keys, TupleTableSlot *kept)
 {
-	RowHash		hash = writes_key_hash(others->shape->nkeys, kept);
+	RowHash		hash;
 
-	return hash_search(keys, &hash, HASH_FIND, NULL) != NULL;
+	return key_hash(others, kept, &hash) &&
+		hash_search(keys, &hash, HASH_FIND, NULL) != NULL;
 }
 
 bool

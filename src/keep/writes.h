@@ -97,8 +97,6 @@ extern RowHash writes_hash(const WritesShape *shape, bytea *changed,
 extern struct Tuplestorestate *writes_match(Relation rel, Relation copy,
 											WritesShape *shape, const Kept *kept);
 extern TupleDesc match_descriptor(void);
-/* of the key of a row of a copy, as that has it */
-extern RowHash writes_key_hash(int nkeys, TupleTableSlot *kept);
 
 /* ---- net.c: what other commands of the same migration did to a row ---- */
 typedef struct OtherWrites OtherWrites;

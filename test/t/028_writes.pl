@@ -104,6 +104,8 @@ my @cases = (
 	[ 'a savepoint that took from a sequence', q(BEGIN; SAVEPOINT s; INSERT INTO t (a) VALUES (1); ROLLBACK TO s; ALTER TABLE t ADD z int; INSERT INTO t (a) VALUES (2); COMMIT) ],
 	[ 'rows deleted, then their table dropped', 'BEGIN; DELETE FROM late WHERE id < 4; DROP TABLE late; COMMIT' ],
 	[ 'rows fixed for a foreign key to come', q(INSERT INTO keyless VALUES (999, '', ''); DELETE FROM keyless WHERE x = 999 OR x = 0; ALTER TABLE keyless ADD FOREIGN KEY (x) REFERENCES t) ],
+	[ 'rows after two columns were added', q(ALTER TABLE t ADD n1 int; ALTER TABLE t ADD n2 int DEFAULT 7; INSERT INTO t (a, b) VALUES (100, 'x'); UPDATE t SET n1 = 5, a = 6 WHERE id = 2) ],
+	[ 'NOT NULL in a partitioned table whose rows were written', q(ALTER TABLE parts ADD n1 int DEFAULT 7; UPDATE parts SET v = 'w'; ALTER TABLE parts ADD n2 int NOT NULL DEFAULT 5) ],
 	[ 'CLUSTER in between', q(BEGIN; UPDATE t SET a = 1 WHERE id < 6; CLUSTER t USING t_pkey; UPDATE t SET a = 2 WHERE id > 15; COMMIT), 'ALTER TABLE t CLUSTER ON t_pkey' ],
 );
 round_trips(
@@ -114,6 +116,15 @@ round_trips(
 			migration => $_->[1]
 		}
 	} @cases);
+
+# What an application meets is the net effect of a migration.
+round_trips({
+	name => 'rows written in several parts, gone or replaced since',
+	setup => $setup,
+	migration => q(BEGIN; INSERT INTO child VALUES (70, 7), (71, 7); ALTER TABLE child ADD z int; UPDATE child SET note = 'x' WHERE id = 70; DELETE FROM child WHERE id = 71; ALTER TABLE child ADD zz int; COMMIT; ALTER TABLE child OWNER TO alice),
+	after => q(DELETE FROM child WHERE id = 70; INSERT INTO child (id, note) VALUES (71, 'app')),
+	same => q(INSERT INTO child (id, note) VALUES (71, 'app')),
+});
 
 # Columns that the migration added go, whatever they hold by then.
 round_trips({
