@@ -24,6 +24,7 @@ REGRESS = \
 	registry \
 	prune \
 	limit \
+	doctor \
 	privilege
 REGRESS_OPTS = --inputdir=test --outputdir=. --encoding=UTF8
 

@@ -55,9 +55,9 @@ show_query(const KeptTable *table, const UndoConflicts *conflicts)
 	return buf.data;
 }
 
-/* Rows that stand in the way: refused, or told. */
-static void
-report_conflicts(const KeptTable *table, const UndoConflicts *conflicts)
+/* What stands in the way in one table, in words; empty: nothing. */
+static char *
+conflicts_in_words(const UndoConflicts *conflicts)
 {
 	StringInfoData detail;
 
@@ -79,22 +79,75 @@ report_conflicts(const KeptTable *table, const UndoConflicts *conflicts)
 		append_conflict(&detail, conflicts->taken,
 						"row that it deleted or moved cannot come back beside rows with the same key",
 						"rows that it deleted or moved cannot come back beside rows with the same key");
-	if (detail.len == 0)
+	return detail.data;
+}
+
+/* The policy was told: so is what it did. */
+static void
+warn_of_conflicts(const KeptTable *table, const UndoConflicts *conflicts)
+{
+	char	   *detail = conflicts_in_words(conflicts);
+
+	if (detail[0] == '\0')
 		return;
-	ereport(safemig_state.on_conflict == CONFLICT_REFUSE ? ERROR : WARNING,
+	ereport(WARNING,
 			(errcode(ERRCODE_SAFEMIG_CONFLICT),
 			 errmsg("rows of %s %s were written again after the migration",
 					table->kept->object_type, table->kept->identity),
-			 errdetail_internal("%s.", detail.data),
+			 errdetail_internal("%s.", detail),
 			 safemig_state.on_conflict == CONFLICT_KEEP ?
 			 errhint("%sThese rows stay as they are.", show_query(table, conflicts)) :
-			 safemig_state.on_conflict == CONFLICT_RESTORE ?
-			 errhint("What the migration found is there again, but for rows that it only changed and that are gone; safemig_redo() brings back what was overwritten.") :
-			 errhint("%ssafemig_rollback(..., on_conflict => 'keep') leaves these rows as they are, 'restore' overwrites them.",
-					 show_query(table, conflicts))));
+			 errhint("What the migration found is there again, but for rows that it only changed and that are gone; safemig_redo() brings back what was overwritten.")));
 }
 
+/* All tables of the step are looked at first, so that all can be told. */
 static void
+refuse_conflicts(List *tables, List *conflicts)
+{
+	StringInfoData detail;
+	StringInfoData hint;
+	const KeptTable *first = NULL;
+	int			several = 0;
+	ListCell   *lc;
+	ListCell   *one;
+
+	initStringInfo(&detail);
+	initStringInfo(&hint);
+	forboth(lc, tables, one, conflicts)
+	{
+		const KeptTable *table = lfirst(lc);
+
+		if (conflicts_in_words(lfirst(one))[0] == '\0')
+			continue;
+		if (several++ == 0)
+			first = table;
+		appendStringInfoString(&hint, show_query(table, lfirst(one)));
+	}
+	if (first == NULL)
+		return;
+	forboth(lc, tables, one, conflicts)
+	{
+		char	   *words = conflicts_in_words(lfirst(one));
+
+		if (words[0] == '\0')
+			continue;
+		if (several > 1)
+			appendStringInfo(&detail, "%s%s: ", detail.len ? "\n" : "",
+							 ((KeptTable *) lfirst(lc))->kept->identity);
+		appendStringInfo(&detail, "%s.", words);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_SAFEMIG_CONFLICT),
+			 several == 1 ?
+			 errmsg("rows of %s %s were written again after the migration",
+					first->kept->object_type, first->kept->identity) :
+			 errmsg("rows of %d tables were written again after the migration", several),
+			 errdetail_internal("%s", detail.data),
+			 errhint("%ssafemig_rollback(..., on_conflict => 'keep') leaves these rows as they are, 'restore' overwrites them.",
+					 hint.data)));
+}
+
+static UndoConflicts *
 undo_table(const KeptTable *table)
 {
 	Relation	rel = table_open(table->relid, NoLock);
@@ -107,11 +160,13 @@ undo_table(const KeptTable *table)
 	frame_lend_for_rows(&frame, rel->rd_rel->relowner, rel);
 	restored = writes_undo(rel, table->kept, conflicts);
 	frame_unpin(&frame);
-	report_conflicts(table, conflicts);
+	if (safemig_state.on_conflict != CONFLICT_REFUSE)
+		warn_of_conflicts(table, conflicts);
 	rollback_count(table->relid, restored,
 				   conflicts->changed + conflicts->gone + conflicts->unfit +
 				   conflicts->taken);
 	table_close(rel, NoLock);
+	return conflicts;
 }
 
 /* ---- what the step itself did ---- */
@@ -183,6 +238,7 @@ safemig_undo_writes(PG_FUNCTION_ARGS)
 	TimestampTz started = GetCurrentTimestamp();
 	List	   *tables;
 	List	   *relids = NIL;
+	List	   *conflicts = NIL;
 	List	   *references;
 	CommandId	since;
 	Frame		frame;
@@ -203,7 +259,9 @@ safemig_undo_writes(PG_FUNCTION_ARGS)
 	since = GetCurrentCommandId(false);
 	references = references_find(relids);
 	foreach(lc, tables)
-		undo_table(lfirst(lc));
+		conflicts = lappend(conflicts, undo_table(lfirst(lc)));
+	if (safemig_state.on_conflict == CONFLICT_REFUSE)
+		refuse_conflicts(tables, conflicts);
 	references_check(references);
 	record(tables, since, started);
 	own_work_end();

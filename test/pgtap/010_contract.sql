@@ -1,7 +1,7 @@
 -- The calls and views that others write into their tools.  A test that fails
 -- here means that somebody's script breaks.
 BEGIN;
-SELECT plan(57);
+SELECT plan(58);
 
 -- The calls: name, arguments with names and types, result.  An argument in
 -- brackets has a default.
@@ -66,6 +66,7 @@ SELECT pg_temp.is_call('safemig_rollback_to',
 SELECT pg_temp.is_call('safemig_rollback_last',
     '[n integer], [framework text], [anyone boolean], [on_conflict text], [plan_hash text], [reason text]', 'bigint');
 
+SELECT pg_temp.is_call('safemig_doctor', '', 'TABLE(item text, status text, detail text, hint text)');
 SELECT pg_temp.is_call('safemig_prune', 'id bigint, [reason text]', 'bigint');
 SELECT pg_temp.is_call('safemig_prune_older', 'older_than interval, [reason text]', 'bigint');
 SELECT pg_temp.is_call('safemig_prune_expired', '[reason text]', 'bigint');

@@ -199,6 +199,14 @@ subtest 'the rows in the way' => sub {
 		my ($query) = $err =~ /(SELECT [^;\n]*);/ or diag($err);
 		is(value($database, "SELECT count(*) FROM ($query) AS q"), $rows, "$name: $query");
 	}
+	my $database = new_database('rows_of_both');
+	must($database, "SET client_min_messages = error; $setup");
+	must($database, q(SET safemig.label = 'm'; BEGIN; CREATE TABLE z (); UPDATE k SET b = upper(b); UPDATE q SET n = upper(n); DELETE FROM p WHERE x = 7; COMMIT));
+	must($database, q(UPDATE k SET b = b || '!' WHERE a = 1; UPDATE q SET n = 'mine'));
+	my ($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('m')));
+	like($err, qr/rows of 2 tables were written again/, 'all tables are told');
+	like($err, qr/^(?:DETAIL:  )?public\.$_ /m, $_) foreach 'k: 1 row', 'q: 2 rows that the migration wrote were changed since';
+	is(() = $err =~ /SELECT \* FROM public\.\w WHERE/g, 1, 'with a query for those whose rows are there');
 };
 
 # Errors that say what is wrong, with their SQLSTATEs.

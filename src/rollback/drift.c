@@ -1,0 +1,119 @@
+/*-------------------------------------------------------------------------
+ *
+ * drift.c
+ *	  What has changed without having been seen.
+ *
+ * The newest record of an object says how it was left.  If it is otherwise
+ * now, somebody changed it while safemig did not look: its event triggers were
+ * disabled, its library was missing, or the change raises no event.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/tuplestore.h"
+
+#include "compat.h"
+#include "rollback/rollback.h"
+
+PG_FUNCTION_INFO_V1(safemig_drift);
+
+typedef struct Drift
+{
+	ReturnSetInfo *result;
+	const char *object;
+} Drift;
+
+static void
+put(void *arg, const char *part, const char *name, const char *expected,
+	const char *actual)
+{
+	Drift	   *drift = arg;
+	Datum		values[4];
+	bool		nulls[4] = {false};
+
+	if (expected && actual && spelled_alike(expected, actual))
+		return;
+	values[0] = CStringGetTextDatum(drift->object);
+	values[1] = CStringGetTextDatum(part[0] ? psprintf("column %s %s", part, name) : name);
+	nulls[2] = expected == NULL;
+	values[2] = expected ? CStringGetTextDatum(expected) : (Datum) 0;
+	nulls[3] = actual == NULL;
+	values[3] = actual ? CStringGetTextDatum(actual) : (Datum) 0;
+	tuplestore_putvalues(drift->result->setResult, drift->result->setDesc, values, nulls);
+}
+
+/* The newest record of each name: what has it now, or that it is free. */
+static List *
+newest_records(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	List	   *states = NIL;
+
+	SPI_connect();
+	if (SPI_execute("SELECT DISTINCT ON (n.type, n.identity, n.parent) n.present, n.before, n.after FROM ("
+					" SELECT c.command, c.ord, c.type, c.identity_after AS identity, c.parent, true AS present, c.before, c.after"
+					" FROM safemig.change_log c WHERE c.after IS NOT NULL"
+					" UNION ALL"
+					" SELECT c.command, c.ord, c.type, c.identity_before, c.parent, false, c.before, NULL"
+					" FROM safemig.change_log c WHERE c.before IS NOT NULL"
+					" AND c.identity_after IS DISTINCT FROM c.identity_before) n"
+					" ORDER BY n.type, n.identity, n.parent, n.command DESC, n.present DESC, n.ord DESC",
+					true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read change_log");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[i];
+		MemoryContext old = MemoryContextSwitchTo(context);
+		ObjectState *state = palloc0(sizeof(ObjectState));
+		Image	   *before;
+		Image	   *after;
+		bool		isnull;
+
+		history_read_images(tuple, 2, &before, &after);
+		state->present = DatumGetBool(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull));
+		state->image = state->present ? after : before;
+		states = lappend(states, state);
+		MemoryContextSwitchTo(old);
+	}
+	SPI_finish();
+	return states;
+}
+
+/* safemig.drift() */
+Datum
+safemig_drift(PG_FUNCTION_ARGS)
+{
+	Drift		drift = {(ReturnSetInfo *) fcinfo->resultinfo, NULL};
+	Frame		frame;
+	ListCell   *lc;
+
+	if (!is_administrator(GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to look at objects of others"),
+				 errhint("SELECT * FROM safemig_verify(id); does for a migration whose objects one owns.")));
+	InitMaterializedSRF(fcinfo, 0);
+	frame_become_owner(&frame);
+	foreach(lc, newest_records())
+	{
+		ObjectState *state = lfirst(lc);
+		Image	   *now = image_now(state->image);
+
+		CHECK_FOR_INTERRUPTS();
+		drift.object = image_address_key(state->image);
+		if (state->present && now)
+			image_compare(state->image, now, put, &drift);
+		else if (state->present)
+			put(&drift, "", "object", "present", NULL);
+		else if (now)
+			put(&drift, "", "object", NULL, "present");
+	}
+	frame_unpin(&frame);
+	return (Datum) 0;
+}
