@@ -205,7 +205,7 @@ subtest 'the rows in the way' => sub {
 	must($database, q(UPDATE k SET b = b || '!' WHERE a = 1; UPDATE q SET n = 'mine'));
 	my ($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('m')));
 	like($err, qr/rows of 2 tables were written again/, 'all tables are told');
-	like($err, qr/^(?:DETAIL:  )?public\.$_ /m, $_) foreach 'k: 1 row', 'q: 2 rows that the migration wrote were changed since';
+	like($err, qr/^(?:DETAIL:  )?public\.$_\b/m, $_) foreach 'k: 1 row', 'q: 2 rows that the migration wrote were changed since';
 	is(() = $err =~ /SELECT \* FROM public\.\w WHERE/g, 1, 'with a query for those whose rows are there');
 };
 
