@@ -202,10 +202,31 @@ has_key(const OtherWrites *others, HTAB *keys, TupleTableSlot *kept)
 		hash_search(keys, &hash, HASH_FIND, NULL) != NULL;
 }
 
+/* Another row had that key before: of an updated row only what changed is kept. */
+static bool
+key_was_changed(const OtherWrites *others, TupleTableSlot *kept)
+{
+	bool		isnull;
+
+	if (DatumGetChar(slot_getattr(kept, WRITTEN_ACTION, &isnull)) != ROW_UPDATED)
+		return false;
+	for (int i = 0; i < others->shape->nkeys; i++)
+	{
+		AttrNumber	attnum = key_attnum(others, kept, i, true);
+
+		if (attnum == InvalidAttrNumber)
+			return true;
+		(void) slot_getattr(kept, attnum, &isnull);
+		if (!isnull)
+			return true;
+	}
+	return false;
+}
+
 bool
 other_writes_inserted(OtherWrites *others, TupleTableSlot *kept)
 {
-	if (others == NULL)
+	if (others == NULL || key_was_changed(others, kept))
 		return false;
 	if (others->inserted == NULL)
 		others->inserted = keys_of_others(others, true, ROW_INSERTED);
