@@ -78,6 +78,8 @@ extern void open_lock_take(int64 id);
 extern void open_lock_release(int64 id);
 /* open, but no session holds it open any more */
 extern bool migration_is_abandoned(int64 id);
+/* in the hands of some session, this one too */
+extern bool migration_is_open(const Migration *migration);
 extern int64 open_migration_id(void);
 
 /* ---- rows.c: inserting without SPI ---- */

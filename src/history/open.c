@@ -55,6 +55,13 @@ migration_is_abandoned(int64 id)
 	return true;
 }
 
+bool
+migration_is_open(const Migration *migration)
+{
+	return strcmp(migration->state, "open") == 0 &&
+		(migration->id == open_migration_id() || !migration_is_abandoned(migration->id));
+}
+
 /* The one that this session has open, or 0. */
 int64
 open_migration_id(void)

@@ -92,7 +92,8 @@ limit_estimate(Relation rel, AttrNumber attnum, double rows)
 	double		tuples;
 	double		allvisible;
 
-	if (!RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
+	/* without a limit nobody asks */
+	if (!is_limited() || !RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
 		return 0;
 	if (rows < 0)
 	{

@@ -97,8 +97,7 @@ kept_by(List *records)
 static void
 check_not_open(const Migration *migration)
 {
-	if (strcmp(migration->state, "open") == 0 &&
-		(migration->id == open_migration_id() || !migration_is_abandoned(migration->id)))
+	if (migration_is_open(migration))
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
 				 errmsg("migration " INT64_FORMAT " is still open", migration->id),
@@ -220,25 +219,10 @@ check_rights(Migration *migration)
 	commands_check_rights(commands);
 }
 
-static char *
-reason_argument(FunctionCallInfo fcinfo, int n)
-{
-	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
-}
-
-static void
-check_not_null(FunctionCallInfo fcinfo, int n, const char *name)
-{
-	if (PG_ARGISNULL(n))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
-}
-
 Datum
 safemig_prune(PG_FUNCTION_ARGS)
 {
-	char	   *reason = reason_argument(fcinfo, 1);
+	char	   *reason = text_argument(fcinfo, 1);
 	Migration  *migration;
 	Frame		frame;
 	int64		bytes;
@@ -282,8 +266,7 @@ older_than(Interval *interval)
 	{
 		Migration  *migration = lfirst(lc);
 
-		if (strcmp(migration->state, "open") != 0 ||
-			(migration->id != open_migration_id() && migration_is_abandoned(migration->id)))
+		if (!migration_is_open(migration))
 			oldest_first = lcons(migration, oldest_first);
 	}
 	return oldest_first;
@@ -361,7 +344,7 @@ safemig_prune_older(PG_FUNCTION_ARGS)
 {
 	check_not_null(fcinfo, 0, "older_than");
 	PG_RETURN_INT64(prune_older(PG_GETARG_INTERVAL_P(0), "older_than",
-								reason_argument(fcinfo, 1)));
+								text_argument(fcinfo, 1)));
 }
 
 /* What safemig.retention says is old; for a job that runs every night. */
@@ -380,7 +363,7 @@ safemig_prune_expired(PG_FUNCTION_ARGS)
 	interval = DirectFunctionCall3(interval_in, CStringGetDatum(safemig_retention),
 								   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
 	PG_RETURN_INT64(prune_older(DatumGetIntervalP(interval), "safemig.retention",
-								reason_argument(fcinfo, 0)));
+								text_argument(fcinfo, 0)));
 }
 
 /* ---- not yet ---- */
@@ -420,7 +403,7 @@ unpin(int64 migration)
 Datum
 safemig_keep(PG_FUNCTION_ARGS)
 {
-	char	   *reason = reason_argument(fcinfo, 2);
+	char	   *reason = text_argument(fcinfo, 2);
 	Migration  *migration;
 	Frame		frame;
 

@@ -25,13 +25,13 @@ PG_FUNCTION_INFO_V1(safemig_plan_hash);
 
 /* ---- arguments ---- */
 
-static char *
+char *
 text_argument(FunctionCallInfo fcinfo, int n)
 {
 	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
-static void
+void
 check_not_null(FunctionCallInfo fcinfo, int n, const char *name)
 {
 	if (PG_ARGISNULL(n))
@@ -90,8 +90,7 @@ check_can_be_rolled_back(const Migration *migration)
 						migration->id, migration->rolled_back_by),
 				 errhint("SELECT safemig_redo(" INT64_FORMAT "); applies it again.",
 						 migration->id)));
-	if (strcmp(migration->state, "open") == 0 &&
-		!migration_is_abandoned(migration->id))
+	if (migration_is_open(migration))
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
 				 errmsg("migration " INT64_FORMAT " is still open", migration->id),

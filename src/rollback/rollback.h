@@ -8,6 +8,7 @@
 #ifndef SAFEMIG_ROLLBACK_H
 #define SAFEMIG_ROLLBACK_H
 
+#include "fmgr.h"
 #include "utils/hsearch.h"
 
 #include "history/history.h"
@@ -100,6 +101,8 @@ extern int64 take_back(List *migrations, RollbackOptions *options,
 					   const char *kind);
 
 /* ---- rollback.c ---- */
+extern char *text_argument(FunctionCallInfo fcinfo, int n);	/* NULL for NULL */
+extern void check_not_null(FunctionCallInfo fcinfo, int n, const char *name);
 extern int64 rollback_one(int64 id, char *reason);
 /* several that were redone in one act have one record: all or none */
 extern void check_shares_record(List *migrations);

@@ -233,6 +233,8 @@ subtest 'errors' => sub {
 		[ 'SELECT safemig_abort()', 'SM002' ],
 		[ 'SELECT safemig_redo(safemig_mark())', 'SM002' ],
 		[ q(SELECT safemig_begin('a'); SELECT safemig_begin('b')), 'SM002' ],
+		# the end would call it applied again
+		[ q(BEGIN; SELECT safemig_begin('own'); DROP TABLE z; SELECT safemig_rollback('own')), 'SM002' ],
 	  )
 	{
 		my ($sql, $state) = @$case;
