@@ -171,6 +171,7 @@ typedef struct Lookup
 {
 	Relation	index;
 	IndexScanDesc scan;
+	MemoryContext context;		/* of the scan, which allocates as it goes on */
 	TupleTableSlot *slot;
 	ScanKeyData keys[INDEX_MAX_KEYS];
 } Lookup;
@@ -195,23 +196,26 @@ static void
 look_up(Matching *matching, TupleTableSlot *kept, void *arg)
 {
 	Lookup	   *lookup = arg;
+	MemoryContext old;
+	bool		found;
 	bool		isnull;
 
 	for (int i = 0; i < matching->shape->nkeys; i++)
 		lookup->keys[i].sk_argument =
 			stored_to_value(&matching->shape->keys[i],
 							slot_getattr(kept, WRITTEN_FIXED + 1 + i, &isnull));
+	old = MemoryContextSwitchTo(lookup->context);
 	index_rescan(lookup->scan, lookup->keys, matching->shape->nkeys, NULL, 0);
-	put_match(matching, &kept->tts_tid,
-			  index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot) ?
-			  &lookup->slot->tts_tid : NULL);
+	found = index_getnext_slot(lookup->scan, ForwardScanDirection, lookup->slot);
+	MemoryContextSwitchTo(old);
+	put_match(matching, &kept->tts_tid, found ? &lookup->slot->tts_tid : NULL);
 	ExecClearTuple(lookup->slot);
 }
 
 static void
 match_by_index(Matching *matching, Relation index, MemoryContext context)
 {
-	Lookup		lookup = {.index = index};
+	Lookup		lookup = {.index = index,.context = CurrentMemoryContext};
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 
 	for (int i = 0; i < matching->shape->nkeys; i++)

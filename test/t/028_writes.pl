@@ -294,6 +294,21 @@ subtest 'a foreign table' => sub {
 	is(value($database, q(SELECT count(*) FROM t)), '1', 'the row stays');
 };
 
+# The scan of the index remembers dead entries for as long as it lasts.
+subtest 'rows found by an index with dead entries' => sub {
+	my $database = new_database('dead');
+	my $rows = q(SELECT md5(string_agg(k::text, ',' ORDER BY id)) FROM k);
+	in_database($database, q(CREATE TABLE k (id bigint PRIMARY KEY, v int, w text) WITH (autovacuum_enabled = off);
+		INSERT INTO k SELECT i, i, repeat('w', 300) FROM generate_series(1, 20000) i));
+	in_database($database, 'BEGIN; UPDATE k SET v = -v; ROLLBACK');
+	my $before = value($database, $rows);
+	in_database($database, q(SET safemig.label = 'dead'; BEGIN; ALTER TABLE k ADD z int; UPDATE k SET v = 0 WHERE id % 400 = 0; COMMIT; RESET safemig.label));
+	in_database($database, 'UPDATE k SET w = w; UPDATE k SET w = w');
+	my ($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('dead')));
+	ok(!$status, 'rolled back') or diag($err);
+	is(value($database, $rows), $before, 'every row is as before');
+};
+
 # No trigger, no lock that others could see.
 subtest 'nothing to be seen' => sub {
 	my $database = new_database('seen');
