@@ -11,10 +11,11 @@
  * and children may belong to somebody else, and ALTER TABLE changes them too:
  * these are lent as well, where the statement is of that kind; so is EXECUTE
  * of the functions that the statement calls, of those that a trigger, or a
- * partition's triggers, call, or a CHECK that is validated, and CREATE in an
- * index's tablespace, and to an owner the rights on his own table that he took
- * from himself, where a foreign key refers to it.  Nothing else is; the statement could only be written
- * because all this was once there.
+ * partition's triggers, call, or a CHECK that is validated, USAGE of the types
+ * in its expressions, CREATE in an index's tablespace, and to an owner the
+ * rights on his own table that he took from himself, where a foreign key refers
+ * to it.  Nothing else is; the statement could only be written because all this
+ * was once there.
  *
  * Nobody else sees a loan: it is taken back before the transaction ends.  And
  * code of his that runs inside the statement cannot make it last: while it is
@@ -27,6 +28,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
@@ -41,6 +43,7 @@
 #include "catalog/pg_proc.h"
 #include "catalog/pg_tablespace.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
 #include "commands/tablespace.h"
 #include "parser/parse_func.h"
 #include "utils/acl.h"
@@ -116,6 +119,7 @@ acl_with(Oid classid, Oid objid, Oid role, AclMode rights)
 	old = SysCacheGetAttr(cache, tuple, get_object_attnum_acl(classid), &isnull);
 	acl = isnull ? acldefault(classid == NamespaceRelationId ? OBJECT_SCHEMA :
 							  classid == RelationRelationId ? OBJECT_TABLE :
+							  classid == TypeRelationId ? OBJECT_TYPE :
 							  classid == TableSpaceRelationId ? OBJECT_TABLESPACE : OBJECT_FUNCTION,
 							  item.ai_grantor) : DatumGetAclPCopy(old);
 	ReleaseSysCache(tuple);
@@ -401,6 +405,69 @@ frame_lend_for_alter(Frame *frame, Oid role, Oid relid, List *cmds, bool recurse
 	}
 }
 
+/*
+ * Whoever stores an expression needs USAGE of every type in it: PostgreSQL
+ * looks at that since its minor releases of November 2026.  Beside those that
+ * stand there, an expression may hold the types of the columns that it reads
+ * or is stored in, of what it calls, and what those are made of.
+ */
+static void
+lend_type(Frame *frame, Oid role, Oid type)
+{
+	Oid			element;
+
+	if (!OidIsValid(type))
+		return;
+	type = type_is_multirange(type) ? get_multirange_range(type) : type;
+	element = get_element_type(type);
+	if (OidIsValid(element))
+		type = element;			/* an array has no rights of its own */
+	if (type < FirstNormalObjectId || get_typtype(type) == TYPTYPE_PSEUDO)
+		return;
+	lend(frame, TypeRelationId, type, role, ACL_USAGE);
+	if (get_typtype(type) == TYPTYPE_DOMAIN)
+		lend_type(frame, role, getBaseType(type));
+	else if (type_is_range(type))
+		lend_type(frame, role, get_range_subtype(type));
+}
+
+static void
+lend_types_of_columns(Frame *frame, Oid role, Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	int			natts = HeapTupleIsValid(tuple) ?
+	((Form_pg_class) GETSTRUCT(tuple))->relnatts : 0;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	for (AttrNumber attnum = 1; attnum <= natts; attnum++)
+		lend_type(frame, role, get_atttype(relid, attnum));
+}
+
+static void
+lend_types_of_call(Frame *frame, Oid role, Oid function)
+{
+	Oid		   *arguments;
+	int			n;
+
+	lend_type(frame, role, get_func_signature(function, &arguments, &n));
+	for (int i = 0; i < n; i++)
+		lend_type(frame, role, arguments[i]);
+}
+
+static void
+lend_types(Frame *frame, Oid role, const Names *named)
+{
+	ListCell   *lc;
+
+	foreach(lc, named->types)
+		lend_type(frame, role, lfirst_oid(lc));
+	foreach(lc, named->relations)
+		lend_types_of_columns(frame, role, lfirst_oid(lc));
+	foreach(lc, named->functions)
+		lend_types_of_call(frame, role, lfirst_oid(lc));
+}
+
 static void
 lend_for_statement(Frame *frame, Oid role, AlterTableStmt *stmt)
 {
@@ -414,18 +481,18 @@ void
 frame_become_for(Frame *frame, Oid role, Node *parsed, Oid create_in,
 				 int commands)
 {
-	List	   *schemas;
-	List	   *functions;
+	Names		named;
 	ListCell   *lc;
 
 	frame_become(frame, role);
-	names_in(parsed, &schemas, &functions);
+	names_in(parsed, &named);
 	if (OidIsValid(create_in))
 		lend(frame, NamespaceRelationId, create_in, role, ACL_CREATE | ACL_USAGE);
-	foreach(lc, schemas)
+	foreach(lc, named.schemas)
 		lend(frame, NamespaceRelationId, lfirst_oid(lc), role, ACL_USAGE);
-	foreach(lc, functions)
+	foreach(lc, named.functions)
 		lend(frame, ProcedureRelationId, lfirst_oid(lc), role, ACL_EXECUTE);
+	lend_types(frame, role, &named);
 	if (parsed && IsA(parsed, List))
 		parsed = linitial((List *) parsed);
 	if (parsed && IsA(parsed, IndexStmt) && ((IndexStmt *) parsed)->tableSpace)

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * named.c
- *	  The schemas and functions that a parse tree names.
+ *	  The schemas, functions, types and relations that a parse tree names.
  *
  * Of raw parse trees, since the question comes before names may be looked up.
  * Only names that the statement really uses count: what is an alias in a query
@@ -22,12 +22,6 @@
 #include "compat.h"
 #include "safemig.h"
 
-typedef struct Names
-{
-	List	   *schemas;		/* OIDs */
-	List	   *functions;		/* OIDs of all that have one of the names */
-} Names;
-
 static bool find_names(Node *node, void *context);
 
 static void
@@ -45,6 +39,35 @@ add_qualifier(Names *named, List *names)
 {
 	if (list_length(names) >= 2)
 		add_schema(named, strVal(list_nth(names, list_length(names) - 2)));
+}
+
+/* Without a schema it is one of PostgreSQL's own, or temporary. */
+static void
+add_type(Names *named, List *name)
+{
+	Oid			namespace;
+	Oid			type;
+
+	if (list_length(name) < 2)
+		return;
+	namespace = get_namespace_oid(strVal(list_nth(name, list_length(name) - 2)), true);
+	type = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+						   CStringGetDatum(strVal(llast(name))),
+						   ObjectIdGetDatum(namespace));
+	if (OidIsValid(type))
+		named->types = list_append_unique_oid(named->types, type);
+}
+
+static void
+add_relation(Names *named, const RangeVar *relation)
+{
+	Oid			namespace = relation->schemaname ?
+	get_namespace_oid(relation->schemaname, true) : InvalidOid;
+	Oid			relid = OidIsValid(namespace) ?
+	get_relname_relid(relation->relname, namespace) : InvalidOid;
+
+	if (OidIsValid(relid))
+		named->relations = list_append_unique_oid(named->relations, relid);
 }
 
 /*
@@ -275,6 +298,7 @@ find_names(Node *node, void *context)
 	{
 		case T_RangeVar:
 			add_schema(named, ((RangeVar *) node)->schemaname);
+			add_relation(named, (RangeVar *) node);
 			return false;
 		case T_FuncCall:
 			add_qualifier(named, ((FuncCall *) node)->funcname);
@@ -282,6 +306,7 @@ find_names(Node *node, void *context)
 			break;
 		case T_TypeName:
 			add_qualifier(named, ((TypeName *) node)->names);
+			add_type(named, ((TypeName *) node)->names);
 			break;
 		case T_A_Expr:
 			add_qualifier(named, ((A_Expr *) node)->name);
@@ -342,13 +367,9 @@ find_names(Node *node, void *context)
 	return raw_expression_tree_walker(node, find_names, context);
 }
 
-/* OIDs of schemas, and of the functions that are called. */
 void
-names_in(Node *parsed, List **schemas, List **functions)
+names_in(Node *parsed, Names *named)
 {
-	Names		named = {0};
-
-	(void) find_names(parsed, &named);
-	*schemas = named.schemas;
-	*functions = named.functions;
+	MemSet(named, 0, sizeof(Names));
+	(void) find_names(parsed, named);
 }

@@ -441,8 +441,16 @@ extern Oid	loan_owner(Oid relid, Oid owner);
 extern void bystander_init(void);
 extern void bystander_forget(void);
 
-/* ---- named.c: the schemas that a parse tree names, as OIDs ---- */
-extern void names_in(Node *parsed, List **schemas, List **functions);
+/* ---- named.c: what a parse tree names, as OIDs ---- */
+typedef struct Names
+{
+	List	   *schemas;
+	List	   *functions;		/* all that have one of the names */
+	List	   *types;
+	List	   *relations;
+} Names;
+
+extern void names_in(Node *parsed, Names *named);
 
 /* ---- runner.c: who runs a statement that may hold the user's expressions ---- */
 typedef struct Runner

@@ -132,6 +132,32 @@ round_trips(
 		migration => 'DROP TRIGGER tr ON t',
 	},
 	{
+		name => 'expressions of types that the owner may not use',
+		setup => q(CREATE TYPE mood AS ENUM ('ok', 'bad'); CREATE DOMAIN moods AS mood[] DEFAULT ARRAY['ok'::mood];
+			CREATE DOMAIN few AS int CHECK (VALUE < 10); CREATE TYPE moody AS RANGE (subtype = mood);
+			CREATE FUNCTION feel(mood) RETURNS mood IMMUTABLE LANGUAGE sql AS 'SELECT $1';
+			CREATE TABLE t (id int PRIMARY KEY, m mood DEFAULT 'ok', a moods DEFAULT ARRAY['bad'::mood], f few DEFAULT 3,
+				r moody DEFAULT moody('ok', 'bad'), g int GENERATED ALWAYS AS (CASE WHEN m = 'ok' THEN 1 ELSE 2 END) STORED,
+				CHECK (m <> 'bad' OR f > 0), CHECK (lower(r) < 'bad'));
+			CREATE INDEX t_feel ON t (feel(m)) WHERE m > 'ok';
+			CREATE STATISTICS t_stat ON (feel(m)), (f + 1) FROM t;
+			CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
+			CREATE TRIGGER tr BEFORE UPDATE ON t FOR EACH ROW WHEN (old.m = 'bad') EXECUTE FUNCTION f();
+			CREATE POLICY p ON t USING (m = 'ok') WITH CHECK (f < 9);
+			CREATE RULE rl AS ON UPDATE TO t WHERE old.m = 'bad' DO NOTHING;
+			CREATE VIEW v AS SELECT id, feel(m) AS m FROM t WHERE r @> 'ok'::mood; CREATE MATERIALIZED VIEW mv AS SELECT m, f FROM t;
+			INSERT INTO t VALUES (1, 'ok'), (2, 'bad');
+			ALTER TABLE t OWNER TO alice; ALTER VIEW v OWNER TO alice; ALTER MATERIALIZED VIEW mv OWNER TO alice;
+			REVOKE ALL ON TYPE mood, moods, few, moody FROM PUBLIC),
+		migration => 'DROP TABLE t CASCADE',
+	},
+	{
+		name => 'a column of a type that the owner may not use',
+		setup => q(CREATE TYPE mood AS ENUM ('ok', 'bad'); CREATE TABLE t (id int PRIMARY KEY, m mood DEFAULT 'ok' NOT NULL, g text);
+			INSERT INTO t VALUES (1, 'ok'), (2, 'bad'); ALTER TABLE t OWNER TO alice; REVOKE ALL ON TYPE mood FROM PUBLIC),
+		migration => 'ALTER TABLE t ALTER m DROP DEFAULT; ALTER TABLE t ALTER m TYPE text; ALTER TABLE t DROP COLUMN m; ALTER TABLE t ADD n mood DEFAULT $$bad$$',
+	},
+	{
 		name => 'code of the owner does not use what it is lent',
 		setup => $tree . q(
 			CREATE FUNCTION steal(int) RETURNS boolean LANGUAGE plpgsql AS
