@@ -48,19 +48,19 @@ BEGIN
 		CALL bench.once('type, narrow', 'kept', true, '{}', 'ALTER TABLE bench.narrow ALTER v TYPE int USING v / 2');
 		CALL bench.once('type, lossless', 'bare', false, '{}', 'ALTER TABLE bench.rows ALTER v TYPE bigint');
 		CALL bench.once('type, lossless', 'kept', true, '{}', 'ALTER TABLE bench.rows ALTER v TYPE bigint');
+		CALL bench.once('type', 'by hand', false, '{}',
+			'CREATE TABLE bench.copy AS SELECT id, v FROM bench.rows; ALTER TABLE bench.rows ALTER v TYPE int USING v / 2');
 	END LOOP;
 	-- rows are looked for when the next command comes: a COMMENT, on each side
 	FOR i IN 1..rounds LOOP
-		CALL bench.once('update', 'bare', false, '{}',
-			'UPDATE bench.rows SET t = t || ''!''; COMMENT ON SCHEMA bench IS ''written''');
-		CALL bench.once('update', 'captured', true, '{}',
-			'UPDATE bench.rows SET t = t || ''!''; COMMENT ON SCHEMA bench IS ''written''');
-		CALL bench.once('update', 'trigger', false,
-			ARRAY['CREATE TRIGGER audited AFTER UPDATE ON bench.rows FOR EACH ROW EXECUTE FUNCTION bench.audit()'],
-			'UPDATE bench.rows SET t = t || ''!''; COMMENT ON SCHEMA bench IS ''written''');
-		CALL bench.once('update', 'rollback', true,
-			ARRAY['UPDATE bench.rows SET t = t || ''!''; COMMENT ON SCHEMA bench IS ''written'''],
-			'SELECT safemig_rollback(safemig_last())');
+		CALL bench.written('update', 'UPDATE bench.big SET t = t || ''!''',
+			'CREATE TABLE bench.copy AS SELECT id, t FROM bench.big; ',
+			'UPDATE bench.big b SET t = c.t FROM bench.copy c WHERE c.id = b.id', 'UPDATE ON bench.big');
+		CALL bench.written('delete', 'DELETE FROM bench.big',
+			'CREATE TABLE bench.copy AS SELECT * FROM bench.big; ',
+			'INSERT INTO bench.big SELECT * FROM bench.copy', 'DELETE ON bench.big');
+		CALL bench.written('copy', format('COPY bench.filled FROM %L', current_setting('bench.file')),
+			'', 'DELETE FROM bench.filled WHERE id > 0', 'INSERT ON bench.filled');
 	END LOOP;
 	FOR i IN 1..rounds LOOP
 		CALL bench.once('drop schema', 'bare', false, '{}', 'DROP SCHEMA many CASCADE');

@@ -43,15 +43,39 @@ BEGIN
 END
 $$;
 
--- What audit triggers do: the old row, written away.
+-- What audit triggers do: the old row, or the new key, written away.
 CREATE TABLE bench.audited (at timestamptz, relation regclass, before jsonb);
 CREATE FUNCTION bench.audit() RETURNS trigger LANGUAGE plpgsql AS
 $$
 BEGIN
-	INSERT INTO bench.audited VALUES (now(), tg_relid, to_jsonb(old));
+	INSERT INTO bench.audited VALUES (now(), tg_relid,
+		CASE tg_op WHEN 'INSERT' THEN jsonb_build_object('id', new.id) ELSE to_jsonb(old) END);
 	RETURN NULL;
 END
 $$;
+
+-- A statement that writes rows: alone; captured and taken back; with a copy
+-- made by hand before it, and that put back; under an audit trigger.
+CREATE PROCEDURE bench.written(what text, statement text, backup text, restore text, event text)
+LANGUAGE plpgsql AS
+$$
+DECLARE
+	ended text := statement || '; COMMENT ON SCHEMA bench IS ''written''';
+BEGIN
+	CALL bench.once(what, 'bare', false, '{}', ended);
+	CALL bench.once(what, 'captured', true, '{}', ended);
+	CALL bench.once(what, 'rollback', true, ARRAY[ended], 'SELECT safemig_rollback(safemig_last())');
+	CALL bench.once(what, 'trigger', false,
+		ARRAY[format('CREATE TRIGGER audited AFTER %s FOR EACH ROW EXECUTE FUNCTION bench.audit()', event)], ended);
+	CALL bench.once(what, 'by hand', false, '{}', backup || ended);
+	CALL bench.once(what, 'back by hand', false, ARRAY[backup || ended], restore);
+END
+$$;
+
+-- Bytes of address space that this server process has got beyond those that
+-- it had: shared memory is in both, whatever was touched of it.
+CREATE FUNCTION bench.memory(field text) RETURNS float8 LANGUAGE sql VOLATILE AS
+$$ SELECT 1024 * substring(pg_read_file('/proc/self/status', 0, 10000) FROM field || ':\s+(\d+)')::float8 $$;
 
 -- Milliseconds that this server process has been on a processor.
 CREATE FUNCTION bench.spent() RETURNS float8 LANGUAGE sql VOLATILE AS
@@ -144,6 +168,9 @@ CREATE TABLE bench.small (id bigint PRIMARY KEY, v int, t text);
 INSERT INTO bench.small SELECT i, i, md5(i::text) FROM generate_series(1, 10000) i;
 CREATE TABLE bench.big (id bigint PRIMARY KEY, v int, t text);
 INSERT INTO bench.big SELECT i, i, md5(i::text) FROM generate_series(1, :scale * 1000000) i;
+CREATE TABLE bench.filled (id bigint PRIMARY KEY, v int, t text);
+INSERT INTO bench.filled SELECT -i, i, md5(i::text) FROM generate_series(1, 10000) i;
+COPY bench.big TO :'file';
 CREATE TABLE bench.rows (id bigint PRIMARY KEY, v int NOT NULL, t text, w text, n numeric, d date,
 	e text, f int, g timestamptz, h text);
 INSERT INTO bench.rows SELECT i, i, md5(i::text), repeat('w', 60), i, current_date,
