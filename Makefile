@@ -23,6 +23,7 @@ REGRESS = \
 	records \
 	registry \
 	prune \
+	rehearse \
 	limit \
 	doctor \
 	privilege

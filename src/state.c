@@ -18,6 +18,7 @@
 
 #include "capture/capture.h"
 #include "capture/written.h"
+#include "history/history.h"
 #include "safemig.h"
 
 State		safemig_state;
@@ -69,7 +70,13 @@ pop_saved(bool restore)
 	SavedState *save = saved;
 
 	if (restore)
+	{
+		/* a session's lock outlasts the abort, what it stood for does not */
+		if (safemig_state.explicit_id &&
+			safemig_state.explicit_id != save->state.explicit_id)
+			open_lock_release(safemig_state.explicit_id);
 		safemig_state = save->state;
+	}
 	saved = save->outer;
 	pfree(save);
 }

@@ -138,15 +138,25 @@ plan_run_step(const RecordedCommand *command, const Step *step)
 	CommandCounterIncrement();
 }
 
+/* number: that of the first step in the plan; 0: they are not in it */
 static void
-run_steps(const RecordedCommand *command, List *steps)
+run_steps(RollbackPlan *plan, const RecordedCommand *command, List *steps,
+		  int number)
 {
 	ListCell   *lc;
 
 	foreach(lc, steps)
 	{
+		Step	   *step = lfirst(lc);
+
 		CHECK_FOR_INTERRUPTS();
-		plan_run_step(command, lfirst(lc));
+		if (plan->rehearsal)
+			rehearsal_step_begin(plan->rehearsal, number, step->sql);
+		plan_run_step(command, step);
+		if (plan->rehearsal)
+			rehearsal_step_end(plan->rehearsal);
+		if (number)
+			number++;
 	}
 }
 
@@ -174,7 +184,7 @@ settle_change(const RecordedCommand *command, Change *change, Steps *steps)
 }
 
 void
-plan_settle(RecordedCommand *command)
+plan_settle(RollbackPlan *plan, RecordedCommand *command)
 {
 	Steps		steps;
 	Frame		frame;
@@ -187,7 +197,7 @@ plan_settle(RecordedCommand *command)
 		settle_change(command, lfirst(lc), &steps);
 	frame_unpin(&frame);
 	steps_sort(&steps);
-	run_steps(command, steps.list);
+	run_steps(plan, command, steps.list, 0);
 }
 
 void
@@ -202,6 +212,7 @@ plan_warn_unkept(const RecordedCommand *command)
 void
 plan_apply(RollbackPlan *plan)
 {
+	int			number = 1;
 	ListCell   *lc;
 
 	foreach(lc, plan->commands)
@@ -209,7 +220,8 @@ plan_apply(RollbackPlan *plan)
 		RecordedCommand *command = lfirst(lc);
 
 		plan_warn_unkept(command);
-		run_steps(command, command->steps);
-		plan_settle(command);
+		run_steps(plan, command, command->steps, number);
+		plan_settle(plan, command);
+		number += list_length(command->steps);
 	}
 }

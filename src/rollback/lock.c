@@ -13,7 +13,9 @@
 #include "catalog/namespace.h"
 #include "executor/spi.h"
 #include "storage/lmgr.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 
 #include "compat.h"
 #include "rollback/rollback.h"
@@ -55,6 +57,18 @@ plan_relations(RollbackPlan *plan)
 	}
 	list_sort(relids, compare_oids);
 	return relids;
+}
+
+List *
+plan_locked_names(RollbackPlan *plan)
+{
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	foreach(lc, plan_relations(plan))
+		names = lappend(names, quote_qualified_identifier(get_namespace_name(get_rel_namespace(lfirst_oid(lc))),
+														  get_rel_name(lfirst_oid(lc))));
+	return names;
 }
 
 static void

@@ -159,7 +159,7 @@ resolve_id(int64 id)
 	return migration;
 }
 
-static Migration *
+Migration *
 resolve_label(const char *label)
 {
 	Frame		frame;
@@ -230,7 +230,7 @@ check_shares_record(List *migrations)
 	}
 }
 
-static void
+void
 check_can_all_be_rolled_back(List *migrations)
 {
 	Frame		frame;
@@ -256,7 +256,7 @@ mark_rolled_back(List *migrations, int64 record)
 	frame_unpin(&frame);
 }
 
-static int64
+int64
 rollback_migrations(List *migrations, RollbackOptions *options)
 {
 	int64		record;
@@ -457,16 +457,15 @@ safemig_rollback_last(PG_FUNCTION_ARGS)
  * A redo is the rollback of a rollback.  What it did is from now on the form
  * in which the migrations are applied: their effective record.
  */
-Datum
-safemig_redo(PG_FUNCTION_ARGS)
+int64
+redo_one(int64 id, char *reason)
 {
-	RollbackOptions options = {CONFLICT_REFUSE, NULL, text_argument(fcinfo, 1)};
+	RollbackOptions options = {CONFLICT_REFUSE, NULL, reason};
 	Frame		frame;
 	Migration  *rollback;
 	int64		record;
 
-	check_not_null(fcinfo, 0, "id");
-	rollback = resolve_id(PG_GETARG_INT64(0));
+	rollback = resolve_id(id);
 	if ((is_kind(rollback, "migration") || is_kind(rollback, "snapshot")) &&
 		rollback->rolled_back_by)
 		rollback = resolve_id(rollback->rolled_back_by);
@@ -474,7 +473,7 @@ safemig_redo(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
 				 errmsg("migration " INT64_FORMAT " has not been rolled back",
-						PG_GETARG_INT64(0)),
+						id),
 				 errhint("safemig_redo() takes the id of a migration that is rolled back, or of its rollback.")));
 
 	record = take_back(list_make1(rollback), &options, "redo");
@@ -489,7 +488,14 @@ safemig_redo(PG_FUNCTION_ARGS)
 				 rollback->rolls_back, record);
 	own_work_end();
 	frame_unpin(&frame);
-	PG_RETURN_INT64(record);
+	return record;
+}
+
+Datum
+safemig_redo(PG_FUNCTION_ARGS)
+{
+	check_not_null(fcinfo, 0, "id");
+	PG_RETURN_INT64(redo_one(PG_GETARG_INT64(0), text_argument(fcinfo, 1)));
 }
 
 Datum

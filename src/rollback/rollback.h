@@ -13,6 +13,27 @@
 
 #include "history/history.h"
 
+/* What became of a step of a rehearsal. */
+#define REHEARSED	"done"
+
+typedef struct StepOutcome
+{
+	int			number;			/* in the plan; 0: found necessary on the way */
+	const char *statement;
+	char	   *outcome;		/* NULL: not reached */
+	int64		rows;			/* put back */
+	double		ms;
+} StepOutcome;
+
+typedef struct Rehearsal
+{
+	int			budget;			/* milliseconds that locks may be held */
+	List	   *outcomes;		/* of StepOutcome* */
+	StepOutcome *running;
+	TimestampTz since;			/* when that began */
+	int64		rows_before;
+} Rehearsal;
+
 /* What a rollback would do: the commands to take back, newest first. */
 typedef struct RollbackPlan
 {
@@ -23,6 +44,7 @@ typedef struct RollbackPlan
 	int			steps;
 	const char *strongest_lock; /* NULL: none that anybody would notice */
 	const char *strongest_object;
+	Rehearsal  *rehearsal;		/* NULL: this is no rehearsal */
 } RollbackPlan;
 
 /* A rollback that has begun: what is done from now on is recorded as its. */
@@ -39,6 +61,7 @@ typedef struct RollbackOptions
 	ConflictPolicy on_conflict;
 	char	   *plan_hash;		/* NULL: any */
 	char	   *reason;
+	Rehearsal  *rehearsal;		/* NULL: in earnest */
 } RollbackOptions;
 
 /* A table, and the rows of it that a step is about. */
@@ -82,6 +105,8 @@ extern char *plan_hash(RollbackPlan *plan);
 /* one rollback, or prune, at a time */
 extern void rollback_lock(void);
 extern void plan_lock(RollbackPlan *plan);
+/* names of the tables and views that it locks, in that order */
+extern List *plan_locked_names(RollbackPlan *plan);
 
 /* ---- rights.c ---- */
 extern void plan_check_rights(RollbackPlan *plan);
@@ -104,19 +129,44 @@ extern int64 take_back(List *migrations, RollbackOptions *options,
 extern char *text_argument(FunctionCallInfo fcinfo, int n);	/* NULL for NULL */
 extern void check_not_null(FunctionCallInfo fcinfo, int n, const char *name);
 extern int64 rollback_one(int64 id, char *reason);
+/* newest first; the id of the one record */
+extern int64 rollback_migrations(List *migrations, RollbackOptions *options);
+extern int64 redo_one(int64 id, char *reason);
 /* several that were redone in one act have one record: all or none */
 extern void check_shares_record(List *migrations);
+/* their states allow it; the plan itself is not looked at */
+extern void check_can_all_be_rolled_back(List *migrations);
 extern Migration *resolve_id(int64 id);
+extern Migration *resolve_label(const char *label);
 
 extern RollbackPlan *rollback_plan_for_script(int64 id);
 extern RollbackRun *rollback_begin_script(int64 id, char *plan_hash);
 extern int64 rollback_end_script(RollbackRun *run);	/* proves; the record's id */
 
+/* ---- rehearse.c ---- */
+/* from here on locks are held: within the budget it ends itself */
+extern void rehearsal_start_clock(Rehearsal *rehearsal);
+extern void rehearsal_step_begin(Rehearsal *rehearsal, int number,
+								 const char *statement);
+extern void rehearsal_step_end(Rehearsal *rehearsal);
+/* budget in milliseconds */
+extern Rehearsal *migration_rehearse(Migration *migration, int budget);
+
+/* ---- prove.c ---- */
+typedef struct ProofItem
+{
+	const char *item;
+	const char *outcome;
+	const char *detail;			/* may be NULL */
+} ProofItem;
+
+extern List *script_prove(const char *script);	/* of ProofItem* */
+
 /* ---- apply.c ---- */
 extern void plan_apply(RollbackPlan *plan);
 extern void plan_run_step(const RecordedCommand *command, const Step *step);
 /* what still differs from the state before the command, once its steps are run */
-extern void plan_settle(RecordedCommand *command);
+extern void plan_settle(RollbackPlan *plan, RecordedCommand *command);
 extern void plan_warn_unkept(const RecordedCommand *command);
 
 /* ---- misfit.c ---- */

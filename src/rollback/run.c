@@ -25,7 +25,7 @@ announce(const RollbackPlan *plan)
 	Migration  *first = linitial(plan->migrations);
 	char	   *lock = "no lock that anybody would notice";
 
-	if (!safemig_notices)
+	if (!safemig_notices || plan->rehearsal)
 		return;
 	if (plan->strongest_lock)
 		lock = psprintf("strongest lock %s on %s", plan->strongest_lock, plan->strongest_object);
@@ -49,7 +49,7 @@ report_done(const RollbackPlan *plan, int64 record, int objects)
 	psprintf("%d migrations", list_length(plan->migrations)) :
 	psprintf("migration " INT64_FORMAT, first->id);
 
-	if (!safemig_notices)
+	if (!safemig_notices || plan->rehearsal)
 		return;
 	ereport(NOTICE,
 			(errmsg("%s rolled back as " INT64_FORMAT ": %s%s, %s restored, %s kept, verified",
@@ -83,6 +83,7 @@ prepare(List *migrations, RollbackOptions *options)
 	own_work_begin();
 	plan = plan_build(migrations);
 	plan->on_conflict = options->on_conflict;
+	plan->rehearsal = options->rehearsal;
 	own_work_end();
 	frame_unpin(&frame);
 
@@ -90,6 +91,8 @@ prepare(List *migrations, RollbackOptions *options)
 
 	frame_become_owner(&frame);
 	own_work_begin();
+	if (plan->rehearsal)
+		rehearsal_start_clock(plan->rehearsal);
 	plan_lock(plan);
 	if (options->plan_hash && strcmp(options->plan_hash, plan_hash(plan)) != 0)
 		ereport(ERROR,
@@ -216,10 +219,16 @@ int64
 take_back(List *migrations, RollbackOptions *options, const char *kind)
 {
 	RollbackRun *run = run_open(migrations, options, kind);
+	int64		record;
 	Frame		frame;
 
 	frame_become_owner(&frame);
 	plan_apply(run->plan);
 	frame_unpin(&frame);
-	return run_close(run);
+	if (options->rehearsal)
+		rehearsal_step_begin(options->rehearsal, 0, "-- the proof");
+	record = run_close(run);
+	if (options->rehearsal)
+		rehearsal_step_end(options->rehearsal);
+	return record;
 }

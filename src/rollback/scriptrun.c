@@ -226,7 +226,7 @@ safemig_script_settle(PG_FUNCTION_ARGS)
 		if (command->seq != PG_GETARG_INT64(0))
 			continue;
 		frame_become_owner(&frame);
-		plan_settle(command);
+		plan_settle(script->run->plan, command);
 		frame_unpin(&frame);
 		PG_RETURN_VOID();
 	}

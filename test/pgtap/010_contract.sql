@@ -1,7 +1,7 @@
 -- The calls and views that others write into their tools.  A test that fails
 -- here means that somebody's script breaks.
 BEGIN;
-SELECT plan(58);
+SELECT plan(63);
 
 -- The calls: name, arguments with names and types, result.  An argument in
 -- brackets has a default.
@@ -54,6 +54,13 @@ SELECT pg_temp.is_call('safemig_diff', 'id bigint',
     'TABLE(object text, facet text, before text, after text)');
 SELECT pg_temp.is_call('safemig_verify', 'id bigint',
     'TABLE(object text, facet text, expected text, actual text)');
+
+SELECT pg_temp.is_call('safemig_rehearse', 'id bigint, [hold_budget interval]',
+    'TABLE(step integer, outcome text, rows bigint, statement text, ms double precision)');
+SELECT pg_temp.is_call('safemig_prove', 'script text', 'TABLE(item text, outcome text, detail text)');
+SELECT pg_temp.is_call('safemig_is_reversible', 'script text, [description text]', 'text');
+SELECT pg_temp.is_call('safemig_rolls_back_ok', 'id bigint, [description text]', 'text');
+SELECT pg_temp.is_call('safemig_rolls_back_ok', 'label text, [description text]', 'text');
 
 SELECT pg_temp.is_call('safemig_rollback',
     'id bigint, [on_conflict text], [plan_hash text], [reason text]', 'bigint');

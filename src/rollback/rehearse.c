@@ -1,0 +1,316 @@
+/*-------------------------------------------------------------------------
+ *
+ * rehearse.c
+ *	  safemig_rehearse: the rollback itself, proved, and undone.
+ *
+ * It runs in a subtransaction that is always rolled back.  Whatever error the
+ * rollback meets is an outcome and not an error.  It takes the locks of the
+ * rollback and gives them back when it ends, and it ends itself when they
+ * have been held for as long as the caller allows.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/latch.h"
+#include "utils/builtins.h"
+#include "utils/resowner.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+#include "capture/capture.h"
+#include "compat.h"
+#include "rollback/rollback.h"
+
+PG_FUNCTION_INFO_V1(safemig_rehearse);
+
+/* ---- the budget ---- */
+
+static TimeoutId budget_timeout = MAX_TIMEOUTS;
+static volatile sig_atomic_t budget_spent = false;
+
+/* In a signal handler: as if the user cancelled. */
+static void
+on_budget_spent(void)
+{
+	budget_spent = true;
+	QueryCancelPending = true;
+	InterruptPending = true;
+	SetLatch(MyLatch);
+}
+
+void
+rehearsal_start_clock(Rehearsal *rehearsal)
+{
+	enable_timeout_after(budget_timeout, rehearsal->budget);
+}
+
+/* Was it the clock that cancelled?  Then nobody is cancelled any more. */
+static bool
+stop_clock(void)
+{
+	disable_timeout(budget_timeout, false);
+	if (!budget_spent)
+		return false;
+	budget_spent = false;
+	QueryCancelPending = false;
+	return true;
+}
+
+static int
+budget_argument(FunctionCallInfo fcinfo, int n)
+{
+	Interval   *budget;
+	double		ms;
+
+	check_not_null(fcinfo, n, "hold_budget");
+	budget = PG_GETARG_INTERVAL_P(n);
+	ms = budget->time / 1000.0 +
+		(budget->day + (double) DAYS_PER_MONTH * budget->month) * SECS_PER_DAY * 1000.0;
+	if (ms < 1 || ms > INT_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("hold_budget must be from 1 ms to 24 days")));
+	return (int) ms;
+}
+
+/* ---- the steps ---- */
+
+void
+rehearsal_step_begin(Rehearsal *rehearsal, int number, const char *statement)
+{
+	StepOutcome *step = NULL;
+	ListCell   *lc;
+
+	foreach(lc, rehearsal->outcomes)
+	{
+		StepOutcome *planned = lfirst(lc);
+
+		if (number != 0 && planned->number == number)
+			step = planned;
+	}
+	if (step == NULL)
+	{
+		/* where it was found necessary: before what has not been reached */
+		int			position = 0;
+
+		foreach(lc, rehearsal->outcomes)
+		{
+			if (((StepOutcome *) lfirst(lc))->outcome)
+				position = foreach_current_index(lc) + 1;
+		}
+		step = palloc0(sizeof(StepOutcome));
+		step->number = number;
+		step->statement = pstrdup(statement);
+		rehearsal->outcomes = list_insert_nth(rehearsal->outcomes, position, step);
+	}
+	step->outcome = "running";
+	rehearsal->running = step;
+	rehearsal->rows_before = safemig_state.rows_restored;
+	rehearsal->since = GetCurrentTimestamp();
+}
+
+static void
+end_step(Rehearsal *rehearsal, char *outcome)
+{
+	StepOutcome *step = rehearsal->running;
+
+	step->outcome = outcome;
+	step->ms = (GetCurrentTimestamp() - rehearsal->since) / 1000.0;
+	rehearsal->running = NULL;
+}
+
+void
+rehearsal_step_end(Rehearsal *rehearsal)
+{
+	rehearsal->running->rows = safemig_state.rows_restored - rehearsal->rows_before;
+	end_step(rehearsal, REHEARSED);
+}
+
+static void
+list_steps(Rehearsal *rehearsal, RollbackPlan *plan)
+{
+	int			number = 0;
+	ListCell   *lc;
+	ListCell   *inner;
+
+	foreach(lc, plan->commands)
+	{
+		foreach(inner, ((RecordedCommand *) lfirst(lc))->steps)
+		{
+			StepOutcome *step = palloc0(sizeof(StepOutcome));
+
+			step->number = ++number;
+			step->statement = ((Step *) lfirst(inner))->sql;
+			rehearsal->outcomes = lappend(rehearsal->outcomes, step);
+		}
+	}
+}
+
+/* ---- the rehearsal ---- */
+
+static void
+announce(RollbackPlan *plan, const Rehearsal *rehearsal)
+{
+	Migration  *migration = linitial(plan->migrations);
+	List	   *names = plan_locked_names(plan);
+	StringInfoData locks;
+	ListCell   *lc;
+
+	if (!safemig_notices)
+		return;
+	initStringInfo(&locks);
+	foreach(lc, names)
+	{
+		if (foreach_current_index(lc) == 20)
+		{
+			appendStringInfo(&locks, " and %d more", list_length(names) - 20);
+			break;
+		}
+		appendStringInfo(&locks, "%s%s", locks.len ? ", " : "", (char *) lfirst(lc));
+	}
+	if (names == NIL)
+		ereport(NOTICE,
+				(errmsg("rehearsing the rollback of migration " INT64_FORMAT ", which locks no table",
+						migration->id)));
+	else
+		ereport(NOTICE,
+				(errmsg("rehearsing the rollback of migration " INT64_FORMAT ": ACCESS EXCLUSIVE on %s, held for %d ms at most",
+						migration->id, locks.data, rehearsal->budget)));
+}
+
+/* The error of the rollback, in one text. */
+static char *
+error_in_words(const char *what, const ErrorData *error)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "%s: %s %s", what, unpack_sql_state(error->sqlerrcode),
+					 error->message);
+	if (error->detail)
+		appendStringInfo(&buf, "\n%s", error->detail);
+	if (error->hint)
+		appendStringInfo(&buf, "\n%s", error->hint);
+	return buf.data;
+}
+
+static void
+note_failure(Rehearsal *rehearsal, char *outcome)
+{
+	StepOutcome *refused;
+
+	if (rehearsal->running)
+	{
+		end_step(rehearsal, outcome);
+		return;
+	}
+	refused = palloc0(sizeof(StepOutcome));
+	refused->statement = "-- before the first step";
+	refused->outcome = outcome;
+	rehearsal->outcomes = lcons(refused, rehearsal->outcomes);
+}
+
+static void
+rehearse(List *migrations, Rehearsal *rehearsal)
+{
+	RollbackOptions options = {.on_conflict = CONFLICT_REFUSE,.rehearsal = rehearsal};
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		(void) take_back(migrations, &options, "rollback");
+		(void) stop_clock();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+		bool		spent = stop_clock();
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED && !spent)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (spent)
+			note_failure(rehearsal, psprintf("ended: locks had been held, or waited for, for %d ms",
+											 rehearsal->budget));
+		else
+			note_failure(rehearsal, error_in_words(rehearsal->running ? "failed" : "refused", error));
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+}
+
+static void
+put_outcomes(ReturnSetInfo *result, const Rehearsal *rehearsal)
+{
+	ListCell   *lc;
+
+	foreach(lc, rehearsal->outcomes)
+	{
+		StepOutcome *step = lfirst(lc);
+		Datum		values[5];
+		bool		nulls[5] = {false};
+
+		values[0] = Int32GetDatum(step->number);
+		nulls[0] = step->number == 0;
+		values[1] = CStringGetTextDatum(step->outcome ? step->outcome : "not reached");
+		values[2] = Int64GetDatum(step->rows);
+		values[3] = CStringGetTextDatum(step->statement);
+		values[4] = Float8GetDatum(step->ms);
+		nulls[2] = nulls[4] = step->outcome == NULL;
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+}
+
+Rehearsal *
+migration_rehearse(Migration *migration, int budget)
+{
+	Rehearsal  *rehearsal = palloc0(sizeof(Rehearsal));
+	List	   *migrations = list_make1(migration);
+	RollbackPlan *plan;
+	Frame		frame;
+
+	rehearsal->budget = budget;
+	if (budget_timeout == MAX_TIMEOUTS)
+		budget_timeout = RegisterTimeout(USER_TIMEOUT, on_budget_spent);
+	check_can_all_be_rolled_back(migrations);
+	/* what the transaction wrote up to now is to stay recorded */
+	data_record_pending();
+	frame_become_owner(&frame);
+	plan = plan_build(migrations);
+	frame_unpin(&frame);
+	plan_check_rights(plan);
+	list_steps(rehearsal, plan);
+	frame_become_owner(&frame);
+	announce(plan, rehearsal);
+	frame_unpin(&frame);
+	rehearse(migrations, rehearsal);
+	return rehearsal;
+}
+
+Datum
+safemig_rehearse(PG_FUNCTION_ARGS)
+{
+	Rehearsal  *rehearsal;
+	int			budget;
+
+	check_not_null(fcinfo, 0, "id");
+	budget = budget_argument(fcinfo, 1);
+	rehearsal = migration_rehearse(resolve_id(PG_GETARG_INT64(0)), budget);
+	InitMaterializedSRF(fcinfo, 0);
+	put_outcomes((ReturnSetInfo *) fcinfo->resultinfo, rehearsal);
+	return (Datum) 0;
+}
