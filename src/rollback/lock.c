@@ -11,52 +11,191 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_constraint.h"
+#include "catalog/pg_inherits.h"
 #include "executor/spi.h"
+#include "parser/parser.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
+#include "keep/column.h"
 #include "rollback/rollback.h"
 
 #define LOCK_TRIES 3
 
-static int
-compare_oids(const ListCell *a, const ListCell *b)
+/* A relation that a rollback locks. */
+typedef struct Wanted
 {
-	Oid			x = lfirst_oid(a);
-	Oid			y = lfirst_oid(b);
+	Oid			relid;
+	LOCKMODE	mode;
+	int			depth;			/* below the root of its tree */
+} Wanted;
 
-	return x < y ? -1 : (x > y ? 1 : 0);
+/* As PostgreSQL comes to them: a parent, and then its children by OID. */
+static int
+compare_wanted(const ListCell *a, const ListCell *b)
+{
+	const Wanted *x = lfirst(a);
+	const Wanted *y = lfirst(b);
+
+	if (x->depth != y->depth)
+		return x->depth < y->depth ? -1 : 1;
+	return x->relid < y->relid ? -1 : (x->relid > y->relid ? 1 : 0);
 }
 
-/* The relations that the plan's statements are about, and those they live in. */
-static List *
-plan_relations(RollbackPlan *plan)
+/* The longest way up to a table without parents. */
+static int
+depth_of(Oid relid)
 {
-	List	   *relids = NIL;
+	int			depth = 0;
 	ListCell   *lc;
+
+	foreach(lc, relation_parents(relid))
+		depth = Max(depth, 1 + depth_of(lfirst_oid(lc)));
+	return depth;
+}
+
+static void
+want(List **wanted, Oid relid, LOCKMODE mode)
+{
+	Wanted	   *entry;
+	ListCell   *lc;
+
+	foreach(lc, *wanted)
+	{
+		entry = lfirst(lc);
+		if (entry->relid == relid)
+		{
+			entry->mode = Max(entry->mode, mode);
+			return;
+		}
+	}
+	entry = palloc(sizeof(Wanted));
+	entry->relid = relid;
+	entry->mode = mode;
+	entry->depth = depth_of(relid);
+	*wanted = lappend(*wanted, entry);
+}
+
+/* InvalidOid: it is not there, or it is no table, view or sequence. */
+static Oid
+lockable_relation(const char *identity)
+{
+	Oid			relid = RangeVarGetRelid(makeRangeVarFromNameList(qualified_name_list(identity)),
+										 NoLock, true);
+	char		relkind = OidIsValid(relid) ? get_rel_relkind(relid) : '\0';
+
+	return relkind == '\0' || relkind == RELKIND_INDEX ||
+		relkind == RELKIND_PARTITIONED_INDEX ? InvalidOid : relid;
+}
+
+static void
+want_of_foreign_key(List **wanted, const AlterTableStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+		Oid			relid;
+
+		if (cmd->subtype != AT_AddConstraint ||
+			castNode(Constraint, cmd->def)->pktable == NULL)
+			continue;
+		relid = RangeVarGetRelid(castNode(Constraint, cmd->def)->pktable, NoLock, true);
+		if (OidIsValid(relid))
+			want(wanted, relid, ShareRowExclusiveLock);
+	}
+}
+
+/* ALTER TABLE without ONLY goes down the tree. */
+static void
+want_of_step(List **wanted, const Step *step)
+{
+	List	   *parsed;
+	AlterTableStmt *stmt;
+	Oid			relid;
+	ListCell   *lc;
+
+	if (strncmp(step->sql, "ALTER TABLE ", 12) != 0)
+		return;
+	parsed = raw_parser(step->sql, RAW_PARSE_DEFAULT);
+	stmt = (AlterTableStmt *) linitial_node(RawStmt, parsed)->stmt;
+	if (!IsA(stmt, AlterTableStmt))
+		return;
+	want_of_foreign_key(wanted, stmt);
+	relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	if (!stmt->relation->inh || !OidIsValid(relid) || !has_subclass(relid))
+		return;
+	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
+		want(wanted, lfirst_oid(lc), AccessExclusiveLock);
+}
+
+/* A foreign key that goes takes its triggers from the table it refers to. */
+static void
+want_of_going(List **wanted, ObjectState *state, List *before)
+{
+	ObjectAddress address;
+	HeapTuple	tuple;
+	ListCell   *lc;
+
+	if (!state->present || state->image->address.classId != ConstraintRelationId)
+		return;
+	foreach(lc, before)
+	{
+		ObjectState *once = lfirst(lc);
+
+		if (once->present && strcmp(once->key, state->key) == 0)
+			return;
+	}
+	if (!address_find(state->image, &address))
+		return;
+	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(address.objectId));
+	if (!HeapTupleIsValid(tuple))
+		return;
+	if (OidIsValid(((Form_pg_constraint) GETSTRUCT(tuple))->confrelid))
+		want(wanted, ((Form_pg_constraint) GETSTRUCT(tuple))->confrelid,
+			 AccessExclusiveLock);
+	ReleaseSysCache(tuple);
+}
+
+/*
+ * The relations that the plan's statements are about, those they live in, what
+ * is below them, and the tables that foreign keys refer to: everything that a
+ * step would lock later, so that none of them has to wait for anybody.
+ */
+static List *
+plan_wanted(RollbackPlan *plan)
+{
+	List	   *wanted = NIL;
+	List	   *before = states_before(plan->commands);
+	ListCell   *lc;
+	ListCell   *inner;
 
 	foreach(lc, states_after(plan->commands))
 	{
-		ObjectState *state = lfirst(lc);
-		const char *identity = state->image->address.classId == RelationRelationId ?
-		state->image->identity : state->image->parent_identity;
-		Oid			relid;
-		char		relkind;
+		Image	   *image = ((ObjectState *) lfirst(lc))->image;
+		const char *identity = image->address.classId == RelationRelationId ?
+		image->identity : image->parent_identity;
+		Oid			relid = InvalidOid;
 
-		if (identity == NULL || strcmp(state->image->type, "domain constraint") == 0)
-			continue;
-		relid = RangeVarGetRelid(makeRangeVarFromNameList(qualified_name_list(identity)),
-								 NoLock, true);
-		relkind = OidIsValid(relid) ? get_rel_relkind(relid) : '\0';
-		if (relkind != '\0' && relkind != RELKIND_INDEX &&
-			relkind != RELKIND_PARTITIONED_INDEX)
-			relids = list_append_unique_oid(relids, relid);
+		if (identity && strcmp(image->type, "domain constraint") != 0)
+			relid = lockable_relation(identity);
+		if (OidIsValid(relid))
+			want(&wanted, relid, AccessExclusiveLock);
+		want_of_going(&wanted, lfirst(lc), before);
 	}
-	list_sort(relids, compare_oids);
-	return relids;
+	foreach(lc, plan->commands)
+	{
+		foreach(inner, ((RecordedCommand *) lfirst(lc))->steps)
+			want_of_step(&wanted, lfirst(inner));
+	}
+	list_sort(wanted, compare_wanted);
+	return wanted;
 }
 
 List *
@@ -65,24 +204,29 @@ plan_locked_names(RollbackPlan *plan)
 	List	   *names = NIL;
 	ListCell   *lc;
 
-	foreach(lc, plan_relations(plan))
-		names = lappend(names, quote_qualified_identifier(get_namespace_name(get_rel_namespace(lfirst_oid(lc))),
-														  get_rel_name(lfirst_oid(lc))));
+	foreach(lc, plan_wanted(plan))
+	{
+		const Wanted *wanted = lfirst(lc);
+
+		if (wanted->mode == AccessExclusiveLock)
+			names = lappend(names, quote_qualified_identifier(get_namespace_name(get_rel_namespace(wanted->relid)),
+															  get_rel_name(wanted->relid)));
+	}
 	return names;
 }
 
 static void
-lock_all(List *relids, LOCKMODE mode)
+lock_all(List *wanted)
 {
 	ListCell   *lc;
 
-	foreach(lc, relids)
-		LockRelationOid(lfirst_oid(lc), mode);
+	foreach(lc, wanted)
+		LockRelationOid(((Wanted *) lfirst(lc))->relid, ((Wanted *) lfirst(lc))->mode);
 }
 
 /* One try, under lock_timeout; false if somebody else holds a lock. */
 static bool
-try_lock_all(List *relids, LOCKMODE mode)
+try_lock_all(List *wanted)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -97,7 +241,7 @@ try_lock_all(List *relids, LOCKMODE mode)
 		snprintf(timeout, sizeof(timeout), "%d", safemig_lock_timeout);
 		(void) set_config_option("lock_timeout", timeout, PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-		lock_all(relids, mode);
+		lock_all(wanted);
 		AtEOXact_GUC(false, level);
 		ReleaseCurrentSubTransaction();
 	}
@@ -119,33 +263,55 @@ try_lock_all(List *relids, LOCKMODE mode)
 	return locked;
 }
 
-/* Who else has a lock there that this mode conflicts with, in words. */
-static char *
-lock_holders(List *relids, LOCKMODE mode)
+/* The strongest mode that is not in the way of this one. */
+static int
+harmless_up_to(LOCKMODE mode)
 {
-	Oid			types[2] = {OIDARRAYOID, BOOLOID};
+	switch (mode)
+	{
+		case AccessExclusiveLock:
+			return NoLock;
+		case ShareRowExclusiveLock:
+			return RowShareLock;
+		default:
+			Assert(mode == ShareUpdateExclusiveLock);
+			return RowExclusiveLock;
+	}
+}
+
+/* Who else has a lock there that is in the way, in words. */
+static char *
+lock_holders(List *wanted)
+{
+	Oid			types[2] = {OIDARRAYOID, INT4ARRAYOID};
 	Datum		args[2];
-	Datum	   *elems = palloc(sizeof(Datum) * Max(1, list_length(relids)));
+	Datum	   *elems = palloc(sizeof(Datum) * Max(1, list_length(wanted)));
+	Datum	   *harmless = palloc(sizeof(Datum) * Max(1, list_length(wanted)));
 	MemoryContext context = CurrentMemoryContext;
 	char	   *holders = NULL;
 	ListCell   *lc;
 	int			n = 0;
 
-	foreach(lc, relids)
-		elems[n++] = ObjectIdGetDatum(lfirst_oid(lc));
+	foreach(lc, wanted)
+	{
+		elems[n] = ObjectIdGetDatum(((Wanted *) lfirst(lc))->relid);
+		harmless[n++] = Int32GetDatum(harmless_up_to(((Wanted *) lfirst(lc))->mode));
+	}
 	args[0] = PointerGetDatum(construct_array(elems, n, OIDOID, sizeof(Oid),
 											  true, TYPALIGN_INT));
-	args[1] = BoolGetDatum(mode == AccessExclusiveLock);
+	args[1] = PointerGetDatum(construct_array(harmless, n, INT4OID, sizeof(int32),
+											  true, TYPALIGN_INT));
 	SPI_connect();
 	if (SPI_execute_with_args("SELECT pg_catalog.string_agg(pg_catalog.format('Process %s holds %s on %s.',"
 							  " l.pid, l.mode, l.relation::pg_catalog.regclass), ' ' ORDER BY l.relation, l.pid)"
-							  " FROM pg_catalog.pg_locks l WHERE l.locktype OPERATOR(pg_catalog.=) 'relation'"
-							  " AND l.granted AND l.relation OPERATOR(pg_catalog.=) ANY ($1)"
+							  " FROM pg_catalog.pg_locks l JOIN ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS w(relation, harmless)"
+							  " ON l.relation OPERATOR(pg_catalog.=) w.relation"
+							  " WHERE l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.granted"
 							  " AND l.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()"
 							  " AND l.database OPERATOR(pg_catalog.=) (SELECT d.oid FROM pg_catalog.pg_database d"
 							  " WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())"
-							  " AND ($2 OR l.mode OPERATOR(pg_catalog.<>) ALL"
-							  " (ARRAY['AccessShareLock', 'RowShareLock', 'RowExclusiveLock']))",
+							  " AND COALESCE(pg_catalog.array_position(ARRAY['AccessShareLock', 'RowShareLock', 'RowExclusiveLock'],"
+							  "  l.mode), 8) OPERATOR(pg_catalog.>) w.harmless",
 							  2, types, args, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read pg_locks");
 	if (SPI_processed == 1)
@@ -159,16 +325,16 @@ lock_holders(List *relids, LOCKMODE mode)
 }
 
 static void
-lock_within_tries(List *relids, LOCKMODE mode, const char *what)
+lock_within_tries(List *wanted, const char *what)
 {
 	char	   *holders;
 	int			tries = 0;
 
-	while (!try_lock_all(relids, mode))
+	while (!try_lock_all(wanted))
 	{
 		if (++tries < LOCK_TRIES)
 			continue;
-		holders = lock_holders(relids, mode);
+		holders = lock_holders(wanted);
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_LOCK),
 				 errmsg("could not lock %s within %d tries of %d ms", what,
@@ -184,16 +350,15 @@ rollback_lock(void)
 {
 	Oid			own = get_relname_relid("incarnation",
 										get_namespace_oid(SAFEMIG_SCHEMA, false));
-
 	/* one rollback at a time; readers of the history are not in the way */
-	lock_within_tries(list_make1_oid(own), ShareUpdateExclusiveLock,
-					  "out other rollbacks");
+	Wanted		wanted = {own, ShareUpdateExclusiveLock, 0};
+
+	lock_within_tries(list_make1(&wanted), "out other rollbacks");
 }
 
 void
 plan_lock(RollbackPlan *plan)
 {
 	rollback_lock();
-	lock_within_tries(plan_relations(plan), AccessExclusiveLock,
-					  "the tables of the rollback");
+	lock_within_tries(plan_wanted(plan), "the tables of the rollback");
 }

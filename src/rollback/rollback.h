@@ -152,6 +152,14 @@ extern void rehearsal_step_end(Rehearsal *rehearsal);
 /* budget in milliseconds */
 extern Rehearsal *migration_rehearse(Migration *migration, int budget);
 
+/* ---- database.c ---- */
+typedef struct DatabaseState DatabaseState;
+
+/* every object, and the rows of these tables (of char*: identities) */
+extern DatabaseState *database_now(List *tables);
+/* in words; NULL: there is none */
+extern char *database_differences(const DatabaseState *a, const DatabaseState *b);
+
 /* ---- prove.c ---- */
 typedef struct ProofItem
 {
