@@ -5,7 +5,7 @@
  *
  * Inside a sub-select a policy names its own table's columns by the table's
  * name.  The facets have them under another, fixed name, so that renaming the
- * table changes none; the hints have the expression as SQL can read it.
+ * table changes none; a hint then has the expression as SQL can read it.
  *
  *-------------------------------------------------------------------------
  */
@@ -78,17 +78,31 @@ read_expression(Image *image, HeapTuple row, AttrNumber column,
 	bool		isnull;
 	Datum		value = catalog_value(PolicyRelationId, row, column, &isnull);
 	Node	   *expr;
+	char	   *sql;
 
 	if (isnull)
 		return;
 	expr = stringToNode(TextDatumGetCString(value));
-	image_add(image, "", facet,
-			  deparse_expression(expr, deparse_context_for(TABLE_ITSELF, relid),
-								 false, false));
-	image_add(image, "", psprintf("@%s", facet),
-			  deparse_expression(expr,
-								 deparse_context_for(get_rel_name(relid), relid),
-								 false, false));
+	sql = deparse_expression(expr, deparse_context_for(TABLE_ITSELF, relid),
+							 false, false);
+	image_add(image, "", facet, sql);
+	if (strstr(sql, TABLE_ITSELF))
+		image_add(image, "", psprintf("@%s", facet),
+				  deparse_expression(expr,
+									 deparse_context_for(get_rel_name(relid), relid),
+									 false, false));
+}
+
+/*
+ * By its name the table would hide itself in a query, so that the query gets
+ * an alias which it does not have: only where the query names the row's table.
+ */
+static const char *
+expression_text(const Image *image, const char *facet)
+{
+	const char *named = image_get(image, "", psprintf("@%s", facet));
+
+	return named ? named : image_get(image, "", facet);
 }
 
 static bool
@@ -121,8 +135,8 @@ policy_read(Image *image)
 static char *
 policy_body(const Image *image)
 {
-	const char *qual = image_get(image, "", "@using");
-	const char *check = image_get(image, "", "@with check");
+	const char *qual = expression_text(image, "using");
+	const char *check = expression_text(image, "with check");
 	StringInfoData buf;
 
 	initStringInfo(&buf);

@@ -335,6 +335,7 @@ DROP VIEW rv CASCADE;
 SQL
 	[ 'policy that reads its own table', <<'SQL' ],
 CREATE POLICY self ON other USING (EXISTS (SELECT 1 FROM other o2 WHERE o2.tid = other.id));
+CREATE POLICY all_of_it ON other FOR INSERT WITH CHECK (tid = (SELECT max(tid) FROM other));
 ALTER TABLE other RENAME TO other2;
 ALTER TABLE other2 RENAME tid TO "t i d";
 SQL
