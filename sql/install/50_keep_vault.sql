@@ -66,6 +66,13 @@ REVOKE EXECUTE ON FUNCTION safemig.restore_position(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION safemig.restore_position(bigint) IS
 	'puts a sequence back to the position that was kept; undone with the transaction';
 
+CREATE FUNCTION safemig.restore_sequence(kept bigint, options text)
+	RETURNS void LANGUAGE C STRICT VOLATILE
+	AS 'MODULE_PATHNAME', 'safemig_restore_sequence';
+REVOKE EXECUTE ON FUNCTION safemig.restore_sequence(bigint, text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.restore_sequence(bigint, text) IS
+	'gives a sequence options back, as ALTER SEQUENCE has them, and its position as restore_position() does: where the position that it has now is out of its bounds then; kept: kept_log.id; a step of a rollback, lock: SHARE ROW EXCLUSIVE';
+
 CREATE FUNCTION safemig.remove_enum_label(type_name text, label text)
 	RETURNS void LANGUAGE C STRICT VOLATILE
 	AS 'MODULE_PATHNAME', 'safemig_remove_enum_label';

@@ -253,6 +253,36 @@ make_way_for_identity(const char *name, Steps *steps)
 	steps->dropping = saved;
 }
 
+static int64
+number_of(const Image *image, const char *facet)
+{
+	return strtoll(image_get(image, "", facet), NULL, 10);
+}
+
+/* May the position, which is within those of have, be out of want's bounds? */
+static bool
+may_be_out_of_bounds(const Image *have, const Image *want)
+{
+	return number_of(have, "min") < number_of(want, "min") ||
+		number_of(have, "max") > number_of(want, "max");
+}
+
+static void
+set_numbers(const Image *have, const Image *want, Steps *steps)
+{
+	if (want->kept != 0 && may_be_out_of_bounds(have, want))
+	{
+		step_add(steps, RANK_SEQUENCE, RUN_CATALOG, SHARE_ROW_EXCLUSIVE,
+				 "catalog", "SELECT safemig.restore_sequence(" INT64_FORMAT ", %s)",
+				 want->kept, quote_literal_cstr(options_sql(want)));
+		return;
+	}
+	step_add(steps, RANK_SEQUENCE, RUN_CATALOG, SHARE_ROW_EXCLUSIVE, "catalog",
+			 "ALTER SEQUENCE %s %s", image_qualified_name(want),
+			 options_sql(want));
+	restore_position(want, RANK_SEQUENCE, steps);
+}
+
 /*
  * Being an identity's or not is the table's affair: there the old sequence
  * goes with the identity, and the other one is made.
@@ -274,11 +304,7 @@ sequence_alter(const Image *have, const Image *want, Steps *steps)
 	for (size_t i = 0; i < lengthof(option_facets); i++)
 		numbers |= facet_differs(have, want, "", option_facets[i]);
 	if (numbers)
-	{
-		step_add(steps, RANK_SEQUENCE, RUN_CATALOG, SHARE_ROW_EXCLUSIVE,
-				 "catalog", "ALTER SEQUENCE %s %s", name, options_sql(want));
-		restore_position(want, RANK_SEQUENCE, steps);
-	}
+		set_numbers(have, want, steps);
 	/* before the table's, which leaves its sequences as they are then */
 	if (facet_differs(have, want, "", "persistence"))
 		step_add(steps, RANK_SEQUENCE, RUN_CATALOG, ACCESS_EXCLUSIVE,

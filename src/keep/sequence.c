@@ -38,6 +38,7 @@
 #include "keep/vault.h"
 
 PG_FUNCTION_INFO_V1(safemig_restore_position);
+PG_FUNCTION_INFO_V1(safemig_restore_sequence);
 
 static int64
 read_position(Oid seqid, bool *called)
@@ -163,26 +164,34 @@ sequence_note_after(int64 id, Oid seqid)
 	history_update_kept(kept);
 }
 
+/* A position that is to be put back, and the one from which. */
+typedef struct Return
+{
+	Oid			seqid;
+	int64		last_value;
+	bool		called;
+	int64		now;
+	bool		now_called;
+} Return;
+
 /*
  * A sequence that was used since the command is never put back below, or with
  * a negative increment above, a value that has been given out.
  */
 static void
-not_below_use(const Kept *kept, Oid relid, int64 *last_value, bool *called)
+not_below_use(const Kept *kept, Return *to)
 {
 	const char *after = kept_detail(kept, "after");
-	bool		now_called;
-	int64		now = read_position(relid, &now_called);
 	int64		increment;
 
 	if (after == NULL ||
-		strcmp(after, psprintf(INT64_FORMAT " %c", now, now_called ? 't' : 'f')) == 0)
+		strcmp(after, psprintf(INT64_FORMAT " %c", to->now, to->now_called ? 't' : 'f')) == 0)
 		return;
-	increment = read_increment(relid);
-	if (increment > 0 ? now > *last_value : now < *last_value)
+	increment = read_increment(to->seqid);
+	if (increment > 0 ? to->now > to->last_value : to->now < to->last_value)
 	{
-		*last_value = now;
-		*called = true;
+		to->last_value = to->now;
+		to->called = true;
 	}
 }
 
@@ -212,12 +221,11 @@ integer_value(Datum value, Oid type)
  * What lies beyond its position now came from elsewhere.
  */
 static bool
-is_used_beyond(Oid seqid, Oid relid, Oid child, int64 from, bool called)
+is_used_beyond(const Return *to, Oid relid, Oid child)
 {
-	AttrNumber	attnum = owning_column(seqid, relid, child);
-	bool		rising = read_increment(seqid) > 0;
-	bool		now_called;
-	int64		now = read_position(seqid, &now_called);
+	AttrNumber	attnum = owning_column(to->seqid, relid, child);
+	bool		rising = read_increment(to->seqid) > 0;
+	int64		from = to->last_value;
 	Relation	rel;
 	TupleTableSlot *slot;
 	Snapshot	snapshot;
@@ -240,8 +248,8 @@ is_used_beyond(Oid seqid, Oid relid, Oid child, int64 from, bool called)
 		int64		number = isnull ? from : integer_value(value, type);
 
 		CHECK_FOR_INTERRUPTS();
-		used = rising ? number > from && number <= now : number < from && number >= now;
-		if (!isnull && !called && number == from)
+		used = rising ? number > from && number <= to->now : number < from && number >= to->now;
+		if (!isnull && !to->called && number == from)
 			used = true;
 	}
 	plain_scan_end(scan, snapshot);
@@ -255,7 +263,7 @@ is_used_beyond(Oid seqid, Oid relid, Oid child, int64 from, bool called)
  * If there is one, the sequence stays where it is.
  */
 static void
-not_below_rows(const Kept *kept, Oid seqid, int64 *last_value, bool *called)
+not_below_rows(const Kept *kept, Return *to)
 {
 	const char *table = kept_detail(kept, "used by");
 	Oid			relid;
@@ -269,9 +277,10 @@ not_below_rows(const Kept *kept, Oid seqid, int64 *last_value, bool *called)
 		return;
 	foreach(lc, find_all_inheritors(relid, AccessExclusiveLock, NULL))
 	{
-		if (is_used_beyond(seqid, relid, lfirst_oid(lc), *last_value, *called))
+		if (is_used_beyond(to, relid, lfirst_oid(lc)))
 		{
-			*last_value = read_position(seqid, called);
+			to->last_value = to->now;
+			to->called = to->now_called;
 			return;
 		}
 	}
@@ -291,39 +300,73 @@ find_sequence(const Kept *kept)
 	return relid;
 }
 
-/* safemig.restore_position(kept bigint) */
-Datum
-safemig_restore_position(PG_FUNCTION_ARGS)
+/*
+ * Where bounds come back which the sequence is out of now, PostgreSQL takes
+ * them together with the position alone.
+ */
+static void
+set_options(const Return *to, const char *options)
+{
+	SPI_connect();
+	if (SPI_execute(psprintf("ALTER SEQUENCE %s %s RESTART WITH " INT64_FORMAT,
+							 quote_qualified_identifier(get_namespace_name(get_rel_namespace(to->seqid)),
+														get_rel_name(to->seqid)),
+							 options, to->last_value),
+					false, 0) != SPI_OK_UTILITY)
+		elog(ERROR, "could not alter sequence %u", to->seqid);
+	SPI_finish();
+	CommandCounterIncrement();
+}
+
+/* options: NULL for those that it has */
+static void
+restore_sequence(int64 id, const char *options)
 {
 	ObjectAddress address;
-	bool		called;
-	int64		last_value;
+	Return		to;
 	Frame		frame;
 	Kept	   *kept;
-	Oid			relid;
 
 	check_is_extension_owner();
-	kept = kept_to_restore(PG_GETARG_INT64(0), "position");
-	last_value = DatumGetInt64(DirectFunctionCall1(int8in,
-												   CStringGetDatum(kept_need_detail(kept, "last_value"))));
-	called = strcmp(kept_need_detail(kept, "is_called"), "t") == 0;
+	kept = kept_to_restore(id, "position");
+	to.last_value = DatumGetInt64(DirectFunctionCall1(int8in,
+													  CStringGetDatum(kept_need_detail(kept, "last_value"))));
+	to.called = strcmp(kept_need_detail(kept, "is_called"), "t") == 0;
 
 	own_work_begin();
 	frame_become_owner(&frame);
-	relid = find_sequence(kept);
-	ObjectAddressSet(address, RelationRelationId, relid);
+	to.seqid = find_sequence(kept);
+	to.now = read_position(to.seqid, &to.now_called);
+	ObjectAddressSet(address, RelationRelationId, to.seqid);
 	capture_internal_begin("RESTORE POSITION", list_make1(&address));
 	capture_internal_moves_sequence();
-	not_below_use(kept, relid, &last_value, &called);
-	not_below_rows(kept, relid, &last_value, &called);
-	ResetSequence(relid);
+	if (options)
+		set_options(&to, options);
+	not_below_use(kept, &to);
+	not_below_rows(kept, &to);
+	ResetSequence(to.seqid);
 	CommandCounterIncrement();
-	(void) DirectFunctionCall3(setval3_oid, ObjectIdGetDatum(relid),
-							   Int64GetDatum(last_value),
-							   BoolGetDatum(called));
+	(void) DirectFunctionCall3(setval3_oid, ObjectIdGetDatum(to.seqid),
+							   Int64GetDatum(to.last_value),
+							   BoolGetDatum(to.called));
 	history_set_kept_state(kept->id, "restored");
 	capture_internal_end();
 	frame_unpin(&frame);
 	own_work_end();
+}
+
+/* safemig.restore_position(kept bigint) */
+Datum
+safemig_restore_position(PG_FUNCTION_ARGS)
+{
+	restore_sequence(PG_GETARG_INT64(0), NULL);
+	PG_RETURN_VOID();
+}
+
+/* safemig.restore_sequence(kept bigint, options text) */
+Datum
+safemig_restore_sequence(PG_FUNCTION_ARGS)
+{
+	restore_sequence(PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(1)));
 	PG_RETURN_VOID();
 }

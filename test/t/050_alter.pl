@@ -138,6 +138,20 @@ round_trips(
 		migration => 'ALTER TABLE t ALTER id DROP IDENTITY, ALTER g DROP EXPRESSION',
 	},
 	{
+		name => 'sequences moved out of the bounds that they had, and in use',
+		setup => q(CREATE SEQUENCE s MINVALUE 5 MAXVALUE 36 INCREMENT 4; SELECT nextval('s') FROM generate_series(1, 3);
+			CREATE TABLE t (a int GENERATED ALWAYS AS IDENTITY (START -5 INCREMENT -1), b serial); INSERT INTO t VALUES (DEFAULT, DEFAULT)),
+		migration => q(ALTER SEQUENCE s RESTART -24 START -24 INCREMENT -4 MINVALUE -36 MAXVALUE -5 CYCLE;
+			ALTER TABLE t ALTER a SET START 7 SET INCREMENT 2 SET MINVALUE 7 SET MAXVALUE 99 RESTART; ALTER SEQUENCE t_b_seq MINVALUE -9 START -9 RESTART),
+	},
+	{
+		name => 'a sequence used beyond the bounds that it had',
+		setup => 'CREATE SEQUENCE s MAXVALUE 10; SELECT nextval(\'s\')',
+		migration => 'ALTER SEQUENCE s MAXVALUE 1000',
+		after => "SELECT nextval('s') FROM generate_series(1, 20)",
+		refused => qr/out of bounds/,
+	},
+	{
 		name => 'sequences altered',
 		setup => 'CREATE SEQUENCE s; SELECT nextval(\'s\') FROM generate_series(1, 7); CREATE TABLE t (id serial, o int)',
 		migration => q(ALTER SEQUENCE s INCREMENT 10 MAXVALUE 5000 CYCLE CACHE 4 RESTART 100; ALTER SEQUENCE s OWNED BY t.o; ALTER SEQUENCE t_id_seq OWNED BY NONE; CREATE SEQUENCE fresh; ALTER SEQUENCE s AS bigint),
