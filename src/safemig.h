@@ -274,6 +274,11 @@ extern char *spell_exactly(const char *sql);
 /* where that cannot be: do the two differ in casts of arrays alone? */
 extern bool spelled_alike(const char *a, const char *b);
 
+/* ---- image/view.c ---- */
+/* a view's or materialized view's query, without the names of its columns
+ * where those would make another query of it */
+extern char *view_words(Oid view);
+
 /* ---- image/steps.c ---- */
 /*
  * Adds a step for steps->image.  The statement must quote everything and

@@ -129,7 +129,9 @@ extern void extension_dependency_steps(const Image *have, const Image *want,
 									   Steps *steps, int order);
 
 /* ---- view.c: what views and materialized views share ---- */
-extern void view_read_query(Image *image);
+extern void view_read_query(Image *image, Relation rel);
+extern char *view_columns_sql(const Image *image);
+extern const char *view_query_sql(const Image *image);
 /* false if have's columns are not the first of want's, renamed at most */
 extern bool view_columns_extend(const Image *have, const Image *want);
 

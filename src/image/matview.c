@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "catalog/pg_class.h"
 #include "commands/defrem.h"
 #include "commands/tablespace.h"
@@ -87,6 +88,7 @@ matview_read(Image *image)
 	HeapTuple	tuple = SearchSysCache1(RELOID,
 										ObjectIdGetDatum(image->address.objectId));
 	Form_pg_class form;
+	Relation	rel;
 	Datum		value;
 	bool		isnull;
 
@@ -101,7 +103,9 @@ matview_read(Image *image)
 	read_settings(image, tuple);
 	read_columns(image, form);
 	ReleaseSysCache(tuple);
-	view_read_query(image);
+	rel = relation_open(image->address.objectId, AccessShareLock);
+	view_read_query(image, rel);
+	relation_close(rel, AccessShareLock);
 	image_add_extension_dependencies(image);
 	return true;
 }
@@ -206,14 +210,14 @@ create_sql(const Image *image)
 	StringInfoData buf;
 
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "CREATE MATERIALIZED VIEW %s USING %s",
-					 image_qualified_name(image),
+	appendStringInfo(&buf, "CREATE MATERIALIZED VIEW %s%s USING %s",
+					 image_qualified_name(image), view_columns_sql(image),
 					 image_get(image, "", "access method"));
 	if (options)
 		appendStringInfo(&buf, " WITH (%s)", options);
 	if (tablespace)
 		appendStringInfo(&buf, " TABLESPACE %s", tablespace);
-	appendStringInfo(&buf, " AS %s WITH NO DATA", image_get(image, "", "query"));
+	appendStringInfo(&buf, " AS %s WITH NO DATA", view_query_sql(image));
 	return buf.data;
 }
 

@@ -11,6 +11,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "catalog/pg_class.h"
+#include "rewrite/prs2lock.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -20,16 +21,155 @@
 
 #include "image/classes.h"
 
-void
-view_read_query(Image *image)
+/* ---- the query ---- */
+
+static Query *
+stored_query(Relation rel)
 {
-	char	   *text = describe_object(F_PG_GET_VIEWDEF_OID,
-									   image->address.objectId);
+	for (int i = 0; rel->rd_rules && i < rel->rd_rules->numLocks; i++)
+	{
+		RewriteRule *rule = rel->rd_rules->rules[i];
+
+		if (rule->event == CMD_SELECT)
+			return linitial_node(Query, rule->actions);
+	}
+	elog(ERROR, "view \"%s\" has no query", RelationGetRelationName(rel));
+	return NULL;				/* keep compiler quiet */
+}
+
+/* The list that the query is, if it is nothing but VALUES; or NULL. */
+static RangeTblEntry *
+values_of(const Query *query)
+{
+	RangeTblEntry *values = NULL;
+	ListCell   *lc;
+
+	foreach(lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+		if (rte->rtekind == RTE_VALUES && rte->inFromCl && values == NULL)
+			values = rte;
+		else if (rte->rtekind != RTE_RELATION || rte->inFromCl)
+			return NULL;
+	}
+	return values;
+}
+
+/* Are there VALUES, the query itself or one of a UNION, under other names? */
+static bool
+renames_values(const Query *query, TupleDesc desc)
+{
+	RangeTblEntry *values = values_of(query);
+	ListCell   *lc;
+	int			column = 0;
+
+	if (values == NULL && query->setOperations)
+	{
+		foreach(lc, query->rtable)
+		{
+			RangeTblEntry *rte = lfirst_node(RangeTblEntry, lc);
+
+			if (rte->rtekind == RTE_SUBQUERY && renames_values(rte->subquery, desc))
+				return true;
+		}
+	}
+	if (values == NULL)
+		return false;
+	foreach(lc, values->eref->colnames)
+	{
+		if (column < desc->natts &&
+			strcmp(strVal(lfirst(lc)), NameStr(TupleDescAttr(desc, column)->attname)) != 0)
+			return true;
+		column++;
+	}
+	return false;
+}
+
+/*
+ * VALUES in a view whose columns have names of their own is described as a
+ * SELECT from them, which would be stored as a query in a query.  Here it is
+ * described under the names that VALUES give; who creates the view says those
+ * of the columns beside it.  NULL where the description will do.
+ */
+static char *
+words_without_names(Relation rel)
+{
+	Query	   *query = stored_query(rel);
+	RangeTblEntry *values;
+	ListCell   *entry;
+	ListCell   *name;
+
+	if (!renames_values(query, RelationGetDescr(rel)))
+		return NULL;
+	query = copyObject(query);
+	values = values_of(query);
+	if (values)
+	{
+		forboth(entry, query->targetList, name, values->eref->colnames)
+			lfirst_node(TargetEntry, entry)->resname = strVal(lfirst(name));
+	}
+	return pg_get_querydef(query, false);
+}
+
+static char *
+described_query(Oid view)
+{
+	char	   *text = describe_object(F_PG_GET_VIEWDEF_OID, view);
 
 	if (text == NULL)
-		elog(ERROR, "view %u has no definition", image->address.objectId);
-	image_add(image, "", "query", before_suffix(text, ";"));
+		elog(ERROR, "view %u has no definition", view);
+	return before_suffix(text, ";");
 }
+
+void
+view_read_query(Image *image, Relation rel)
+{
+	char	   *words = words_without_names(rel);
+
+	image_add(image, "", "query", described_query(RelationGetRelid(rel)));
+	if (words)
+		image_add(image, "", "@query", words);
+}
+
+/* " (a, b)", for what follows the view's name, or "" */
+char *
+view_columns_sql(const Image *image)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	if (image_get(image, "", "@query") == NULL)
+		return "";
+	initStringInfo(&buf);
+	foreach(lc, image_parts(image))
+		appendStringInfo(&buf, "%s%s", buf.len ? ", " : "",
+						 quote_identifier(lfirst(lc)));
+	return psprintf(" (%s)", buf.data);
+}
+
+const char *
+view_query_sql(const Image *image)
+{
+	const char *words = image_get(image, "", "@query");
+
+	return words ? words : image_get(image, "", "query");
+}
+
+/* For who stores it again under the names that the columns have. */
+char *
+view_words(Oid view)
+{
+	Relation	rel = relation_open(view, AccessShareLock);
+	char	   *words = words_without_names(rel);
+
+	if (words == NULL)
+		words = described_query(view);
+	relation_close(rel, AccessShareLock);
+	return spell_exactly(words);
+}
+
+/* ---- columns ---- */
 
 static void
 read_default(Image *image, Relation rel, Form_pg_attribute att)
@@ -103,9 +243,9 @@ view_read(Image *image)
 
 	rel = relation_open(image->address.objectId, AccessShareLock);
 	read_columns(image, rel, form->relowner);
+	view_read_query(image, rel);
 	relation_close(rel, AccessShareLock);
 	ReleaseSysCache(row);
-	view_read_query(image);
 	return true;
 }
 
@@ -117,9 +257,10 @@ view_define(const Image *image, Steps *steps, const char *create)
 	const char *options = image_get(image, "", "options");
 
 	step_add(steps, RANK_VIEW, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
-			 "%s VIEW %s%s AS %s", create, image_qualified_name(image),
+			 "%s VIEW %s%s%s AS %s", create, image_qualified_name(image),
+			 view_columns_sql(image),
 			 options ? psprintf(" WITH (%s)", options) : "",
-			 image_get(image, "", "query"));
+			 view_query_sql(image));
 }
 
 /* Behind all views: a default may call a function that reads one. */
@@ -196,7 +337,7 @@ replace_query(const Image *have, const Image *want, Steps *steps)
 		step_add(steps, RANK_VIEW, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
 				 "SELECT safemig.replace_view(%s, %d, %s)",
 				 quote_literal_cstr(image_qualified_name(want)), columns,
-				 quote_literal_cstr(image_get(want, "", "query")));
+				 quote_literal_cstr(view_query_sql(want)));
 	else
 		view_define(want, steps, "CREATE OR REPLACE");
 }

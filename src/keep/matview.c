@@ -35,10 +35,7 @@
 void
 matview_describe(Relation rel, Kept *kept)
 {
-	Datum		relid = ObjectIdGetDatum(RelationGetRelid(rel));
-
-	kept_add_detail(kept, "definition",
-					spell_exactly(TextDatumGetCString(DirectFunctionCall1(pg_get_viewdef, relid))));
+	kept_add_detail(kept, "definition", view_words(RelationGetRelid(rel)));
 	kept_add_detail(kept, "populated", RelationIsPopulated(rel) ? "t" : "f");
 }
 

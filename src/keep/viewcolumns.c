@@ -357,6 +357,23 @@ set_column_count(Oid view, int count)
 	CommandCounterIncrement();
 }
 
+/* As those of the view, which the query itself may not say. */
+static void
+name_columns(Oid view, Query *query)
+{
+	AttrNumber	attnum = 1;
+	ListCell   *lc;
+
+	foreach(lc, query->targetList)
+	{
+		TargetEntry *entry = lfirst_node(TargetEntry, lc);
+		char	   *name = entry->resjunk ? NULL : get_attname(view, attnum++, true);
+
+		if (name)
+			entry->resname = name;
+	}
+}
+
 /* As the view's owner: parsing runs the CHECKs of domains inside literals. */
 static void
 store_query(Oid view, const char *text)
@@ -377,6 +394,7 @@ store_query(Oid view, const char *text)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
 				 errmsg("a view's query must be a SELECT")));
+	name_columns(view, query);
 	StoreViewQuery(view, query, true);
 	CommandCounterIncrement();
 }
@@ -390,12 +408,10 @@ put_into_words(List *views)
 	foreach(lc, views)
 	{
 		Words	   *words = palloc(sizeof(Words));
-		Datum		query;
 
 		words->view = lfirst_oid(lc);
 		LockRelationOid(words->view, AccessExclusiveLock);
-		query = DirectFunctionCall1(pg_get_viewdef, ObjectIdGetDatum(words->view));
-		words->query = spell_exactly(TextDatumGetCString(query));
+		words->query = view_words(words->view);
 		result = lappend(result, words);
 	}
 	return result;

@@ -2,8 +2,8 @@
 # Copyright (c) 2026, the safemig authors
 
 # Expressions that PostgreSQL, given its own description of them, reads as
-# other ones: IN with a list, on a column of type varchar or char, and BETWEEN
-# beside AND.  pg_regress cannot show it: the proof is a comparison of dumps and
+# other ones: IN with a list, on a column of type varchar or char, BETWEEN
+# beside AND, VALUES in a view that names its columns.  pg_regress cannot show it: the proof is a comparison of dumps and
 # catalogs.
 
 use strict;
@@ -91,6 +91,15 @@ round_trips(map { +{ %$_, reworded => 1 } }
 		name => 'AND in AND: each by itself',
 		setup => $expressions,
 		migration => join '', map { "DROP INDEX i$_; DROP VIEW v$_; ALTER TABLE t DROP CONSTRAINT c$_;" } 1 .. $number,
+	},
+	{
+		name => 'VALUES under other names',
+		setup => q{CREATE VIEW v1 (x) AS VALUES (1, 2); CREATE VIEW v2 ("a b", b) AS VALUES (1, 'x'), (2, 'y') ORDER BY 1 LIMIT 5;
+			CREATE VIEW v3 (a) WITH (security_barrier) AS SELECT 1 UNION ALL VALUES (2) UNION ALL (VALUES (7) ORDER BY column1);
+			CREATE MATERIALIZED VIEW m (p, q) WITH (fillfactor = 50) AS VALUES (1, 2); CREATE VIEW v4 AS SELECT * FROM v1, (VALUES (1)) AS v (y);
+			CREATE MATERIALIZED VIEW m2 (p) AS SELECT 4 UNION VALUES (3); CREATE VIEW v5 (z) AS VALUES (1); CREATE VIEW v6 (z) AS VALUES (1)},
+		migration => q{CREATE OR REPLACE VIEW v5 (z, column2) AS VALUES (1, 2); ALTER VIEW v6 RENAME COLUMN z TO column1; DROP VIEW v1 CASCADE; DROP VIEW v2, v3;
+			DROP MATERIALIZED VIEW m, m2; CREATE VIEW v7 (a, b) AS VALUES (1, 2); CREATE MATERIALIZED VIEW m3 (a) AS VALUES (1)},
 	},
 	{
 		# an array that was cast elsewhere is the same; this is another CHECK
