@@ -148,6 +148,11 @@ setting_value(const char *name, const char *value)
 	return buf.data;
 }
 
+/*
+ * role and session_authorization can be set by nobody who is somebody else for
+ * the moment, as whoever runs a step is: a hint then has all settings as they
+ * are stored.
+ */
 static void
 read_settings(Image *image, HeapTuple row)
 {
@@ -155,6 +160,7 @@ read_settings(Image *image, HeapTuple row)
 	int			nelems;
 	StringInfoData buf;
 	bool		isnull;
+	bool		restricted = false;
 	Datum		config = SysCacheGetAttr(PROCOID, row,
 										 Anum_pg_proc_proconfig, &isnull);
 
@@ -171,10 +177,14 @@ read_settings(Image *image, HeapTuple row)
 		if (value == NULL)
 			elog(ERROR, "malformed setting of function: \"%s\"", item);
 		*value++ = '\0';
+		restricted |= (GetConfigOptionFlags(item, true) & GUC_NOT_WHILE_SEC_REST) != 0;
 		appendStringInfo(&buf, "%sSET %s TO %s", buf.len ? " " : "",
 						 quote_identifier(item), setting_value(item, value));
 	}
 	image_add(image, "", "settings", buf.data);
+	if (restricted)
+		image_add(image, "", "@settings",
+				  OidOutputFunctionCall(F_ARRAY_OUT, config));
 }
 
 static void
@@ -377,6 +387,26 @@ static const char *const altered[] = {"volatility", "parallel", "null input",
 	"leakproof", "security", "cost", "rows", "settings", "depends on extension",
 NULL};
 
+/* Those that no statement of a step can set; the statement left them out. */
+static void
+set_restricted_settings(const Image *image, Steps *steps)
+{
+	const char *settings = image_get(image, "", "@settings");
+
+	if (settings)
+		step_add(steps, image->rank, RUN_CATALOG, NULL, "catalog",
+				 "SELECT safemig.set_function_settings(%s, %s)",
+				 quote_literal_cstr(image->identity),
+				 quote_literal_cstr(settings));
+}
+
+static const char *
+clause_of(const Image *image, const char *facet)
+{
+	return strcmp(facet, "settings") == 0 && image_get(image, "", "@settings") ?
+		NULL : image_get(image, "", facet);
+}
+
 static void
 function_define(const Image *image, Steps *steps, const char *create)
 {
@@ -388,7 +418,7 @@ function_define(const Image *image, Steps *steps, const char *create)
 	initStringInfo(&buf);
 	for (size_t i = 0; i < lengthof(clauses); i++)
 	{
-		const char *clause = image_get(image, "", clauses[i]);
+		const char *clause = clause_of(image, clauses[i]);
 
 		if (clause)
 			appendStringInfo(&buf, " %s", clause);
@@ -398,6 +428,7 @@ function_define(const Image *image, Steps *steps, const char *create)
 			 NULL, "catalog", "%s %s %s%s%s", create, image->class->keyword,
 			 image_qualified_name(image), image_get(image, "", "arguments"),
 			 buf.data);
+	set_restricted_settings(image, steps);
 }
 
 static void
@@ -448,10 +479,15 @@ alter_attributes(const Image *have, const Image *want, Steps *steps)
 	StringInfoData buf;
 
 	initStringInfo(&buf);
+	if (facet_differs(have, want, "", "settings"))
+		set_restricted_settings(want, steps);
 	for (int i = 0; altered[i]; i++)
 	{
 		if (strcmp(altered[i], "depends on extension") == 0 ||
 			!facet_differs(have, want, "", altered[i]))
+			continue;
+		if (strcmp(altered[i], "settings") == 0 &&
+			image_get(want, "", "@settings"))
 			continue;
 		if (strcmp(altered[i], "settings") == 0)
 			appendStringInfoString(&buf, " RESET ALL");

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * function.c
- *	  Takes names and defaults of a function's arguments away.
+ *	  Takes names and defaults of a function's arguments away; stores settings.
  *
  * CREATE OR REPLACE FUNCTION gives an argument a name or a default, and never
  * takes one away, since somebody may call the function by it.  Its reverse has
@@ -12,6 +12,9 @@
  * A stored call holds its arguments by position, but not the defaults of those
  * that it leaves out: what counts on a default that shall not be any more is
  * a conflict.
+ *
+ * Settings that PostgreSQL lets nobody set under another identity than his own
+ * are stored as they were.
  *
  *-------------------------------------------------------------------------
  */
@@ -48,6 +51,7 @@
 #include "keep/vault.h"
 
 PG_FUNCTION_INFO_V1(safemig_forget_function_arguments);
+PG_FUNCTION_INFO_V1(safemig_set_function_settings);
 
 /* as many as an error about conflicts lists elsewhere */
 #define MAX_CALLERS_SHOWN 20
@@ -264,6 +268,21 @@ forget_arguments(Oid function)
 	CommandCounterIncrement();
 }
 
+static Oid
+find_function(text *signature)
+{
+	char	   *name = text_to_cstring(signature);
+	Oid			function = DatumGetObjectId(DirectFunctionCall1(regprocedurein,
+																CStringGetDatum(name)));
+
+	if (!OidIsValid(function))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("function %s does not exist", name)));
+	LockDatabaseObject(ProcedureRelationId, function, 0, AccessExclusiveLock);
+	return function;
+}
+
 /*
  * safemig.forget_function_arguments(signature text, defaults int)
  *
@@ -272,27 +291,65 @@ forget_arguments(Oid function)
 Datum
 safemig_forget_function_arguments(PG_FUNCTION_ARGS)
 {
-	char	   *signature = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	CallSearch	search = {0};
 	ObjectAddress address;
 	Frame		frame;
 
 	check_is_extension_owner();
 	frame_become_owner(&frame);
-	search.function = DatumGetObjectId(DirectFunctionCall1(regprocedurein,
-														   CStringGetDatum(signature)));
-	if (!OidIsValid(search.function))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_FUNCTION),
-				 errmsg("function %s does not exist", signature)));
-	LockDatabaseObject(ProcedureRelationId, search.function, 0,
-					   AccessExclusiveLock);
+	search.function = find_function(PG_GETARG_TEXT_PP(0));
 	search.needed = get_func_nargs(search.function) - PG_GETARG_INT32(1);
 
 	ObjectAddressSet(address, ProcedureRelationId, search.function);
 	capture_internal_begin("ALTER FUNCTION", list_make1(&address));
 	check_no_callers(&search);
 	forget_arguments(search.function);
+	capture_internal_end();
+	frame_unpin(&frame);
+	PG_RETURN_VOID();
+}
+
+/* ---- settings ---- */
+
+static void
+store_settings(Oid function, Datum settings)
+{
+	Relation	catalog = table_open(ProcedureRelationId, RowExclusiveLock);
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Datum		values[Natts_pg_proc] = {0};
+	bool		nulls[Natts_pg_proc] = {0};
+	bool		replaces[Natts_pg_proc] = {0};
+	HeapTuple	changed;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	values[Anum_pg_proc_proconfig - 1] = settings;
+	replaces[Anum_pg_proc_proconfig - 1] = true;
+	changed = heap_modify_tuple(tuple, RelationGetDescr(catalog), values,
+								nulls, replaces);
+	CatalogTupleUpdate(catalog, &changed->t_self, changed);
+	heap_freetuple(changed);
+	ReleaseSysCache(tuple);
+	table_close(catalog, RowExclusiveLock);
+	CommandCounterIncrement();
+}
+
+/* safemig.set_function_settings(signature text, settings text) */
+Datum
+safemig_set_function_settings(PG_FUNCTION_ARGS)
+{
+	Datum		settings = OidInputFunctionCall(F_ARRAY_IN,
+												text_to_cstring(PG_GETARG_TEXT_PP(1)),
+												TEXTOID, -1);
+	ObjectAddress address;
+	Frame		frame;
+
+	check_is_extension_owner();
+	frame_become_owner(&frame);
+	ObjectAddressSet(address, ProcedureRelationId,
+					 find_function(PG_GETARG_TEXT_PP(0)));
+	capture_internal_begin("ALTER FUNCTION", list_make1(&address));
+	store_settings(address.objectId, settings);
 	capture_internal_end();
 	frame_unpin(&frame);
 	PG_RETURN_VOID();

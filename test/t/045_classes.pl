@@ -409,6 +409,11 @@ CREATE OR REPLACE FUNCTION retf(a int DEFAULT 1, b int DEFAULT 3) RETURNS int IM
 CREATE OR REPLACE FUNCTION tocomp(given int DEFAULT 5) RETURNS "comp ""'" LANGUAGE plpgsql AS 'begin return null; end';
 CREATE VIEW counts_on_it AS SELECT retf() AS a, tocomp() AS b;
 SQL
+	[ 'functions that set a role', <<'SQL' ],
+CREATE FUNCTION as_bob(int) RETURNS name LANGUAGE sql SET work_mem TO '1MB' SET role TO bob SET search_path TO public, "a b" AS 'select current_user';
+CREATE PROCEDURE pbob() LANGUAGE sql SET session_authorization TO bob AS 'select 1';
+ALTER FUNCTION sqlf SET role TO bob;
+SQL
 	[ 'enum labels before the first, exchanged', <<'SQL' ],
 ALTER TYPE enum2 ADD VALUE 'b' BEFORE 'a''b';
 ALTER TYPE enum2 ADD VALUE 'a' BEFORE 'b';
