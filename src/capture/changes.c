@@ -13,6 +13,8 @@
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_subscription.h"
+#include "commands/defrem.h"
 
 #include "capture/capture.h"
 #include "history/history.h"
@@ -36,6 +38,24 @@ is_made_along(const ObjectAddress *address)
 	return (address->classId == ProcedureRelationId ||
 			address->classId == CastRelationId) &&
 		object_depends_by(address, DEPENDENCY_INTERNAL);
+}
+
+/* Nothing was done on the publisher of a subscription made so. */
+static bool
+is_made_unconnected(const Command *command)
+{
+	ListCell   *lc;
+
+	if (command->parsetree == NULL || !IsA(command->parsetree, CreateSubscriptionStmt))
+		return false;
+	foreach(lc, ((CreateSubscriptionStmt *) command->parsetree)->options)
+	{
+		DefElem    *option = lfirst_node(DefElem, lc);
+
+		if (strcmp(option->defname, "connect") == 0)
+			return !defGetBoolean(option);
+	}
+	return false;
 }
 
 /*
@@ -73,8 +93,11 @@ created_images(Command *command)
 			continue;
 		address_set_add(known, &owner);
 		image = image_take(&owner);
-		if (image)
-			images = lappend(images, image);
+		if (image == NULL)
+			continue;
+		if (owner.classId == SubscriptionRelationId && is_made_unconnected(command))
+			image_add(image, "", "@unconnected", "true");
+		images = lappend(images, image);
 	}
 	return images;
 }

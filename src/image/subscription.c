@@ -7,7 +7,8 @@
  * but its owner can read.  What happens on the publisher is not undone: a
  * replication slot that was made there stays, one that was dropped is gone,
  * with the place in the stream that it held.  Such commands are irreversible.
- * Where no slot is concerned a subscription comes back as it was.
+ * Where no slot is concerned a subscription comes back as it was; one made with
+ * connect = false has made none, whatever its name for it.
  *
  *-------------------------------------------------------------------------
  */
@@ -249,7 +250,10 @@ subscription_create(const Image *image, Steps *steps)
 static void
 subscription_drop(const Image *image, Steps *steps)
 {
-	if (image_get(image, "", "slot"))
+	/* a slot that it has not made is none of its business */
+	if (image_get(image, "", "slot") && image_get(image, "", "@unconnected"))
+		add_step(image, steps, "SET (slot_name = NONE)");
+	else if (image_get(image, "", "slot"))
 		steps_irreversible(steps, "the replication slot of subscription %s on the publisher would stay",
 						   image->identity);
 	step_add(steps, RANK_PUBLICATION, RUN_SUPERUSER, "ACCESS EXCLUSIVE", "catalog",

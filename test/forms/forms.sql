@@ -560,6 +560,8 @@ ALTER PUBLICATION news RENAME TO old; ALTER PUBLICATION old OWNER TO CURRENT_USE
 DROP PUBLICATION news;
 -- form: CREATE SUBSCRIPTION
 CREATE SUBSCRIPTION s CONNECTION 'dbname=x' PUBLICATION a, b WITH (connect = false, slot_name = NONE, binary = true, synchronous_commit = local);
+-- form: CREATE SUBSCRIPTION unconnected
+CREATE SUBSCRIPTION s CONNECTION 'dbname=x' PUBLICATION a WITH (connect = false); CREATE SUBSCRIPTION s2 CONNECTION 'dbname=x' PUBLICATION a WITH (connect = 'off', slot_name = theirs, create_slot = false, copy_data = false);
 -- form: ALTER SUBSCRIPTION
 ALTER SUBSCRIPTION reader CONNECTION 'dbname=y'; ALTER SUBSCRIPTION reader SET (binary = true); ALTER SUBSCRIPTION reader SET PUBLICATION x, y WITH (refresh = false); ALTER SUBSCRIPTION reader RENAME TO reader2;
 -- form: ALTER SUBSCRIPTION publications
