@@ -235,13 +235,18 @@ family_read(Image *image)
 	return true;
 }
 
-/* "OPERATOR 1 (int4, int8)" is what DROP takes; ADD takes the definition. */
+/*
+ * "OPERATOR 1 (int4, int8)" is what DROP takes; ADD takes the definition.
+ * Behind all functions: a family does without some of its members, so that one
+ * may be dropped with the function that it was, and the family stays.
+ */
 static void
 change_member(const Image *image, const Facet *facet, bool add, Steps *steps)
 {
 	if (strcmp(facet->name, "member") == 0)
-		step_add(steps, RANK_FUNCTION, RUN_SUPERUSER, "ACCESS EXCLUSIVE",
-				 "catalog", "ALTER %s %s %s", image_reference(image),
+		step_add(steps, add ? RANK_FUNCTION + 1 : RANK_FUNCTION,
+				 RUN_SUPERUSER, "ACCESS EXCLUSIVE", "catalog",
+				 "ALTER %s %s %s", image_reference(image),
 				 add ? "ADD" : "DROP", add ? facet->value : facet->part);
 }
 
