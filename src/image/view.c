@@ -323,21 +323,44 @@ view_columns_extend(const Image *have, const Image *want)
 	return true;
 }
 
+static void
+set_options(const Image *have, const Image *want, Steps *steps)
+{
+	options_steps(have, want, "options", steps, RANK_VIEW, "ACCESS EXCLUSIVE");
+}
+
 /*
  * CREATE OR REPLACE VIEW adds columns but takes none away, since something
  * may use them.  Its reverse has to: safemig.replace_view does, after looking
- * that nothing uses them.
+ * that nothing uses them.  Meanwhile the view has no options that differ: a
+ * check option needs a query that it fits.
  */
+static void
+remove_columns(const Image *have, const Image *want, int columns, Steps *steps)
+{
+	bool		other_options = facet_differs(have, want, "", "options");
+	Image		plain = *want;
+
+	plain.facets = NIL;
+	plain.index = NULL;
+	if (other_options)
+		set_options(have, &plain, steps);
+	step_add(steps, RANK_VIEW, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
+			 "SELECT safemig.replace_view(%s, %d, %s)",
+			 quote_literal_cstr(image_qualified_name(want)), columns,
+			 quote_literal_cstr(view_query_sql(want)));
+	if (other_options)
+		set_options(&plain, want, steps);
+}
+
+/* CREATE OR REPLACE sets the options too. */
 static void
 replace_query(const Image *have, const Image *want, Steps *steps)
 {
 	int			columns = list_length(image_parts(want));
 
 	if (list_length(image_parts(have)) > columns)
-		step_add(steps, RANK_VIEW, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
-				 "SELECT safemig.replace_view(%s, %d, %s)",
-				 quote_literal_cstr(image_qualified_name(want)), columns,
-				 quote_literal_cstr(view_query_sql(want)));
+		remove_columns(have, want, columns, steps);
 	else
 		view_define(want, steps, "CREATE OR REPLACE");
 }
@@ -354,7 +377,8 @@ view_alter(const Image *have, const Image *want, Steps *steps)
 	if (facet_differs(have, want, "", "query") ||
 		list_length(image_parts(have)) != list_length(parts))
 		replace_query(have, want, steps);
-	options_steps(have, want, "options", steps, RANK_VIEW, "ACCESS EXCLUSIVE");
+	else
+		set_options(have, want, steps);
 	foreach(lc, parts)
 	{
 		const char *part = lfirst(lc);
