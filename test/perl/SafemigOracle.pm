@@ -506,17 +506,20 @@ SQL
 sub other_catalogs_query { return $other_catalogs_query }
 
 # Every row of every table, as a sum of hashes, and the state of each sequence.
+# Under the path that most functions of an index are written for: a plan may
+# look into one.
 my $rows_query = <<'SQL';
-SELECT format('SELECT %L, count(*), sum(hashtextextended(t::text, 0)) FROM %s %s AS t;', c.oid::regclass,
-			  CASE WHEN relkind = 'r' THEN 'ONLY' ELSE '' END, c.oid::regclass)
+SET search_path = public;
+SELECT format('SELECT %L, count(*), sum(hashtextextended(t::text, 0)) FROM %s %3$I.%4$I AS t;', format('%I.%I', nspname, relname),
+			  CASE WHEN relkind = 'r' THEN 'ONLY' ELSE '' END, nspname, relname)
 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 WHERE nspname !~ '^(pg_|safemig|information_schema)' AND (relkind = 'r' OR relkind = 'm' AND relispopulated)
-ORDER BY c.oid::regclass::text COLLATE "C"
+ORDER BY nspname, relname COLLATE "C"
 \gexec
-SELECT format('SELECT %L, last_value, is_called FROM %s;', c.oid::regclass, c.oid::regclass)
+SELECT format('SELECT %L, last_value, is_called FROM %2$I.%3$I;', format('%I.%I', nspname, relname), nspname, relname)
 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 WHERE nspname !~ '^(pg_|safemig|information_schema)' AND relkind = 'S'
-ORDER BY c.oid::regclass::text COLLATE "C"
+ORDER BY nspname, relname COLLATE "C"
 \gexec
 SQL
 

@@ -70,7 +70,7 @@ sub _step
 	}
 	elsif ($$text =~ /\G\\([^\n]*)(?:\n|\z)/gc)
 	{
-		_command($self, $1, $&);
+		_command($self, $1, $&, $text);
 	}
 	elsif ($$text =~ /\G[A-Za-z_\x80-\xff][\w\$\x80-\xff]*/gc)
 	{
@@ -110,9 +110,10 @@ sub _word
 
 sub _command
 {
-	my ($self, $command, $line) = @_;
+	my ($self, $command, $line, $text) = @_;
 	my $begun = _is_begun($self);
 	$self->{piece} .= $line;
+	$self->{piece} .= $& if $command =~ /^copy\b.*\bfrom\s+p?stdin\b/i && $$text =~ /\G.*?^\\\.(?:\n|\z)/gcms;
 	$self->{ifs} += $command =~ /^if\b/ ? 1 : $command =~ /^endif\b/ ? -1 : 0;
 	return if $self->{ifs};
 	_end($self) if !$begun || $command =~ /^(?:g|gx|gset|gexec|gdesc|crosstabview|watch|r|reset|endif)\b/;
