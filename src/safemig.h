@@ -71,6 +71,8 @@ typedef enum StepRank
 	RANK_EXTENSION = 15,
 	RANK_COLLATION = 18,
 	RANK_TYPE = 20,
+	RANK_SUPPORT = 25,			/* back from the vault, before the tables that
+								 * need it */
 	RANK_SEQUENCE = 30,
 	RANK_HANDLER = 34,			/* functions in C, which need nothing */
 	RANK_LANGUAGE = 36,			/* also access methods */
@@ -263,6 +265,8 @@ extern void image_compare(const Image *a, const Image *b,
 /* steps that turn have into want; either may be NULL (absent) */
 extern void compare_to_steps(const Image *have, const Image *want,
 							 Steps *steps);
+/* only what makes it, or brings it back from the vault */
+extern void make_steps(const Image *want, Steps *steps);
 extern void compare_common_to_steps(const Image *have, const Image *want,
 									Steps *steps);
 extern bool facet_differs(const Image *a, const Image *b, const char *part,
@@ -540,6 +544,10 @@ extern char *collation_name_at_home(Oid collation);
 extern int64 vault_keep_relation(Oid relid, int64 migration, int64 command);
 extern int64 vault_keep_type(Oid typid, int64 migration, int64 command);
 extern int64 vault_keep_collation(Oid collation, int64 migration, int64 command);
+/* functions, operators, their classes and families: what a partition key needs */
+extern bool is_support(Oid class_id);
+extern int64 vault_keep_support(const ObjectAddress *address, int64 migration,
+								int64 command);
 /* after the dependants' removal: an object left over is an error */
 extern void vault_check_untied(Oid relid);
 /* what these rows of kept_log hold goes for good; see discard.c */

@@ -99,7 +99,7 @@ COMMENT ON VIEW safemig.changes IS
 CREATE VIEW safemig.kept WITH (security_barrier) AS
 SELECT k.id, k.migration, k.command, k.kind, k.object_type, k.identity,
 	NULLIF(k.part, '') AS part, k.state, k.rows, k.bytes,
-	CASE WHEN k.state = 'kept' AND k.vault_name IS NOT NULL AND k.kind NOT IN ('type', 'collation')
+	CASE WHEN k.state = 'kept' AND k.vault_name IS NOT NULL AND k.kind NOT IN ('type', 'collation', 'support')
 		THEN pg_catalog.format('SELECT * FROM %I.%I', k.vault_schema, k.vault_name) END AS query
 FROM safemig.kept_log k
 WHERE (SELECT safemig.administers())
@@ -109,7 +109,7 @@ WHERE (SELECT safemig.administers())
 				   AND safemig.owns_change(x.before, x.after));
 GRANT SELECT ON safemig.kept TO PUBLIC;
 COMMENT ON VIEW safemig.kept IS
-'One row per kept thing: relations, types and collations that were moved to the vault, values of columns, rows of a snapshot, positions of sequences. rows is -1 for what was moved and not counted; bytes is the size of a copy, or of the relation when it was moved; query reads the rows.';
+'One row per kept thing: relations, types, collations and what partition keys need that were moved to the vault, values of columns, rows of a snapshot, positions of sequences. rows is -1 for what was moved and not counted; bytes is the size of a copy, or of the relation when it was moved; query reads the rows.';
 
 CREATE VIEW safemig.pruned WITH (security_barrier) AS
 SELECT p.kept AS id, p.migration, k.migration AS record, k.kind, k.object_type, k.identity,

@@ -24,6 +24,13 @@ REVOKE EXECUTE ON FUNCTION safemig.restore_type(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION safemig.restore_type(bigint) IS
 	'takes a type out of the vault; SM003 if it is not what was kept or its place is taken';
 
+CREATE FUNCTION safemig.restore_support(kept bigint)
+	RETURNS void LANGUAGE C STRICT VOLATILE
+	AS 'MODULE_PATHNAME', 'safemig_restore_support';
+REVOKE EXECUTE ON FUNCTION safemig.restore_support(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.restore_support(bigint) IS
+	'takes a function, operator, operator class or family that a partition key needs out of the vault; SM003 if it is not what was kept or its place is taken';
+
 CREATE FUNCTION safemig.restore_collation(kept bigint)
 	RETURNS void LANGUAGE C STRICT VOLATILE
 	AS 'MODULE_PATHNAME', 'safemig_restore_collation';

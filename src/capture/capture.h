@@ -184,6 +184,11 @@ extern void closure_report(Closure *closure);
 /* ---- order.c ---- */
 extern void order_tables_and_types(Command *command, Closure *closure);
 
+/* ---- support.c: what partition keys need ---- */
+extern bool support_dependant(const ObjectAddress *depender, ObjectAddress *dependant);
+extern void support_add_needed(Closure *closure, HTAB *moved);
+extern void support_check(Closure *closure, HTAB *moved);
+
 /* ---- untie.c ---- */
 extern void untie_vault(Node *parsetree, List *named);
 

@@ -192,6 +192,7 @@ keep_dropped(Command *command, Closure *closure, Node *parsetree)
 	take_images(command, closure);
 	if (safemig_state.record_id && !safemig_keep_undone)
 	{
+		support_check(closure, moved);
 		freeze_what_stays(closure, moved);
 		return;
 	}
@@ -200,7 +201,9 @@ keep_dropped(Command *command, Closure *closure, Node *parsetree)
 		if (is_movable(lfirst(lc)))
 			address_set_add(moved, lfirst(lc));
 	}
+	support_add_needed(closure, moved);
 	note_access_methods(command, closure);
+	support_check(closure, moved);
 	keep_columns(command, closure);
 	keep_positions(command, closure, moved);
 	if (hash_get_num_entries(moved) > 0)

@@ -103,6 +103,8 @@ move_object(Command *command, ObjectAddress *address)
 		kept = vault_keep_relation(address->objectId, command->migration, command->seq);
 	else if (address->classId == CollationRelationId)
 		kept = vault_keep_collation(address->objectId, command->migration, command->seq);
+	else if (is_support(address->classId))
+		kept = vault_keep_support(address, command->migration, command->seq);
 	else
 		kept = vault_keep_type(address->objectId, command->migration, command->seq);
 	if (image)

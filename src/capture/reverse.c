@@ -66,19 +66,22 @@ restore_to_steps(List *changes, Image *vaulted, Image *before, Steps *steps)
 		}
 		image_add(&back, facet->part, facet->name, value);
 	}
-	steps->image = before;
-	before->class->create(before, steps);
+	make_steps(before, steps);
 	if (vaulted->address.classId == RelationRelationId &&
 		OidIsValid(get_relation_constraint_oid(vaulted->address.objectId,
 											   SAFEMIG_BOUND_CHECK, true)))
 		step_add(steps, RANK_TABLE_AFTER + 1, RUN_CATALOG, "ACCESS EXCLUSIVE",
 				 "catalog", "ALTER TABLE %s DROP CONSTRAINT %s",
 				 before->identity, SAFEMIG_BOUND_CHECK);
-	if (strcmp(before->type, vaulted->type) == 0)
+	if (strcmp(before->type, vaulted->type) == 0 &&
+		!is_support(before->address.classId))
 		compare_to_steps(&back, before, steps);
 	else
 	{
-		/* a materialized view stands there as a table: only common facets */
+		/*
+		 * A materialized view stands there as a table, and a function may be
+		 * described by types that are there too: only common facets.
+		 */
 		back.facets = NIL;
 		compare_common_to_steps(&back, before, steps);
 	}

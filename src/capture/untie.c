@@ -26,6 +26,8 @@
 #include "catalog/pg_depend.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_opclass.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_opfamily.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "utils/fmgroids.h"
@@ -54,9 +56,12 @@ untie_from(Relation depend, Oid class_id, Oid object_id)
 	{
 		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
 		ObjectAddress address;
+		ObjectAddress dependant;
 
 		ObjectAddressSet(address, form->classid, form->objid);
-		if (form->deptype == DEPENDENCY_NORMAL && address_in_vault(&address))
+		if (is_support(class_id) ?
+			support_dependant(&address, &dependant) && address_in_vault(&dependant) :
+			form->deptype == DEPENDENCY_NORMAL && address_in_vault(&address))
 			CatalogTupleDelete(depend, &tuple->t_self);
 	}
 	systable_endscan(scan);
@@ -81,8 +86,9 @@ untie_from_named(Relation depend, const ObjectAddress *address)
 		untie_from_type(depend, address->objectId);
 	else if (address->classId == RelationRelationId)
 		untie_from_type(depend, get_rel_type_id(address->objectId));
-	else if (address->classId == CollationRelationId)
-		untie_from(depend, CollationRelationId, address->objectId);
+	else if (address->classId == CollationRelationId ||
+			 is_support(address->classId))
+		untie_from(depend, address->classId, address->objectId);
 }
 
 /* Deletes what one object in the vault depends on of what is frozen or moved. */
@@ -102,19 +108,19 @@ untie_object(Relation depend, Oid class_id, Oid object_id)
 	{
 		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
 
-		if (form->deptype == DEPENDENCY_NORMAL &&
+		if ((form->deptype == DEPENDENCY_NORMAL ||
+			 (form->deptype == DEPENDENCY_AUTO &&
+			  form->refclassid == OperatorFamilyRelationId)) &&
 			(form->refclassid == TypeRelationId ||
 			 form->refclassid == CollationRelationId ||
-			 form->refclassid == OperatorClassRelationId ||
-			 /* a domain depends on the functions of its base type */
-			 (form->refclassid == ProcedureRelationId &&
-			  class_id == TypeRelationId)))
+			 /* a partition key's; a domain has the functions of its base type */
+			 is_support(form->refclassid)))
 			CatalogTupleDelete(depend, &tuple->t_self);
 	}
 	systable_endscan(scan);
 }
 
-/* The relations and types that are in one vault schema. */
+/* What is in one vault schema and has dependencies. */
 static void
 untie_schema(Relation depend, Oid namespace)
 {
@@ -125,7 +131,11 @@ untie_schema(Relation depend, Oid namespace)
 		AttrNumber	oid;
 	}			kinds[] = {
 		{RelationRelationId, Anum_pg_class_relnamespace, Anum_pg_class_oid},
-		{TypeRelationId, Anum_pg_type_typnamespace, Anum_pg_type_oid}
+		{TypeRelationId, Anum_pg_type_typnamespace, Anum_pg_type_oid},
+		{ProcedureRelationId, Anum_pg_proc_pronamespace, Anum_pg_proc_oid},
+		{OperatorRelationId, Anum_pg_operator_oprnamespace, Anum_pg_operator_oid},
+		{OperatorClassRelationId, Anum_pg_opclass_opcnamespace, Anum_pg_opclass_oid},
+		{OperatorFamilyRelationId, Anum_pg_opfamily_opfnamespace, Anum_pg_opfamily_oid}
 	};
 
 	for (size_t i = 0; i < lengthof(kinds); i++)

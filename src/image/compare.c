@@ -410,6 +410,18 @@ drop_steps(const Image *have, Steps *steps)
 	steps->dropping = dropping;
 }
 
+/* What was kept for a partition key is not made anew. */
+void
+make_steps(const Image *want, Steps *steps)
+{
+	steps->image = want;
+	if (want->kept != 0 && is_support(want->class->catalog))
+		step_add(steps, RANK_SUPPORT, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
+				 "SELECT safemig.restore_support(" INT64_FORMAT ")", want->kept);
+	else
+		want->class->create(want, steps);
+}
+
 static void
 create_steps(const Image *want, Steps *steps)
 {
@@ -424,7 +436,7 @@ create_steps(const Image *want, Steps *steps)
 		return;
 	}
 	from = list_length(steps->list);
-	want->class->create(want, steps);
+	make_steps(want, steps);
 	if (list_length(steps->list) > from)
 		made_at = ((Step *) list_nth(steps->list, from))->order;
 	common_steps(NULL, want, made_at, steps);

@@ -11,13 +11,20 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/dependency.h"
+#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_depend.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -61,6 +68,8 @@ find_kept(const Kept *kept, ObjectAddress *address)
 										   makeString(kept->vault_name)), true);
 		ObjectAddressSet(*address, CollationRelationId, oid);
 	}
+	else if (strcmp(kept->kind, "support") == 0)
+		return support_find(kept, address);
 	else
 	{
 		oid = get_relname_relid(kept->vault_name, namespace);
@@ -72,14 +81,14 @@ find_kept(const Kept *kept, ObjectAddress *address)
 /* ---- what needs it ---- */
 
 static void
-refuse_needed(const Kept *kept, const Kept *by)
+refuse_needed(const Kept *kept, const Kept *by, const char *how)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 			 errmsg("%s %s, which migration " INT64_FORMAT " keeps, is still needed",
 					kept->object_type, kept->identity, kept->migration),
-			 errdetail("%s %s, which migration " INT64_FORMAT " keeps, has values of it.",
-					   by->object_type, by->identity, by->migration),
+			 errdetail("%s %s, which migration " INT64_FORMAT " keeps, %s.",
+					   by->object_type, by->identity, by->migration, how),
 			 errhint("SELECT safemig_prune(" INT64_FORMAT "); first.", by->migration)));
 }
 
@@ -125,21 +134,21 @@ check_columns(const Kept *kept, Oid typid, List *all)
 		Kept	   *other = kept_in(column->objectId);
 
 		if (other && !goes_too(all, other->id))
-			refuse_needed(kept, other);
+			refuse_needed(kept, other, "has values of it");
 	}
 	foreach(lc, containers)
 	{
 		Kept	   *other = kept_of_type(lfirst_oid(lc));
 
 		if (other && !goes_too(all, other->id))
-			refuse_needed(kept, other);
+			refuse_needed(kept, other, "has values of it");
 	}
 	foreach(lc, type_tables(typid))
 	{
 		Kept	   *other = kept_in(lfirst_oid(lc));
 
 		if (other && !goes_too(all, other->id))
-			refuse_needed(kept, other);
+			refuse_needed(kept, other, "has values of it");
 	}
 }
 
@@ -175,8 +184,35 @@ check_frozen(const Kept *kept, List *all)
 	foreach(lc, ids)
 	{
 		if (!goes_too(all, *(int64 *) lfirst(lc)))
-			refuse_needed(kept, history_get_kept(*(int64 *) lfirst(lc)));
+			refuse_needed(kept, history_get_kept(*(int64 *) lfirst(lc)), "has values of it");
 	}
+}
+
+/* What a partition key needs; the members of an operator class say nothing here. */
+static void
+check_support(const Kept *kept, const ObjectAddress *address, List *all)
+{
+	Relation	rel = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(address->classId));
+	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(address->objectId));
+	scan = systable_beginscan(rel, DependReferenceIndexId, true, NULL, 2, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+		Kept	   *other = form->classid == RelationRelationId ?
+		kept_in(form->objid) : NULL;
+
+		if (other && !goes_too(all, other->id))
+			refuse_needed(kept, other, "is partitioned by it");
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
 }
 
 static void
@@ -184,7 +220,9 @@ check_not_needed(const Kept *kept, const ObjectAddress *address, List *all)
 {
 	Oid			rowtype;
 
-	if (address->classId == TypeRelationId)
+	if (is_support(address->classId))
+		check_support(kept, address, all);
+	else if (address->classId == TypeRelationId)
 		check_columns(kept, address->objectId, all);
 	else if (address->classId == RelationRelationId)
 	{

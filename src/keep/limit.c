@@ -49,7 +49,7 @@ copied_bytes(int64 migration)
 	if (SPI_execute_with_args("SELECT COALESCE(pg_catalog.sum(bytes), 0)::double precision"
 							  " FROM safemig.kept_log WHERE migration OPERATOR(pg_catalog.=) $1"
 							  " AND state OPERATOR(pg_catalog.=) 'kept'"
-							  " AND kind OPERATOR(pg_catalog.<>) ALL (ARRAY['relation', 'type', 'collation'])",
+							  " AND kind OPERATOR(pg_catalog.<>) ALL (ARRAY['relation', 'type', 'collation', 'support'])",
 							  1, &type, &arg, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kept_log");
 	bytes = DatumGetFloat8(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));

@@ -62,6 +62,10 @@ extern void matview_describe(Relation rel, Kept *kept);
 extern void matview_to_table(Oid relid);
 extern void matview_from_table(Oid relid, const Kept *kept);
 
+/* ---- support.c ---- */
+/* where it is in the vault; false if it is not there */
+extern bool support_find(const Kept *kept, ObjectAddress *address);
+
 /* ---- type.c ---- */
 extern char *get_type_name(Oid typid);
 extern Oid	get_type_namespace(Oid typid);

@@ -288,6 +288,7 @@ check_kept_of(Change *change, List **conflicts)
 		if (kept->vault_schema && kept->vault_name &&
 			strcmp(kept->kind, "type") != 0 &&
 			strcmp(kept->kind, "collation") != 0 &&
+			strcmp(kept->kind, "support") != 0 &&
 			(!OidIsValid(get_namespace_oid(kept->vault_schema, true)) ||
 			 !OidIsValid(get_relname_relid(kept->vault_name,
 										   get_namespace_oid(kept->vault_schema, true)))))

@@ -286,7 +286,7 @@ WITH ns AS (
 		 pg_identify_object(classid, objid, objsubid) o,
 		 pg_identify_object(refclassid, refobjid, refobjsubid) r
 	WHERE objid >= 16384
-	  AND coalesce(o.identity, '') !~ '^[("]*(safemig|pg_toast)|\m(on|for) "?safemig'
+	  AND coalesce(o.identity, '') !~ '^[("]*(safemig|pg_toast)|\m(on|for|of) "?safemig'
 	  AND coalesce(r.identity, '') !~ '^(safemig$|pg_toast\.)'
 
 	UNION ALL

@@ -38,6 +38,23 @@ INSERT INTO pt (id, at, kind, n) SELECT i, date '2024-01-01' + i, (ARRAY['a', 'b
 UPDATE pt SET v = 'v' || id WHERE id % 2 = 0;
 SQL
 
+# One key is an expression, the other one has an operator class of its own.
+my $by_function = q(
+	CREATE FUNCTION f(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1';
+	CREATE FUNCTION f(text) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN length($1); END';
+	GRANT EXECUTE ON FUNCTION f(int) TO bob; COMMENT ON FUNCTION f(int) IS 'key'; ALTER FUNCTION f(int) OWNER TO alice;
+	CREATE TABLE p (a int DEFAULT f(7), b int CHECK (f(b) > 0)) PARTITION BY RANGE (f(a), b);
+	CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (1, 1) TO (10, 10) PARTITION BY LIST (f('x'::text || a));
+	CREATE TABLE p11 PARTITION OF p1 FOR VALUES IN (2);
+	CREATE TABLE pd PARTITION OF p DEFAULT; INSERT INTO p VALUES (3, 4), (DEFAULT, 9), (1000, 1);
+	CREATE INDEX ON p (b);
+	CREATE FUNCTION cmp(int, int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT btint4cmp($1, $2)';
+	CREATE OPERATOR CLASS co FOR TYPE int USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 cmp(int, int);
+	ALTER OPERATOR FAMILY co USING btree OWNER TO alice;
+	CREATE TABLE q (a int) PARTITION BY RANGE (a co); CREATE TABLE q1 PARTITION OF q FOR VALUES FROM (1) TO (5); INSERT INTO q VALUES (2);
+	CREATE INDEX ON q1 (a co);
+);
+
 my $family = <<'SQL';
 CREATE TABLE parent (id int PRIMARY KEY, a text DEFAULT 'p', CHECK (id > 0));
 CREATE TABLE child (b int) INHERITS (parent);
@@ -424,6 +441,43 @@ round_trips(
 		name => 'a CHECK of a family dropped, another added',
 		setup => $family,
 		migration => 'ALTER TABLE parent DROP CONSTRAINT parent_id_check; ALTER TABLE parent ADD CONSTRAINT small CHECK (id < 100)',
+	},
+
+	# ---- what a partition key is made of ----
+	{
+		name => 'the function of a partition key dropped',
+		setup => $by_function,
+		migration => 'DROP FUNCTION f(int) CASCADE',
+	},
+	{
+		name => 'a table dropped, and then what its partition key is made of',
+		setup => $by_function,
+		migration => 'DROP TABLE p; DROP FUNCTION f(int); DROP TABLE q; DROP OPERATOR CLASS co USING btree; DROP OPERATOR FAMILY co USING btree; DROP FUNCTION cmp',
+	},
+	{
+		name => 'the operator class, and the family, of a partition key dropped',
+		setup => $by_function,
+		migration => 'DROP OPERATOR CLASS co USING btree CASCADE; DROP OPERATOR FAMILY co USING btree; DROP FUNCTION f(text) CASCADE; DROP FUNCTION cmp',
+	},
+	{
+		name => 'the function of an operator class of a partition key dropped',
+		setup => $by_function,
+		migration => 'DROP FUNCTION cmp CASCADE; DROP OPERATOR FAMILY co USING btree; DROP FUNCTION f(int), f(text) CASCADE',
+	},
+	{
+		name => 'a schema dropped with a partitioned table and the functions of its key',
+		setup => "CREATE SCHEMA app; SET search_path = app; $by_function",
+		migration => 'DROP SCHEMA app CASCADE',
+	},
+	{
+		name => 'a schema dropped with the functions of a partition key, after the table',
+		setup => "CREATE SCHEMA app; SET search_path = app; $by_function",
+		migration => [ 'DROP TABLE app.p, app.q', 'DROP SCHEMA app CASCADE' ],
+	},
+	{
+		name => 'a partitioned table made with the functions of its key',
+		setup => 'CREATE TABLE other (a int)',
+		migration => $by_function,
 	},
 
 	# ---- the triggers behind foreign keys ----

@@ -138,6 +138,17 @@ round_trips(
 		migration => 'ALTER TABLE t ALTER id DROP IDENTITY, ALTER g DROP EXPRESSION',
 	},
 	{
+		name => 'a view gets columns and a check option',
+		setup => 'CREATE TABLE t (a int, b text, c int); CREATE VIEW v AS SELECT NULL::int AS a; CREATE VIEW w WITH (security_barrier) AS SELECT a FROM t',
+		migration => 'CREATE OR REPLACE VIEW v AS SELECT a, b FROM t WHERE a > 0 WITH CHECK OPTION; CREATE OR REPLACE VIEW w WITH (security_invoker) AS SELECT a, b, c FROM t WHERE a > 0 WITH LOCAL CHECK OPTION',
+	},
+	{
+		name => 'a function dropped that an operator family can do without',
+		setup => q(CREATE FUNCTION hx(int4, int8) RETURNS int8 LANGUAGE sql IMMUTABLE AS 'SELECT $2';
+			CREATE OPERATOR CLASS ho FOR TYPE int4 USING hash AS OPERATOR 1 =, FUNCTION 1 hashint4(int4), FUNCTION 2 hx(int4, int8)),
+		migration => 'DROP FUNCTION hx',
+	},
+	{
 		name => 'sequences moved out of the bounds that they had, and in use',
 		setup => q(CREATE SEQUENCE s MINVALUE 5 MAXVALUE 36 INCREMENT 4; SELECT nextval('s') FROM generate_series(1, 3);
 			CREATE TABLE t (a int GENERATED ALWAYS AS IDENTITY (START -5 INCREMENT -1), b serial); INSERT INTO t VALUES (DEFAULT, DEFAULT)),
