@@ -146,10 +146,27 @@ vault_keep_support(const ObjectAddress *address, int64 migration, int64 command)
 
 /* ---- and back ---- */
 
-/* Under one name there may be several; InvalidOid: none, or it cannot be told. */
-static Oid
-find_by_name(Oid class_id, const char *name, Oid namespace)
+/* What follows the name in an identity: "(integer)", " USING btree". */
+static const char *
+behind_name(Oid class_id, const char *identity, const char *schema,
+			const char *name)
 {
+	size_t		length = strlen(quote_identifier(schema)) + 1 +
+	strlen(class_id == OperatorRelationId ? name : quote_identifier(name));
+
+	return strlen(identity) > length ? identity + length : "";
+}
+
+/*
+ * Under one name there may be several: then it is the one that is told from
+ * the others as what was kept.  InvalidOid: it cannot be told.
+ */
+static Oid
+find_by_name(const Kept *kept, Oid class_id, Oid namespace)
+{
+	const char *wanted = behind_name(class_id, kept->identity,
+									 kept_need_detail(kept, "schema"),
+									 kept->vault_name);
 	Relation	catalog = table_open(class_id, AccessShareLock);
 	ScanKeyData key[2];
 	SysScanDesc scan;
@@ -160,15 +177,25 @@ find_by_name(Oid class_id, const char *name, Oid namespace)
 	ScanKeyInit(&key[0], get_object_attnum_namespace(class_id),
 				BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(namespace));
 	ScanKeyInit(&key[1], get_object_attnum_name(class_id),
-				BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum(name));
+				BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum(kept->vault_name));
 	scan = systable_beginscan(catalog, InvalidOid, false, NULL, 2, key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
+		ObjectAddress address;
 		bool		isnull;
 
-		found = DatumGetObjectId(heap_getattr(tuple, get_object_attnum_oid(class_id),
-											  RelationGetDescr(catalog), &isnull));
+		ObjectAddressSet(address, class_id,
+						 DatumGetObjectId(heap_getattr(tuple, get_object_attnum_oid(class_id),
+													   RelationGetDescr(catalog), &isnull)));
 		n++;
+		if (strcmp(behind_name(class_id, getObjectIdentity(&address, false),
+							   kept->vault_schema, kept->vault_name), wanted) == 0)
+		{
+			found = address.objectId;
+			n = 1;
+			break;
+		}
+		found = address.objectId;
 	}
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
@@ -191,7 +218,7 @@ support_find(const Kept *kept, ObjectAddress *address)
 		namespace_of(address) == vault &&
 		strcmp(name_of(address), kept->vault_name) == 0)
 		return true;
-	address->objectId = find_by_name(class_id, kept->vault_name, vault);
+	address->objectId = find_by_name(kept, class_id, vault);
 	return OidIsValid(address->objectId);
 }
 
