@@ -555,7 +555,9 @@ extern void vault_discard(List *all);
 /* OIDs of the tables OF a type */
 extern List *type_tables(Oid typid);
 /* before these go for good, while kept rows may need them */
-extern void vault_freeze(List *types, List *opclasses);
+extern void vault_freeze(List *types, List *opclasses, List *methods);
+/* while these change in a way that stored values forbid */
+extern void vault_freeze_rows(List *types);
 
 /* ---- keep/column.c: values of a column that a command takes or changes ---- */
 /* Columns of a table that one command takes away or changes. */

@@ -209,4 +209,7 @@ extern Together columns_changed_together(Command *command, Oid relid);
 extern void keep_columns(Command *command, Closure *closure);
 extern void keep_changed_values(Command *command);
 
+/* giveway.c */
+extern void give_way(Command *command, Node *parsetree);
+
 #endif							/* SAFEMIG_CAPTURE_H */

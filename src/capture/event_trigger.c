@@ -205,6 +205,7 @@ look_before(Command *command, Node *parsetree)
 	command_look(command);
 	if (closure && closure->deleted != NIL)
 		keep_dropped(command, closure, parsetree);
+	give_way(command, parsetree);
 	keep_changed_values(command);
 	keep_moved_positions(command);
 	early_check(command);

@@ -119,6 +119,7 @@ freeze_what_stays(Closure *closure, HTAB *moved)
 {
 	List	   *types = NIL;
 	List	   *opclasses = NIL;
+	List	   *methods = NIL;
 	ListCell   *lc;
 
 	foreach(lc, closure->deleted)
@@ -135,47 +136,10 @@ freeze_what_stays(Closure *closure, HTAB *moved)
 			types = lappend_oid(types, address->objectId);
 		else if (address->classId == OperatorClassRelationId)
 			opclasses = lappend_oid(opclasses, address->objectId);
+		else if (address->classId == AccessMethodRelationId)
+			methods = lappend_oid(methods, address->objectId);
 	}
-	vault_freeze(types, opclasses);
-}
-
-/*
- * A table goes with its access method, wherever it stands: the vault is no
- * place that it could be kept in.
- */
-static void
-note_access_methods(Command *command, Closure *closure)
-{
-	const ObjectAddress *method = NULL;
-	ListCell   *lc;
-
-	foreach(lc, closure->deleted)
-	{
-		if (((ObjectAddress *) lfirst(lc))->classId == AccessMethodRelationId)
-			method = lfirst(lc);
-	}
-	foreach(lc, closure->deleted)
-	{
-		ObjectAddress *address = lfirst(lc);
-		MemoryContext old;
-
-		if (method == NULL || address->classId != RelationRelationId ||
-			get_rel_relkind(address->objectId) != RELKIND_RELATION)
-			continue;
-		if (address_in_vault(address))
-			ereport(ERROR,
-					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-					 errmsg("%s is needed by data that safemig keeps",
-							getObjectDescription(method, false)),
-					 errdetail("%s would be dropped with it.",
-							   getObjectDescription(address, false)),
-					 errhint("SELECT * FROM safemig.kept WHERE state = 'kept'; shows it. Roll those migrations back first.")));
-		old = MemoryContextSwitchTo(command->context);
-		command->unproved = psprintf("the rows of %s go with %s",
-									 getObjectDescription(address, false),
-									 getObjectDescription(method, false));
-		MemoryContextSwitchTo(old);
-	}
+	vault_freeze(types, opclasses, methods);
 }
 
 /*
@@ -202,7 +166,6 @@ keep_dropped(Command *command, Closure *closure, Node *parsetree)
 			address_set_add(moved, lfirst(lc));
 	}
 	support_add_needed(closure, moved);
-	note_access_methods(command, closure);
 	support_check(closure, moved);
 	keep_columns(command, closure);
 	keep_positions(command, closure, moved);

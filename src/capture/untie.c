@@ -21,6 +21,7 @@
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_depend.h"
@@ -87,6 +88,7 @@ untie_from_named(Relation depend, const ObjectAddress *address)
 	else if (address->classId == RelationRelationId)
 		untie_from_type(depend, get_rel_type_id(address->objectId));
 	else if (address->classId == CollationRelationId ||
+			 address->classId == AccessMethodRelationId ||
 			 is_support(address->classId))
 		untie_from(depend, address->classId, address->objectId);
 }
@@ -113,6 +115,7 @@ untie_object(Relation depend, Oid class_id, Oid object_id)
 			  form->refclassid == OperatorFamilyRelationId)) &&
 			(form->refclassid == TypeRelationId ||
 			 form->refclassid == CollationRelationId ||
+			 form->refclassid == AccessMethodRelationId ||
 			 /* a partition key's; a domain has the functions of its base type */
 			 is_support(form->refclassid)))
 			CatalogTupleDelete(depend, &tuple->t_self);

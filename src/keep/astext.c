@@ -130,19 +130,21 @@ type_change(Oid relid, AttrNumber attnum, Oid typid, int32 typmod, Oid collation
 
 /* As the vault's role, restricted; kept values are followed through it. */
 void
-change_types(Oid relid, List *cmds)
+change_table(Oid relid, List *cmds, bool recurse)
 {
+	List	   *relids = recurse ? find_all_inheritors(relid, AccessExclusiveLock, NULL) :
+	list_make1_oid(relid);
 	List	   *followed = NIL;
 	ListCell   *lc;
 	Frame		frame;
 
-	foreach(lc, find_all_inheritors(relid, AccessExclusiveLock, NULL))
+	foreach(lc, relids)
 	{
 		if (RELKIND_HAS_STORAGE(get_rel_relkind(lfirst_oid(lc))))
 			followed = list_concat(followed, column_keep_follow(lfirst_oid(lc), NULL));
 	}
 	frame_become(&frame, vault_role());
-	relation_alter_all(relid, cmds, true);
+	relation_alter_all(relid, cmds, recurse);
 	frame_unpin(&frame);
 	foreach(lc, followed)
 		column_keep_finish(*(int64 *) lfirst(lc));

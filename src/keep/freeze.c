@@ -11,6 +11,9 @@
  * is made again stands in the details of what was kept; it is thawed before
  * it leaves the vault, when the types are there again by name (thaw.c).
  *
+ * Rows are frozen too where their types stay, but PostgreSQL would not let
+ * them be changed, or a domain be restricted, because of the rows.
+ *
  * A tree of inheritance or partitions is frozen and thawed as a whole, with
  * its topmost table: that is the one that is put back first.
  *
@@ -72,6 +75,8 @@ typedef struct Going
 {
 	List	   *types;
 	List	   *opclasses;
+	List	   *methods;		/* of access */
+	bool		stays;			/* the types do, only rows are to be without them */
 } Going;
 
 static void
@@ -115,7 +120,7 @@ frozen_of(List **all, Oid relid)
 	return frozen;
 }
 
-static bool
+bool
 is_vaulted_table(Oid relid)
 {
 	char		relkind = get_rel_relkind(relid);
@@ -155,6 +160,47 @@ add_tables_by_opclass(List **all, Oid opclass)
 	table_close(depend, AccessShareLock);
 }
 
+/*
+ * Does the column decide which partition a row is in?  Partitions are cut off
+ * before they are kept alone; then a CHECK is the bound.
+ */
+static bool
+decides_bound(Oid relid, AttrNumber attnum)
+{
+	Relation	rel = relation_open(relid, NoLock);
+	TupleConstr *constr = RelationGetDescr(rel)->constr;
+	Bitmapset  *column = bms_make_singleton(attnum - FirstLowInvalidHeapAttributeNumber);
+	bool		in_expression;
+	bool		decides = has_partition_attrs(rel, column, &in_expression);
+
+	for (int i = 0; constr && i < constr->num_check; i++)
+	{
+		Bitmapset  *used = NULL;
+
+		pull_varattnos(stringToNode(constr->check[i].ccbin), 1, &used);
+		decides |= bms_overlap(column, used);
+	}
+	relation_close(rel, NoLock);
+	return decides;
+}
+
+/* Does the column, or the one that it is in a table of the same tree? */
+static bool
+decides_bound_in_tree(Oid relid, AttrNumber attnum)
+{
+	char	   *name = get_attname(relid, attnum, false);
+	ListCell   *lc;
+
+	foreach(lc, find_all_inheritors(topmost_relation(relid), AccessExclusiveLock, NULL))
+	{
+		AttrNumber	there = get_attnum(lfirst_oid(lc), name);
+
+		if (there != InvalidAttrNumber && decides_bound(lfirst_oid(lc), there))
+			return true;
+	}
+	return false;
+}
+
 static List *
 find_frozen(const Going *going)
 {
@@ -166,7 +212,9 @@ find_frozen(const Going *going)
 		ObjectAddress *column = lfirst(lc);
 		Frozen	   *frozen;
 
-		if (!is_vaulted_table(column->objectId))
+		if (!is_vaulted_table(column->objectId) ||
+			(going->stays &&
+			 decides_bound_in_tree(column->objectId, column->objectSubId)))
 			continue;
 		frozen = frozen_of(&all, column->objectId);
 		frozen->columns = bms_add_member(frozen->columns, column->objectSubId);
@@ -192,7 +240,7 @@ need_kept_of_root(const Frozen *frozen)
 
 /* ---- notes, numbered, in the details of what is kept ---- */
 
-static int
+int
 begin_note(Kept *kept, const char *what)
 {
 	int			n = count_notes(kept, what) + 1;
@@ -201,7 +249,7 @@ begin_note(Kept *kept, const char *what)
 	return n;
 }
 
-static void
+void
 set_note(Kept *kept, const char *what, int n, const char *name, const char *value)
 {
 	if (value)
@@ -323,37 +371,18 @@ find_hangers(const Frozen *frozen, const Going *going, Steps *steps, List **obje
 	}
 }
 
-/*
- * A column that partitions are made by keeps its type.  Partitions are cut off
- * before they are kept alone; then a CHECK is the bound.
- */
+/* A column that partitions are made by keeps its type. */
 static void
 refuse_bounds(const Frozen *frozen, Oid typid)
 {
-	Relation	rel = relation_open(frozen->relid, NoLock);
-	TupleConstr *constr = RelationGetDescr(rel)->constr;
-	Bitmapset  *attributes = NULL;
 	int			attnum = -1;
-	bool		in_expression;
 
 	while ((attnum = bms_next_member(frozen->columns, attnum)) >= 0)
-		attributes = bms_add_member(attributes, attnum - FirstLowInvalidHeapAttributeNumber);
-	if (has_partition_attrs(rel, attributes, &in_expression))
-		refuse(typid, psprintf("It decides which partition the rows of %s are in.",
-							   describe_relation(frozen->relid)));
-	if (!bms_is_empty(frozen->columns) && constr && constr->num_check > 0)
 	{
-		for (int i = 0; i < constr->num_check; i++)
-		{
-			Bitmapset  *used = NULL;
-
-			pull_varattnos(stringToNode(constr->check[i].ccbin), 1, &used);
-			if (bms_overlap(attributes, used))
-				refuse(typid, psprintf("It decides which partition the rows of %s were in.",
-									   describe_relation(frozen->relid)));
-		}
+		if (decides_bound(frozen->relid, attnum))
+			refuse(typid, psprintf("It decides which partition the rows of %s are in.",
+								   describe_relation(frozen->relid)));
 	}
-	relation_close(rel, NoLock);
 }
 
 /* ---- freezing ---- */
@@ -451,7 +480,7 @@ freeze_relation(Frozen *frozen, List *all)
 	history_update_kept(kept);
 	if (cmds != NIL)
 	{
-		change_types(frozen->relid, cmds);
+		change_table(frozen->relid, cmds, true);
 		note_storage(frozen->root);
 	}
 }
@@ -547,8 +576,11 @@ freeze_all(const Going *going)
 		strip_tree(lfirst_oid(lc), all, going);
 	foreach(lc, all)
 		freeze_relation(lfirst(lc), all);
+	if (going->stays)
+		return;
 	foreach(lc, going->types)
 		freeze_type(lfirst_oid(lc));
+	leave_methods(going->methods);
 }
 
 /* Nothing that is made meanwhile becomes a member of an extension. */
@@ -569,21 +601,45 @@ freeze_outside_of_extensions(const Going *going)
 	PG_END_TRY();
 }
 
-/*
- * To be called before types and operator classes go that cannot be moved to
- * the vault, when all is in the vault that the command takes there.
- */
-void
-vault_freeze(List *types, List *opclasses)
+static void
+freeze(const Going *going)
 {
-	Going		going = {types ? type_containers(types) : NIL, opclasses};
 	Frame		frame;
 
-	if (types == NIL && opclasses == NIL)
-		return;
 	own_work_begin();
 	frame_become_owner(&frame);
-	freeze_outside_of_extensions(&going);
+	freeze_outside_of_extensions(going);
 	frame_unpin(&frame);
 	own_work_end();
+}
+
+/*
+ * To be called before types, operator classes and access methods go, which
+ * cannot be moved to the vault, when all is in the vault that the command takes
+ * there.
+ */
+void
+vault_freeze(List *types, List *opclasses, List *methods)
+{
+	Going		going = {types ? type_containers(types) : NIL, opclasses, methods, false};
+
+	if (types != NIL || opclasses != NIL || methods != NIL)
+		freeze(&going);
+}
+
+/* To be called before types change in a way that stored values forbid. */
+void
+vault_freeze_rows(List *types)
+{
+	Going		going = {type_containers(types), NIL, NIL, true};
+	ListCell   *lc;
+
+	foreach(lc, type_columns(going.types))
+	{
+		if (is_vaulted_table(((ObjectAddress *) lfirst(lc))->objectId))
+		{
+			freeze(&going);
+			return;
+		}
+	}
 }

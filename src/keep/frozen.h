@@ -15,8 +15,16 @@
 
 #include "keep/vault.h"
 
+/* ---- freeze.c ---- */
+extern bool is_vaulted_table(Oid relid);
+extern int	begin_note(Kept *kept, const char *what);
+extern void set_note(Kept *kept, const char *what, int n, const char *name,
+					 const char *value);
+
 /* ---- thaw.c ---- */
 extern int	count_notes(const Kept *kept, const char *what);
+extern const char *get_note(const Kept *kept, const char *what, int n,
+							const char *name);
 extern Oid	topmost_relation(Oid relid);
 extern Kept *kept_of_relation(Oid relid);
 
@@ -24,7 +32,11 @@ extern Kept *kept_of_relation(Oid relid);
 extern bool column_is_proved(Oid relid, const char *name, Oid typid, bool thaw);
 extern AlterTableCmd *type_change(Oid relid, AttrNumber attnum, Oid typid,
 								  int32 typmod, Oid collation, int ndims);
-extern void change_types(Oid relid, List *cmds);
+extern void change_table(Oid relid, List *cmds, bool recurse);
 extern void note_storage(Oid root);
+
+/* ---- method.c ---- */
+extern void leave_methods(List *methods);
+extern void return_to_methods(Kept *kept);
 
 #endif							/* SAFEMIG_FROZEN_H */

@@ -56,7 +56,7 @@ count_notes(const Kept *kept, const char *what)
 
 /* ---- thawing ---- */
 
-static const char *
+const char *
 get_note(const Kept *kept, const char *what, int n, const char *name)
 {
 	return kept_detail(kept, psprintf("%s %d%s", what, n, name));
@@ -163,10 +163,11 @@ thaw_column(const Kept *kept, int n)
 		collation_oid = get_collation_oid(qualified_name_list(collation), false);
 	if (!column_is_proved(relid, column, typid, true))
 		report_not_thawed(kept, column, type, "does not hold the kept values as it did", NULL);
-	change_types(relid,
+	change_table(relid,
 				 list_make1(type_change(relid, get_attnum(relid, column), typid, typmod,
 										collation_oid,
-										atoi(get_note(kept, "frozen", n, ".dimensions")))));
+										atoi(get_note(kept, "frozen", n, ".dimensions")))),
+				 true);
 }
 
 static void
@@ -174,6 +175,7 @@ clear_notes(Kept *kept)
 {
 	kept_add_detail(kept, "frozen", "0");
 	kept_add_detail(kept, "thaw", "0");
+	kept_add_detail(kept, "method", "0");
 	history_update_kept(kept);
 }
 
@@ -183,11 +185,13 @@ vault_thaw_relation(Oid relid, Kept *kept)
 {
 	int			count = count_notes(kept, "frozen");
 
-	if (count == 0 && count_notes(kept, "thaw") == 0)
+	if (count == 0 && count_notes(kept, "thaw") == 0 &&
+		count_notes(kept, "method") == 0)
 		return;
 	own_work_begin();
 	for (int i = count; i > 0; i--)
 		thaw_column(kept, i);
+	return_to_methods(kept);
 	if (count > 0)
 		note_storage(relid);
 	run_thaw_statements(kept);

@@ -233,7 +233,12 @@ round_trips(
 		name => 'stored: the access method dropped with its table',
 		setup => 'CREATE ACCESS METHOD heap2 TYPE TABLE HANDLER heap_tableam_handler; CREATE TABLE h2 (a int PRIMARY KEY, b text) USING heap2; INSERT INTO h2 VALUES (2);',
 		migration => 'DROP ACCESS METHOD heap2 CASCADE',
-		refused => qr/irreversible.*heap2/s,
+	},
+	{
+		name => 'stored: the access method dropped after its tables, and a materialized view',
+		setup => q(CREATE ACCESS METHOD heap2 TYPE TABLE HANDLER heap_tableam_handler; CREATE TABLE h2 (a int PRIMARY KEY, b text, c int) USING heap2; CREATE INDEX ON h2 (b);
+			INSERT INTO h2 SELECT i, 'b' || i, i FROM generate_series(1, 9) i; CREATE MATERIALIZED VIEW m2 USING heap2 AS SELECT a, b FROM h2; CREATE TABLE p (a int) PARTITION BY LIST (a); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1) USING heap2; INSERT INTO p VALUES (1)),
+		migration => 'ALTER TABLE h2 DROP COLUMN c; DROP MATERIALIZED VIEW m2; DROP TABLE h2, p; DROP ACCESS METHOD heap2',
 	},
 	{
 		name => 'stored: tablespaces',
