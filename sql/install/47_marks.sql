@@ -122,6 +122,14 @@ REVOKE EXECUTE ON FUNCTION safemig.add_partitioned_foreign_key(text) FROM PUBLIC
 COMMENT ON FUNCTION safemig.add_partitioned_foreign_key(text) IS
 'Adds a foreign key to a partitioned table and validates it, partition by partition, as each table''s owner. statement is an ALTER TABLE with qualified names that adds one. Takes SHARE ROW EXCLUSIVE on the tables. Errors: 42P01, 42601, 23503.';
 
+CREATE FUNCTION safemig.alter_domain(statement text)
+RETURNS void STRICT LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'safemig_alter_domain';
+REVOKE EXECUTE ON FUNCTION safemig.alter_domain(text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.alter_domain(text) IS
+'Validates a constraint of a domain, or sets it NOT NULL, also where values of it are stored inside of arrays, rows or ranges. statement is an ALTER DOMAIN with a qualified name. Takes SHARE on the tables that have it. Errors: 23502, 23514, 42601, 42704.';
+
 CREATE FUNCTION safemig.set_not_null(relation text, column_name text, this_only boolean)
 RETURNS void STRICT LANGUAGE C
 SET search_path = pg_catalog, pg_temp

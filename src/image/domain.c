@@ -114,9 +114,10 @@ set_not_null(const Image *image, Steps *steps)
 	const char *sql = not_null_sql(image);
 
 	if (sql)
-		step_add(steps, RANK_DOMAIN_CONSTRAINT, RUN_OWNER, "SHARE", "scan",
-				 "ALTER DOMAIN %s %s %s", image->identity,
-				 image_get(image, "", "@notnull name") ? "ADD" : "SET", sql);
+		step_add(steps, RANK_DOMAIN_CONSTRAINT, RUN_CATALOG, "SHARE", "scan",
+				 "SELECT safemig.alter_domain(%s)",
+				 quote_literal_cstr(psprintf("ALTER DOMAIN %s %s %s", image->identity,
+											 image_get(image, "", "@notnull name") ? "ADD" : "SET", sql)));
 	else
 		step_add(steps, RANK_DOMAIN_CONSTRAINT, RUN_CATALOG, NULL, "catalog",
 				 "ALTER DOMAIN %s DROP NOT NULL", image->identity);

@@ -60,9 +60,11 @@ domain_constraint_create(const Image *image, Steps *steps)
 				 quote_literal_cstr(image->type), image->names_sql,
 				 image->args_sql);
 	else
-		step_add(steps, RANK_DEFAULT, RUN_OWNER, "SHARE", "scan",
-				 "ALTER DOMAIN %s VALIDATE CONSTRAINT %s",
-				 image_parent_name(image), quote_identifier(image->name));
+		step_add(steps, RANK_DEFAULT, RUN_CATALOG, "SHARE", "scan",
+				 "SELECT safemig.alter_domain(%s)",
+				 quote_literal_cstr(psprintf("ALTER DOMAIN %s VALIDATE CONSTRAINT %s",
+											 image_parent_name(image),
+											 quote_identifier(image->name))));
 }
 
 static void

@@ -208,6 +208,47 @@ round_trips(
 		migration => q(ALTER DOMAIN zip DROP CONSTRAINT zip_check; ALTER DOMAIN zip DROP DEFAULT; ALTER DOMAIN zip2 DROP NOT NULL; ALTER DOMAIN zip ADD CONSTRAINT new CHECK (VALUE <> 'x') NOT VALID; ALTER DOMAIN zip SET DEFAULT 'y'),
 	},
 	{
+		name => 'domain constraints of values inside of arrays, rows and ranges',
+		setup => q(CREATE DOMAIN mail AS text NOT NULL CHECK (VALUE ~ '@'); CREATE DOMAIN mail2 AS mail; CREATE DOMAIN small AS int CHECK (VALUE < 100); CREATE TYPE smalls AS RANGE (subtype = small);
+			CREATE TABLE users (id int PRIMARY KEY, mails mail[], m mail2); CREATE TABLE groups (u users, us users[], s smalls);
+			INSERT INTO users VALUES (1, '{a@b,c@d}', 'x@y'); INSERT INTO groups SELECT u, ARRAY[u], '[1,4]' FROM users u;
+			ALTER DOMAIN mail OWNER TO alice; ALTER TABLE users OWNER TO bob),
+		migration => [ 'ALTER DOMAIN mail DROP CONSTRAINT mail_check', 'ALTER DOMAIN mail DROP NOT NULL', 'ALTER DOMAIN small DROP CONSTRAINT small_check' ],
+	},
+	{
+		name => 'domain constraints of values inside of arrays that do not fit any more',
+		setup => q(CREATE DOMAIN mail AS text CHECK (VALUE ~ '@'); CREATE TABLE users (id int PRIMARY KEY, mails mail[]); INSERT INTO users VALUES (1, '{a@b}')),
+		migration => 'ALTER DOMAIN mail DROP CONSTRAINT mail_check',
+		after => q(INSERT INTO users VALUES (2, '{a@b,c}')),
+		refused => qr/SM003.*mail_check/s,
+	},
+	{
+		name => 'types and tables change after what held their rows is dropped',
+		setup => q(CREATE TYPE comp AS (a int, b text); CREATE TABLE t1 (id int PRIMARY KEY, c comp, cs comp[]); INSERT INTO t1 VALUES (1, '(1,x)', '{"(2,y)"}'); CREATE INDEX ON t1 (c);
+			CREATE DOMAIN dom AS int; CREATE TABLE t2 (id int PRIMARY KEY, d dom UNIQUE); INSERT INTO t2 VALUES (1, -1), (2, NULL);
+			CREATE DOMAIN doms AS int; CREATE TABLE t3 (id int PRIMARY KEY, d doms[]); INSERT INTO t3 VALUES (1, '{-1}');
+			CREATE TABLE p (d dom, c comp) PARTITION BY LIST (d); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1); INSERT INTO p VALUES (1, '(1,b)');
+			CREATE TABLE x (i int, j text); INSERT INTO x VALUES (1, 'b'); CREATE TABLE xc (z int) INHERITS (x);
+			CREATE TABLE u (id int PRIMARY KEY, r x, c xc); INSERT INTO u VALUES (1, '(1,b)', '(1,b,2)');
+			CREATE TYPE tt AS (a int, b text); CREATE TABLE ot OF tt; INSERT INTO ot VALUES (1, 'x'); CREATE TABLE uo (o ot); INSERT INTO uo VALUES ('(1,x)')),
+		migration => [ 'DROP TABLE t1, t2, t3, p, u, uo',
+			'ALTER TYPE comp ALTER ATTRIBUTE a TYPE bigint; ALTER TYPE comp ALTER ATTRIBUTE b TYPE varchar',
+			'ALTER DOMAIN dom ADD CONSTRAINT pos CHECK (VALUE > 0); ALTER DOMAIN dom SET NOT NULL; ALTER DOMAIN doms ADD CONSTRAINT pos CHECK (VALUE > 0)', 'CREATE DOMAIN late AS int; CREATE TABLE t4 (l late); INSERT INTO t4 VALUES (1); ALTER DOMAIN late ADD CONSTRAINT pos CHECK (VALUE > 0) NOT VALID; DROP TABLE t4; ALTER DOMAIN late VALIDATE CONSTRAINT pos',
+			'ALTER TABLE x ALTER i TYPE numeric USING i + 0.5; ALTER TABLE x ADD COLUMN k int DEFAULT 5; ALTER TABLE x SET UNLOGGED',
+			'ALTER TYPE tt ALTER ATTRIBUTE a TYPE bigint CASCADE' ],
+	},
+	{
+		name => 'types and tables that held rows are made and changed',
+		setup => 'CREATE TABLE x (i int, j text)',
+		migration => [ 'CREATE TYPE comp AS (a int, b text); CREATE DOMAIN dom AS int', 'ALTER TABLE x ALTER i TYPE numeric; ALTER TYPE comp ALTER ATTRIBUTE a TYPE bigint; ALTER DOMAIN dom SET NOT NULL',
+			q(CREATE TABLE t (c comp, r x, d dom[]); INSERT INTO t VALUES ('(1,x)', '(1.5,y)', '{1}')) ],
+	},
+	{
+		name => 'a base type is filled, and a domain made of it',
+		setup => 'CREATE TYPE mine; CREATE FUNCTION mine_in(cstring) RETURNS mine LANGUAGE internal IMMUTABLE STRICT AS $$textin$$; CREATE FUNCTION mine_out(mine) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS $$textout$$',
+		migration => [ 'CREATE TYPE mine (INPUT = mine_in, OUTPUT = mine_out, LIKE = text)', q(CREATE DOMAIN dm AS mine; CREATE TABLE tm (m mine, d dm, ds dm[]); INSERT INTO tm VALUES ('x', 'y', '{z}')) ],
+	},
+	{
 		name => 'composite attributes',
 		setup => q(CREATE TYPE pair AS (x int, y text); CREATE TYPE free AS (a int, b text, c date); COMMENT ON COLUMN free.b IS 'bb'),
 		migration => q(ALTER TYPE free DROP ATTRIBUTE b, ADD ATTRIBUTE d numeric(5,2), ALTER ATTRIBUTE a TYPE bigint; ALTER TYPE free RENAME ATTRIBUTE c TO cc),
