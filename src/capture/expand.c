@@ -18,11 +18,14 @@
 #include "catalog/pg_amop.h"
 #include "catalog/pg_amproc.h"
 #include "catalog/pg_attrdef.h"
+#include "catalog/pg_cast.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_operator.h"
 #include "catalog/pg_opfamily.h"
 #include "catalog/pg_policy.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_publication.h"
 #include "catalog/pg_publication_namespace.h"
 #include "catalog/pg_publication_rel.h"
@@ -448,10 +451,60 @@ address_in_vault(const ObjectAddress *address)
 	return OidIsValid(namespace) && vault_is_schema(namespace);
 }
 
-bool
-address_is_temporary(const ObjectAddress *address)
+static bool
+is_in_temporary_schema(const ObjectAddress *address)
 {
 	Oid			namespace = address_namespace(address);
 
 	return OidIsValid(namespace) && isAnyTempNamespace(namespace);
+}
+
+static bool
+needs_temporary_object(const ObjectAddress *address)
+{
+	Relation	rel = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		found = false;
+
+	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(address->classId));
+	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(address->objectId));
+	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, key);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+		ObjectAddress needed;
+
+		ObjectAddressSet(needed, form->refclassid, form->refobjid);
+		found = (form->refclassid == RelationRelationId ||
+				 form->refclassid == TypeRelationId) &&
+			is_in_temporary_schema(&needed);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return found;
+}
+
+/*
+ * A function of a temporary table's row type, a domain over it, and the like,
+ * stand in an ordinary schema, and go with the table at the end of the session.
+ */
+bool
+address_is_temporary(const ObjectAddress *address)
+{
+	if (is_in_temporary_schema(address))
+		return true;
+	switch (address->classId)
+	{
+		case CastRelationId:
+		case OperatorRelationId:
+		case ProcedureRelationId:
+		case TypeRelationId:
+			return needs_temporary_object(address);
+		default:
+			return false;
+	}
 }

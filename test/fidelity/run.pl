@@ -415,9 +415,19 @@ sub state_of
 	my ($rows, $rows_error) = $run->{observer}->run(SafemigOracle::rows_query());
 	die "the rows cannot be read: $rows_error\n" if defined $rows_error;
 	return {
-		catalog => join('', map { "$_\n" } grep { !/\bpg_(?:toast_)?temp\b|\bpg_temp_\d|\bsafemig_vault_\d/ } split /\n/, $catalog),
+		catalog => join('', map { "$_\n" } lasting(split /\n/, $catalog)),
 		rows => $rows
 	};
+}
+
+# Without what is temporary, or goes with it, and without the vault.
+sub lasting
+{
+	my @lines = grep { !/\bsafemig_vault_\d/ } @_;
+	my $temporary = qr/\bpg_(?:toast_)?temp\b|\bpg_temp_\d/;
+	my %gone = map { /^depend (.*?) -> .*$temporary/ ? ($1 => 1) : () } @lines;
+	my $needs = join '|', map { quotemeta } sort keys %gone;
+	return grep { !/$temporary/ && !($needs && /^(?:depend |.* -> )?(?:$needs)(?:\s|$)/) } @lines;
 }
 
 sub difference { return SafemigOracle::difference(@_) }

@@ -102,6 +102,12 @@ ALTER TABLE t DROP COLUMN a),
 		migration => q(CREATE TEMP TABLE tmp (a int) ON COMMIT DROP; CREATE TEMP TABLE tmp2 AS SELECT * FROM t; ALTER TABLE tmp2 ADD x int; DROP TABLE tmp2; ALTER TABLE t ADD y int; CREATE TEMP VIEW tv AS SELECT * FROM t),
 	},
 	{
+		name => 'functions, domains and casts of temporary types go with these',
+		setup => 'CREATE TABLE t (id int)',
+		migration => q(CREATE TEMP TABLE tt (a int); CREATE FUNCTION f(tt) RETURNS int LANGUAGE sql AS 'SELECT $1.a'; CREATE FUNCTION g() RETURNS SETOF tt LANGUAGE sql AS 'SELECT * FROM tt';
+			CREATE DOMAIN dt AS tt[]; CREATE CAST (tt AS int) WITH FUNCTION f(tt); COMMENT ON FUNCTION f(tt) IS 'f'; DROP FUNCTION g(); ALTER TABLE t ADD y int),
+	},
+	{
 		name => 'an extension, made and dropped',
 		setup => $table,
 		migration => 'CREATE EXTENSION IF NOT EXISTS plpgsql; ALTER TABLE t ADD x int; CREATE EXTENSION hstore; ALTER TABLE t ADD h hstore',
