@@ -47,7 +47,8 @@ PG_CONFIG ?= pg_config
 # installed yet, it is their first step to change that.  "make check-versions"
 # does so for several versions, VERSIONS="17 18" for some of them; "make
 # check-assert" on a server built with assertions.  "make fidelity" proves it
-# on PostgreSQL's own regression scripts, FILES="alter_table" on some of them.
+# on PostgreSQL's own regression scripts, FILES="alter_table" on some of them,
+# PASSES="schema" as an ordinary role that owns its schema.
 # "make soak" runs random cases for hours: CASES=2000 of rows, SEQUENCES=5000 of
 # everything, from the case SEED=1 on.
 OWN_GOALS = bench check check-versions check-assert demo fidelity soak
@@ -67,7 +68,7 @@ check-assert:
 	@PG_CONFIG='$(PG_CONFIG)' script/assert
 
 fidelity:
-	@PG_CONFIG='$(PG_CONFIG)' script/fidelity $(FILES)
+	@PASSES='$(or $(PASSES),superuser schema tables)' PG_CONFIG='$(PG_CONFIG)' script/fidelity $(FILES)
 
 soak:
 	@PG_CONFIG='$(PG_CONFIG)' SAFEMIG_SEED='$(or $(SEED),1)' SAFEMIG_CASES='$(or $(CASES),2000)' \

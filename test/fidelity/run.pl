@@ -43,7 +43,10 @@ Exit status 0 only if there is nothing but exact and declared.
   --setup FILE   run first, in the template of all databases; may be repeated
   --alone LIST   files that are run without it, separated by commas
   --skip LIST    files to leave out
-  --role ROLE    who runs the scripts; he gets what the setup made
+  --role ROLE    who runs the scripts, and takes back what they did: no superuser
+  --owns WHAT    schema: he owns what the setup made, the schema public, and may
+                 make others (the default); tables: he owns what the setup made,
+                 and may make things in the schema, which stays a superuser's
   --dump-every N default 20
   --part K/N     every Nth file, beginning with the Kth
   --host, --port, --user, --bindir, --database PREFIX
@@ -59,35 +62,36 @@ use lib "$FindBin::RealBin/../perl";
 use Getopt::Long   ();
 use Pod::Usage     ();
 use SafemigOracle  ();
+use SafemigOwner   ();
 use SafemigSession ();
 use SafemigSplit   ();
 use Time::HiRes    ();
 
-my %option = (database => 'fidelity', user => 'postgres', 'dump-every' => 20);
+my %option = (database => 'fidelity', user => 'postgres', 'dump-every' => 20, owns => 'schema');
 Getopt::Long::GetOptions(\%option, 'setup=s@', 'alone=s', 'skip=s', 'role=s',
-	'dump-every=i', 'part=s', 'host=s', 'port=i', 'user=s', 'bindir=s',
+	'owns=s', 'dump-every=i', 'part=s', 'host=s', 'port=i', 'user=s', 'bindir=s',
 	'database=s', 'out=s', 'table=s', 'help')
   or Pod::Usage::pod2usage(2);
 Pod::Usage::pod2usage(-verbose => 2) if $option{help};
-Pod::Usage::pod2usage(2) unless @ARGV;
+Pod::Usage::pod2usage(2) unless @ARGV && $option{owns} =~ /^(?:schema|tables)\z/;
 
 my @classes = qw(exact declared refused silent unseen redo broken crash);
 my %alone = map { $_ => 1 } split /,/, $option{alone} // '';
 my %skip = map { $_ => 1 } split /,/, $option{skip} // '';
 my ($bare, $made) = map { "$option{database}_$_" } qw(bare made);
-my (%total, @table);
+my %total;
 my $out = open_file($option{out});
+my $table = open_file($option{table});
 
 make_templates();
 foreach my $file (files(@ARGV))
 {
 	my $count = script($file);
-	push @table, [ name_of($file), $count ];
+	write_row(name_of($file), $count);
 	$total{$_} += $count->{$_} foreach 'seconds', @classes;
 	print_counts(name_of($file), $count);
 }
 print_counts('in all', \%total);
-write_table();
 exit((grep { $total{$_} } @classes[ 2 .. $#classes ]) ? 1 : 0);
 
 # ---- files ----
@@ -154,6 +158,7 @@ sub session
 # One with the extension alone, one with what the setup makes in addition.
 sub make_templates
 {
+	make_role() if $option{role};
 	foreach my $database ($bare, $made)
 	{
 		must('postgres', "DROP DATABASE IF EXISTS $database WITH (FORCE)");
@@ -165,7 +170,29 @@ sub make_templates
 		}
 		must($database, 'CREATE EXTENSION safemig');
 	}
-	return unless $option{setup};
+	run_setup() if $option{setup};
+	give_to_role($_) foreach $option{role} ? ($bare, $made) : ();
+	return;
+}
+
+sub make_role
+{
+	must('postgres', "SELECT 'CREATE ROLE $option{role} LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '$option{role}') \\gexec");
+	return;
+}
+
+sub give_to_role
+{
+	my ($database) = @_;
+	must($database, SafemigOwner::give_away_sql($option{role}));
+	must($database, "SET safemig.enabled = off;\n" . ($option{owns} eq 'schema'
+			? "ALTER SCHEMA public OWNER TO $option{role}"
+			: "GRANT CREATE, USAGE ON SCHEMA public TO $option{role}"));
+	return;
+}
+
+sub run_setup
+{
 	my $session = session($made, 'SET safemig.enabled = off');
 	foreach my $file (@{ $option{setup} })
 	{
@@ -204,6 +231,8 @@ sub script
 	my $template = $option{setup} && !$alone{$name} ? $made : $bare;
 	must('postgres', "DROP DATABASE IF EXISTS $run->{database} WITH (FORCE)");
 	must('postgres', "CREATE DATABASE $run->{database} TEMPLATE $template");
+	must('postgres', "GRANT CREATE ON DATABASE $run->{database} TO $option{role}")
+	  if $option{role} && $option{owns} eq 'schema';
 	open_sessions($run);
 	$run->{start} = $run->{before} = state_of($run);
 	$run->{mark} = $run->{last} = answer($run, 'SELECT coalesce(safemig_mark(), 0)');
@@ -231,7 +260,8 @@ sub open_sessions
 		$option{role});
 	($run->{pid}) = $run->{script}->run('SELECT pg_backend_pid()');
 	$run->{operator} = session($run->{database},
-		"SET client_min_messages = warning;\nSET statement_timeout = '100s'");
+		"SET client_min_messages = warning;\nSET statement_timeout = '100s'",
+		$option{role});
 	$run->{observer} = session($run->{database}, "SET jit = off");
 	return;
 }
@@ -239,7 +269,7 @@ sub open_sessions
 sub answer
 {
 	my ($run, $sql) = @_;
-	my ($output, $error) = $run->{operator}->run($sql);
+	my ($output, $error) = $run->{observer}->run($sql);
 	die "$sql: $error\n" if defined $error;
 	chomp $output;
 	return $output;
@@ -473,10 +503,10 @@ sub print_counts
 	return;
 }
 
-sub write_table
+sub write_row
 {
-	my $file = open_file($option{table}) or return;
-	print $file join("\t", $_->[0], (map { $_ // 0 } @{ $_->[1] }{@classes}), $_->[1]{whole} // 'crash'), "\n"
-	  foreach @table;
+	my ($name, $count) = @_;
+	print $table join("\t", $name, (map { $_ // 0 } @{$count}{@classes}), $count->{whole} // 'crash'), "\n"
+	  if $table;
 	return;
 }
