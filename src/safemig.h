@@ -269,6 +269,8 @@ extern void compare_to_steps(const Image *have, const Image *want,
 extern void make_steps(const Image *want, Steps *steps);
 extern void compare_common_to_steps(const Image *have, const Image *want,
 									Steps *steps);
+/* does it hang on something else, as an array or a row type does? (type.c) */
+extern bool type_image_is_dependent(const Image *image);
 extern bool facet_differs(const Image *a, const Image *b, const char *part,
 						  const char *name);
 

@@ -187,7 +187,8 @@ note_before(Command *command, Image *before, List **created, List **changes)
 
 		change->vaulted = vaulted;
 		/* in the vault, but not itself kept: it went with its parent */
-		change->covered = vaulted != NULL && before->kept == 0;
+		change->covered = vaulted != NULL && before->kept == 0 &&
+			!type_image_is_dependent(before);
 		return;
 	}
 	if (before->class == NULL)

@@ -16,11 +16,39 @@
 #include "catalog/pg_am.h"
 #include "catalog/pg_opclass.h"
 #include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
 
 #include "capture/capture.h"
 #include "compat.h"
+#include "image/classes.h"
 
 /* ---- images of the closure ---- */
+
+/*
+ * An array's type, a multirange, the row type of a table come and go with what
+ * they hang on.  What was set on them has to be put back.
+ */
+static void
+take_dependent_image(Command *command, const ObjectAddress *address)
+{
+	Image	   *image;
+	ListCell   *lc;
+
+	if (address->classId != TypeRelationId || address->objectSubId != 0 ||
+		!type_is_dependent(address->objectId) || address_is_temporary(address))
+		return;
+	image = image_take(address);
+	foreach(lc, image ? image->facets : NIL)
+	{
+		const char *name = ((Facet *) lfirst(lc))->name;
+
+		if (facet_is_common(name) && strcmp(name, "owner") != 0)
+		{
+			(void) command_add_before(command, address);
+			return;
+		}
+	}
+}
 
 /*
  * Images of everything that goes, and of everything that stays but loses a
@@ -39,6 +67,8 @@ take_images(Command *command, Closure *closure)
 		Image	   *image;
 
 		place--;
+		if (!object_owner_address(address, &owner))
+			take_dependent_image(command, address);
 		if (!object_owner_address(address, &owner) ||
 			address_is_temporary(&owner))
 			continue;

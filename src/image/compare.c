@@ -243,7 +243,7 @@ set_owner(const Image *image, int made_at, Steps *steps)
 	else if (image->rank == RANK_TABLE)
 		rank = RANK_TABLE + 1;
 	/* a sequence that a column owns follows its table */
-	if (image_get(image, "", "owner") == NULL ||
+	if (image_get(image, "", "owner") == NULL || type_image_is_dependent(image) ||
 		(image->parent_identity && strcmp(image->type, "sequence") == 0))
 		return;
 	step_add(steps, rank, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",

@@ -67,6 +67,15 @@ kind_name(Form_pg_type form)
 	}
 }
 
+bool
+type_image_is_dependent(const Image *image)
+{
+	const char *kind = image_get(image, "", "kind");
+
+	return image->address.classId == TypeRelationId && kind &&
+		strcmp(kind, "dependent") == 0;
+}
+
 static bool
 type_read(Image *image)
 {
@@ -100,6 +109,8 @@ type_create(const Image *image, Steps *steps)
 {
 	const TypeKind *kind = kind_of(image);
 
+	if (type_image_is_dependent(image))
+		return;					/* it is there with what it hangs on */
 	if (image->kept)
 	{
 		step_add(steps, image->rank == RANK_TABLE ? RANK_TABLE : RANK_TYPE,
@@ -121,6 +132,8 @@ type_drop(const Image *image, Steps *steps)
 {
 	const char *kind = image_get(image, "", "kind");
 
+	if (type_image_is_dependent(image))
+		return;
 	step_add(steps, RANK_TYPE, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
 			 "DROP %s %s", strcmp(kind, "domain") == 0 ? "DOMAIN" : "TYPE",
 			 image->identity);

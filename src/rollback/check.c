@@ -245,6 +245,9 @@ check_states(RollbackPlan *plan, List **conflicts)
 		/* a key's part for a partition went with that, whatever took it */
 		if (now == NULL && image_get(state->image, "", "@original"))
 			continue;
+		/* an array's type, or a row's, went with what it hangs on */
+		if (now == NULL && type_image_is_dependent(state->image))
+			continue;
 		if (now == NULL || strcmp(now->type, state->image->type) != 0)
 			add_conflict(conflicts, ERRCODE_SAFEMIG_CONFLICT, key,
 						 pstrdup("is no longer there"),

@@ -245,8 +245,9 @@ compare_state(RollbackPlan *plan, ObjectState *state, StringInfo detail)
 	Mismatch	mismatch = {detail, key};
 	Image	   *now = image_now(state->image);
 
-	/* a range's constructor that goes with its range is no loss */
-	if (state->present && now == NULL && image_get(state->image, "", "@along"))
+	/* a range's constructor, or a row's type, that goes with it is no loss */
+	if (state->present && now == NULL &&
+		(image_get(state->image, "", "@along") || type_image_is_dependent(state->image)))
 		return;
 	if (state->present && now == NULL)
 		describe(&mismatch, "", "object", "present", NULL);

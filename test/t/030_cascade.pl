@@ -249,6 +249,17 @@ round_trips(
 		migration => [ 'CREATE TYPE mine (INPUT = mine_in, OUTPUT = mine_out, LIKE = text)', q(CREATE DOMAIN dm AS mine; CREATE TABLE tm (m mine, d dm, ds dm[]); INSERT INTO tm VALUES ('x', 'y', '{z}')) ],
 	},
 	{
+		name => 'what is set on the types of rows, arrays and multiranges',
+		setup => q(CREATE TYPE r AS RANGE (SUBTYPE = int4); CREATE TABLE t (i int); CREATE TYPE e AS ENUM ('a'); CREATE VIEW v AS SELECT 1 AS a;
+			REVOKE USAGE ON TYPE r_multirange FROM PUBLIC; COMMENT ON TYPE v IS 'v'),
+		migration => [ q(COMMENT ON TYPE t IS 'rt'; COMMENT ON TYPE _e IS '_e'; GRANT USAGE ON TYPE v TO bob; REVOKE USAGE ON TYPE t FROM PUBLIC), 'DROP TABLE t; DROP TYPE e, r; DROP VIEW v' ],
+	},
+	{
+		name => 'the same, made and dropped',
+		setup => 'CREATE TABLE other ()',
+		migration => [ q(CREATE TYPE r AS RANGE (SUBTYPE = int4); CREATE TABLE t (i int)), q(REVOKE USAGE ON TYPE r_multirange FROM PUBLIC; COMMENT ON TYPE t IS 'rt'), 'DROP TYPE r; DROP TABLE t; ALTER TABLE other ADD a int' ],
+	},
+	{
 		name => 'composite attributes',
 		setup => q(CREATE TYPE pair AS (x int, y text); CREATE TYPE free AS (a int, b text, c date); COMMENT ON COLUMN free.b IS 'bb'),
 		migration => q(ALTER TYPE free DROP ATTRIBUTE b, ADD ATTRIBUTE d numeric(5,2), ALTER ATTRIBUTE a TYPE bigint; ALTER TYPE free RENAME ATTRIBUTE c TO cc),
