@@ -73,6 +73,7 @@ note_lost_data(Command *command, Oid relid, int sub_id)
 	lost = palloc(sizeof(LostData));
 	ObjectAddressSubSet(lost->address, RelationRelationId, relid, sub_id);
 	lost->description = getObjectDescription(&lost->address, false);
+	lost->from_vault = vault_is_schema(get_rel_namespace(relid));
 	command->dropped = lappend(command->dropped, lost);
 	MemoryContextSwitchTo(old);
 }

@@ -72,6 +72,7 @@ typedef struct LostData
 {
 	ObjectAddress address;
 	char	   *description;
+	bool		from_vault;
 } LostData;
 
 /* ---- capture.c: the stack of commands ---- */
@@ -200,8 +201,10 @@ extern void keep_moved_positions(Command *command);
 extern bool is_movable(const ObjectAddress *address);
 extern bool is_part_of(Command *command, const ObjectAddress *address,
 					   HTAB *moved);
-extern void move_and_delete(Command *command, Closure *closure, Node *parsetree,
-							HTAB *moved);
+extern void move_closure(Command *command, Closure *closure, Node *parsetree,
+						 HTAB *moved);
+extern void delete_rest(Command *command, Closure *closure, Node *parsetree,
+						HTAB *moved);
 
 /* ---- copying.c ---- */
 extern void columns_go(Command *command, List *columns);

@@ -202,11 +202,15 @@ keep_dropped(Command *command, Closure *closure, Node *parsetree)
 	if (hash_get_num_entries(moved) > 0)
 	{
 		closure_report(closure);
-		move_and_delete(command, closure, parsetree, moved);
+		move_closure(command, closure, parsetree, moved);
+	}
+	freeze_what_stays(closure, moved);
+	if (hash_get_num_entries(moved) > 0)
+	{
+		delete_rest(command, closure, parsetree, moved);
 		if (IsA(parsetree, DropStmt))
 			cut_from_statement((DropStmt *) parsetree, closure->named, moved);
 	}
-	freeze_what_stays(closure, moved);
 }
 
 /*

@@ -248,18 +248,33 @@ delete_references(Command *command, Closure *closure, Node *parsetree,
 	}
 }
 
-void
-move_and_delete(Command *command, Closure *closure, Node *parsetree,
-				HTAB *moved)
+static HTAB *
+named_set(Closure *closure)
 {
 	HTAB	   *named = address_set();
 	ListCell   *lc;
 
 	foreach(lc, closure->named)
 		address_set_add(named, lfirst(lc));
+	return named;
+}
+
+void
+move_closure(Command *command, Closure *closure, Node *parsetree, HTAB *moved)
+{
+	HTAB	   *named = named_set(closure);
+
 	delete_references(command, closure, parsetree, moved, named);
 	move_all(command, closure, moved, named);
-	delete_dependants(command, closure, parsetree, moved, named);
+}
+
+/* When nothing in the vault needs any more what is to be deleted. */
+void
+delete_rest(Command *command, Closure *closure, Node *parsetree, HTAB *moved)
+{
+	ListCell   *lc;
+
+	delete_dependants(command, closure, parsetree, moved, named_set(closure));
 	foreach(lc, closure->deleted)
 	{
 		ObjectAddress *address = lfirst(lc);

@@ -73,6 +73,12 @@ check_nothing_lost(Command *command, Steps *steps)
 	{
 		LostData   *lost = lfirst(lc);
 
+		if (lost->from_vault)
+			ereport(ERROR,
+					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+					 errmsg("%s would be dropped, with rows that safemig keeps",
+							lost->description),
+					 errhint("SELECT * FROM safemig.kept WHERE state = 'kept'; shows what needs what is to be dropped. Roll those migrations back, or prune them, first.")));
 		if (was_created(command, lost->address.objectId) ||
 			was_kept(command, lost))
 			continue;

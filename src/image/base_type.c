@@ -20,8 +20,9 @@
 #include "image/classes.h"
 #include "image/table.h"
 
-/* When its functions are there. */
+/* When its functions are there: before tables, most often. */
 #define RANK_DEFINITION (RANK_CAST - 1)
+#define RANK_EARLY_DEFINITION (RANK_HANDLER + 1)
 
 /* Parameters of CREATE TYPE that ALTER TYPE SET can change. */
 static const char *const settable[] = {
@@ -58,27 +59,32 @@ const TypeKind type_kind_shell = {
 /* ---- base types ---- */
 
 static void
-add_function(Image *image, const char *parameter, Oid function)
+add_function(Image *image, const char *parameter, Oid function, bool *early)
 {
-	if (OidIsValid(function))
-		image_add(image, "", parameter, function_name_sql(function));
+	if (!OidIsValid(function))
+		return;
+	image_add(image, "", parameter, function_name_sql(function));
+	*early = *early && function_needs_nothing(function);
 }
 
 static void
 base_read(Image *image, HeapTuple row)
 {
 	Form_pg_type form = (Form_pg_type) GETSTRUCT(row);
+	bool		early = true;
 	bool		isnull;
 	Datum		value;
 
-	add_function(image, "INPUT", form->typinput);
-	add_function(image, "OUTPUT", form->typoutput);
-	add_function(image, "RECEIVE", form->typreceive);
-	add_function(image, "SEND", form->typsend);
-	add_function(image, "TYPMOD_IN", form->typmodin);
-	add_function(image, "TYPMOD_OUT", form->typmodout);
-	add_function(image, "ANALYZE", form->typanalyze);
-	add_function(image, "SUBSCRIPT", form->typsubscript);
+	add_function(image, "INPUT", form->typinput, &early);
+	add_function(image, "OUTPUT", form->typoutput, &early);
+	add_function(image, "RECEIVE", form->typreceive, &early);
+	add_function(image, "SEND", form->typsend, &early);
+	add_function(image, "TYPMOD_IN", form->typmodin, &early);
+	add_function(image, "TYPMOD_OUT", form->typmodout, &early);
+	add_function(image, "ANALYZE", form->typanalyze, &early);
+	add_function(image, "SUBSCRIPT", form->typsubscript, &early);
+	if (early)
+		image_add(image, "", "@early", "true");
 	if (form->typlen < 0)
 		image_add(image, "", "INTERNALLENGTH", "VARIABLE");
 	else
@@ -120,7 +126,9 @@ define(const Image *image, Steps *steps)
 			appendStringInfo(&buf, "%s%s = %s", buf.len ? ", " : "", facet->name,
 							 facet->value);
 	}
-	step_add(steps, RANK_DEFINITION, RUN_SUPERUSER, NULL, "catalog", "CREATE TYPE %s (%s)",
+	step_add(steps,
+			 image_get(image, "", "@early") ? RANK_EARLY_DEFINITION : RANK_DEFINITION,
+			 RUN_SUPERUSER, NULL, "catalog", "CREATE TYPE %s (%s)",
 			 image->identity, buf.data);
 }
 

@@ -111,6 +111,8 @@ extern const char *storage_name(char storage);
 
 /* facets that compare.c sets itself, whatever the class */
 extern bool facet_is_common(const char *name);
+/* is it in C, and can be made before everything else? (function.c) */
+extern bool function_needs_nothing(Oid function);
 
 extern bool image_has_other_table(const Image *a, const Image *b);
 

@@ -107,22 +107,47 @@ rank_of_references(Oid classid, Oid objid, List **seen)
 	return rank;
 }
 
+/* Built in, or a base type, which is there as a shell before all functions. */
+static bool
+is_there_first(Oid typid)
+{
+	char		typtype = get_typtype(typid);
+
+	return typid < FirstNormalObjectId ||
+		((typtype == TYPTYPE_BASE || typtype == TYPTYPE_PSEUDO) &&
+		 !OidIsValid(get_element_type(typid)));
+}
+
 /*
- * A function in C over built-in types can be made before everything else, and
- * may have to be: access methods and foreign-data wrappers are made of such.
+ * A function in C over such types can be made before everything else, and may
+ * have to be: access methods, foreign-data wrappers and base types, which
+ * tables have, are made of such.
  */
 static bool
 needs_nothing(Form_pg_proc form)
 {
-	if (form->prolang != ClanguageId ||
-		form->prorettype >= FirstNormalObjectId)
+	if ((form->prolang != ClanguageId && form->prolang != INTERNALlanguageId) ||
+		!is_there_first(form->prorettype))
 		return false;
 	for (int i = 0; i < form->pronargs; i++)
 	{
-		if (form->proargtypes.values[i] >= FirstNormalObjectId)
+		if (!is_there_first(form->proargtypes.values[i]))
 			return false;
 	}
 	return true;
+}
+
+bool
+function_needs_nothing(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	result = needs_nothing((Form_pg_proc) GETSTRUCT(tuple));
+	ReleaseSysCache(tuple);
+	return result;
 }
 
 /* ---- reading ---- */

@@ -9,6 +9,7 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "catalog/dependency.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "utils/lsyscache.h"
@@ -82,7 +83,16 @@ type_row_relation(Oid typid)
 		relid : InvalidOid;
 }
 
-/* Can it be made only when some table is there? */
+/* A base type that is not an extension's comes back later than other types. */
+static bool
+is_own_base_type(Oid typid)
+{
+	return typid >= FirstNormalObjectId && get_typtype(typid) == TYPTYPE_BASE &&
+		!OidIsValid(get_element_type(typid)) &&
+		!OidIsValid(getExtensionOfObject(TypeRelationId, typid));
+}
+
+/* Can it be made only when some table, or such a type, is there? */
 bool
 type_needs_table(Oid typid)
 {
@@ -91,6 +101,7 @@ type_needs_table(Oid typid)
 	foreach(lc, type_parts(typid))
 	{
 		if (OidIsValid(type_row_relation(lfirst_oid(lc))) ||
+			is_own_base_type(lfirst_oid(lc)) ||
 			type_needs_table(lfirst_oid(lc)))
 			return true;
 	}

@@ -260,6 +260,14 @@ round_trips(
 		migration => [ q(CREATE TYPE r AS RANGE (SUBTYPE = int4); CREATE TABLE t (i int)), q(REVOKE USAGE ON TYPE r_multirange FROM PUBLIC; COMMENT ON TYPE t IS 'rt'), 'DROP TYPE r; DROP TABLE t; ALTER TABLE other ADD a int' ],
 	},
 	{
+		name => 'a schema with a base type, and tables that have it',
+		setup => q(CREATE SCHEMA s; CREATE TYPE s.mine; CREATE FUNCTION s.mine_in(cstring) RETURNS s.mine LANGUAGE internal IMMUTABLE STRICT AS 'textin'; CREATE FUNCTION s.mine_out(s.mine) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout';
+			CREATE TYPE s.mine (INPUT = s.mine_in, OUTPUT = s.mine_out, LIKE = text); CREATE DOMAIN s.dm AS s.mine; CREATE TYPE s.comp AS (a s.mine, b int);
+			CREATE TABLE s.t (id int PRIMARY KEY, m s.mine DEFAULT 'x', d s.dm, c s.comp, ms s.mine[]); INSERT INTO s.t VALUES (1, 'one', 'two', '(three,3)', '{four}');
+			CREATE FUNCTION s.f(s.t) RETURNS s.mine LANGUAGE sql AS 'SELECT $1.m'; CREATE TABLE stays (id int PRIMARY KEY, m s.mine); INSERT INTO stays VALUES (1, 'five')),
+		migration => 'DROP SCHEMA s CASCADE',
+	},
+	{
 		name => 'composite attributes',
 		setup => q(CREATE TYPE pair AS (x int, y text); CREATE TYPE free AS (a int, b text, c date); COMMENT ON COLUMN free.b IS 'bb'),
 		migration => q(ALTER TYPE free DROP ATTRIBUTE b, ADD ATTRIBUTE d numeric(5,2), ALTER ATTRIBUTE a TYPE bigint; ALTER TYPE free RENAME ATTRIBUTE c TO cc),
