@@ -243,7 +243,7 @@ set_owner(const Image *image, int made_at, Steps *steps)
 	else if (image->rank == RANK_TABLE)
 		rank = RANK_TABLE + 1;
 	/* a sequence that a column owns follows its table */
-	if (image_get(image, "", "owner") == NULL || type_image_is_dependent(image) ||
+	if (image_get(image, "", "owner") == NULL ||
 		(image->parent_identity && strcmp(image->type, "sequence") == 0))
 		return;
 	step_add(steps, rank, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
@@ -308,7 +308,7 @@ common_steps(const Image *have, const Image *want, int made_at, Steps *steps)
 {
 	ListCell   *lc;
 
-	if (have == NULL || facet_differs(have, want, "", "owner"))
+	if (have ? facet_differs(have, want, "", "owner") : !type_image_is_dependent(want))
 		set_owner(want, made_at, steps);
 	if (have == NULL && want->owner != NULL && has_privileges(want) &&
 		image_get(want, "", "acl") == NULL &&
