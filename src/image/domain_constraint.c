@@ -43,15 +43,19 @@ domain_constraint_read(Image *image)
 
 /*
  * A valid CHECK becomes so again without a look at the rows if nobody could
- * write any meanwhile: the domain was in the vault.
+ * write any meanwhile: the domain was in the vault.  Else kept rows that do not
+ * satisfy it give way before it is there.
  */
 static void
 domain_constraint_create(const Image *image, Steps *steps)
 {
-	step_add(steps, RANK_DOMAIN_CONSTRAINT, RUN_CATALOG, NULL, "catalog",
-			 "ALTER DOMAIN %s ADD CONSTRAINT %s %s NOT VALID",
-			 image_parent_name(image), quote_identifier(image->name),
-			 image_get(image, "", "definition"));
+	char	   *sql = psprintf("ALTER DOMAIN %s ADD CONSTRAINT %s %s NOT VALID",
+							   image_parent_name(image), quote_identifier(image->name),
+							   image_get(image, "", "definition"));
+
+	if (image_get(image, "", "valid") && !image->kept)
+		sql = psprintf("SELECT safemig.alter_domain(%s)", quote_literal_cstr(sql));
+	step_add(steps, RANK_DOMAIN_CONSTRAINT, RUN_CATALOG, NULL, "catalog", "%s", sql);
 	if (image_get(image, "", "valid") == NULL)
 		return;
 	if (image->kept)

@@ -140,6 +140,37 @@ find_type(const Kept *kept, int n, Oid *typid, int32 *typmod)
 	return OidIsValid(owner) && owner == get_extension_oid(extension, true);
 }
 
+/*
+ * The vault's role, as whom values are read, may lack USAGE of the type.  Until
+ * it is given back nobody else sees it.
+ */
+static Acl *
+lend_type(const ObjectAddress *type)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type->objectId));
+	bool		isnull;
+	Datum		value;
+	Acl		   *acl;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", type->objectId);
+	value = SysCacheGetAttr(TYPEOID, tuple, Anum_pg_type_typacl, &isnull);
+	acl = isnull ? NULL : DatumGetAclPCopy(value);
+	ReleaseSysCache(tuple);
+	if (acl)
+		acl_store(type, NULL);
+	CommandCounterIncrement();
+	return acl;
+}
+
+static void
+give_back_type(const ObjectAddress *type, Acl *acl)
+{
+	if (acl)
+		acl_store(type, acl);
+	CommandCounterIncrement();
+}
+
 static void
 thaw_column(const Kept *kept, int n)
 {
@@ -149,6 +180,8 @@ thaw_column(const Kept *kept, int n)
 	Oid			relid = get_relname_relid(get_note(kept, "frozen", n, ".relation"),
 										  get_namespace_oid(get_note(kept, "frozen", n, ".schema"), false));
 	Oid			collation_oid = InvalidOid;
+	ObjectAddress lent;
+	Acl		   *acl;
 	Oid			typid;
 	int32		typmod;
 
@@ -163,11 +196,16 @@ thaw_column(const Kept *kept, int n)
 		collation_oid = get_collation_oid(qualified_name_list(collation), false);
 	if (!column_is_proved(relid, column, typid, true))
 		report_not_thawed(kept, column, type, "does not hold the kept values as it did", NULL);
+	/* an array has its element's privileges */
+	ObjectAddressSet(lent, TypeRelationId,
+					 OidIsValid(get_element_type(typid)) ? get_element_type(typid) : typid);
+	acl = lend_type(&lent);
 	change_table(relid,
 				 list_make1(type_change(relid, get_attnum(relid, column), typid, typmod,
 										collation_oid,
 										atoi(get_note(kept, "frozen", n, ".dimensions")))),
 				 true);
+	give_back_type(&lent, acl);
 }
 
 static void

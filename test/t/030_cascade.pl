@@ -224,7 +224,7 @@ round_trips(
 	},
 	{
 		name => 'types and tables change after what held their rows is dropped',
-		setup => q(CREATE TYPE comp AS (a int, b text); CREATE TABLE t1 (id int PRIMARY KEY, c comp, cs comp[]); INSERT INTO t1 VALUES (1, '(1,x)', '{"(2,y)"}'); CREATE INDEX ON t1 (c);
+		setup => q(CREATE TYPE comp AS (a int, b text); REVOKE USAGE ON TYPE comp FROM PUBLIC; CREATE TABLE t1 (id int PRIMARY KEY, c comp, cs comp[]); INSERT INTO t1 VALUES (1, '(1,x)', '{"(2,y)"}'); CREATE INDEX ON t1 (c);
 			CREATE DOMAIN dom AS int; CREATE TABLE t2 (id int PRIMARY KEY, d dom UNIQUE); INSERT INTO t2 VALUES (1, -1), (2, NULL);
 			CREATE DOMAIN doms AS int; CREATE TABLE t3 (id int PRIMARY KEY, d doms[]); INSERT INTO t3 VALUES (1, '{-1}');
 			CREATE TABLE p (d dom, c comp) PARTITION BY LIST (d); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1); INSERT INTO p VALUES (1, '(1,b)');
