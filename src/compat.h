@@ -21,6 +21,8 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_default_acl.h"
+#include "catalog/pg_largeobject.h"
+#include "catalog/pg_largeobject_metadata.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_publication.h"
@@ -176,7 +178,9 @@ change_object_owner(Oid classid, Oid objectid, Oid owner)
 #if PG_VERSION_NUM >= 170000
 	AlterObjectOwner_internal(classid, objectid, owner);
 #else
-	Relation	catalog = table_open(classid, RowExclusiveLock);
+	Relation	catalog = table_open(classid == LargeObjectRelationId ?
+									 LargeObjectMetadataRelationId : classid,
+									 RowExclusiveLock);
 
 	AlterObjectOwner_internal(catalog, objectid, owner);
 	table_close(catalog, RowExclusiveLock);

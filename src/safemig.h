@@ -23,6 +23,7 @@
 #include "nodes/pg_list.h"
 #include "utils/array.h"
 #include "utils/relcache.h"
+#include "utils/snapshot.h"
 #include "utils/timestamp.h"
 
 #define SAFEMIG_SCHEMA			"safemig"
@@ -237,6 +238,11 @@ extern void image_belongs_to(Image *image, Oid owner);
 extern void image_add_options(Image *image, const char *part,
 							  const char *name, Datum options, bool isnull);
 extern char *image_address_key(const Image *image);	/* type + identity */
+/* comment and labels as the snapshot shows them; NULL: as they are now */
+extern void image_read_marks(Image *image, Snapshot snapshot);
+
+/* ---- image/large_object.c ---- */
+extern Image *large_object_image_before(HeapTuple row, CommandId command);
 
 /* ---- image/facets.c ---- */
 extern const char *image_get(const Image *image, const char *part,

@@ -20,3 +20,10 @@ CREATE FUNCTION safemig.undo_writes(kept bigint[])
 REVOKE EXECUTE ON FUNCTION safemig.undo_writes(bigint[]) FROM PUBLIC;
 COMMENT ON FUNCTION safemig.undo_writes(bigint[]) IS
 	'takes back what a migration did to the rows of tables; what was written since stays, and is a conflict (SM003) where it is in the same columns';
+
+CREATE FUNCTION safemig.undo_large_objects(command bigint)
+	RETURNS void LANGUAGE C STRICT VOLATILE
+	AS 'MODULE_PATHNAME', 'safemig_undo_large_objects';
+REVOKE EXECUTE ON FUNCTION safemig.undo_large_objects(bigint) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.undo_large_objects(bigint) IS
+	'takes back what a migration did to large objects: those that it made go, those that it unlinked come back with what was in them, pages that it wrote hold again what they held; a page that was written since is a conflict (SM003)';

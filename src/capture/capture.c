@@ -22,6 +22,7 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_largeobject.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -95,7 +96,8 @@ on_object_access(ObjectAccessType access, Oid class_id, Oid object_id,
 		data_keep_truncated(object_id);
 	if (stack == NULL || safemig_state.own_depth > 0)
 		return;
-	if (access == OAT_POST_CREATE)
+	/* large objects are found with what else was written */
+	if (access == OAT_POST_CREATE && class_id != LargeObjectRelationId)
 		note(&stack->created, stack->context, class_id, object_id, sub_id);
 	else if (access == OAT_DROP && class_id == RelationRelationId)
 		note_lost_data(stack, object_id, sub_id);

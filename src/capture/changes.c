@@ -12,6 +12,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_largeobject.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_subscription.h"
 #include "commands/defrem.h"
@@ -181,6 +182,12 @@ note_before(Command *command, Image *before, List **created, List **changes)
 	 */
 	if (after == NULL && vaulted == NULL && !command->replaces_parts)
 		after = take_by_identity(created, before);
+	/* that it is unlinked is found with what else was written */
+	if (after == NULL && before->address.classId == LargeObjectRelationId)
+	{
+		command_identify(command);
+		return;
+	}
 	if (after == NULL)
 	{
 		Change	   *change = add_change(changes, 'd', before, NULL);

@@ -16,6 +16,7 @@
 
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/pg_largeobject.h"
 #include "catalog/namespace.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
@@ -33,6 +34,7 @@
 #include "capture/written.h"
 #include "compat.h"
 #include "history/history.h"
+#include "keep/large_object.h"
 #include "keep/writes.h"
 
 static void end_truncation(void);
@@ -119,8 +121,9 @@ restore_position(void *arg, const Kept *kept)
 	step->note = pstrdup("not below a value that is in use");
 }
 
+/* The changes up to now are those of tables. */
 static void
-end_command(RecordedCommand *command, StringInfo ids)
+add_steps(RecordedCommand *command, StringInfo ids)
 {
 	Steps		steps;
 	int			tables = list_length(command->changes);
@@ -134,6 +137,13 @@ end_command(RecordedCommand *command, StringInfo ids)
 		psprintf("takes back what was written in %d table%s", tables, tables == 1 ? "" : "s");
 	positions_record(command->migration, command->seq, restore_position, &steps);
 	command->steps = steps.list;
+}
+
+static void
+end_command(RecordedCommand *command)
+{
+	if (command->changes == NIL)
+		return;
 	history_write_command(command, command_text(command->tag),
 						  GetConfigOption("search_path", false, false),
 						  GetCurrentTimestamp(), 0, NIL);
@@ -147,11 +157,58 @@ written_rows(Relation rel, CommandId since)
 	return versions_find(rel, since, safemig_state.seen, in_midst_of_statement());
 }
 
+/* NULL: nothing was done to any. */
+static Written *
+large_objects_written(List *tables)
+{
+	Written    *all = NULL;
+	ListCell   *lc;
+
+	foreach(lc, tables)
+	{
+		Written    *written = lfirst(lc);
+
+		if (!written_is_large_objects(written->relid))
+			continue;
+		if (all == NULL)
+			all = palloc0(sizeof(Written));
+		all->relid = LargeObjectRelationId;
+		all->inserted += written->inserted;
+		all->updated += written->updated;
+		all->deleted += written->deleted;
+		all->since = Max(all->since, written->since);
+	}
+	return all;
+}
+
+static void
+record_large_objects(RecordedCommand *command, const Written *written)
+{
+	const char *reason = data_why_no_large_objects(command->migration, written);
+	LargeObjectLook look = {written->since, safemig_state.seen, in_midst_of_statement()};
+	Written		others = {.relid = LargeObjectRelationId};
+	List	   *seen = NIL;
+	ListCell   *lc;
+
+	if (reason)
+	{
+		unkept_record(command->migration, written, "large objects", reason);
+		return;
+	}
+	others.updated = large_objects_keep(command, &look, &seen);
+	foreach(lc, seen)
+		written_note_seen(lfirst(lc));
+	if (others.updated > 0)
+		unkept_record(command->migration, &others, "large objects",
+					  "they belong to somebody else");
+}
+
 static void
 record_written(int64 migration, List *tables)
 {
 	RecordedCommand *command = begin_command("DATA", migration);
 	StringInfoData ids;
+	Written    *large_objects;
 	ListCell   *lc;
 
 	initStringInfo(&ids);
@@ -161,12 +218,6 @@ record_written(int64 migration, List *tables)
 		char	   *table = data_table_name(written->relid);
 		const char *reason;
 
-		if (written_is_large_objects(written->relid))
-		{
-			written->elsewhere = "large objects are not kept";
-			unkept_record(migration, written, "pg_catalog.pg_largeobject", NULL);
-			continue;
-		}
 		if (table == NULL || data_made_by_migration(migration, written->relid))
 			continue;
 		reason = data_why_not_kept(migration, written->relid, written);
@@ -175,7 +226,11 @@ record_written(int64 migration, List *tables)
 		else
 			keep_table(command, written->relid, written_rows, written->since, &ids);
 	}
-	end_command(command, &ids);
+	add_steps(command, &ids);
+	large_objects = large_objects_written(tables);
+	if (large_objects)
+		record_large_objects(command, large_objects);
+	end_command(command);
 }
 
 static void
@@ -388,7 +443,8 @@ end_truncation(void)
 		return;
 	state_save();
 	safemig_state.truncation = NULL;
-	end_command(&truncation->command, &truncation->ids);
+	add_steps(&truncation->command, &truncation->ids);
+	end_command(&truncation->command);
 }
 
 static bool

@@ -175,6 +175,8 @@ lost_attribute(int64 migration, Oid relid)
 	return lc != NULL;
 }
 
+#define DATA_EXPLICIT_ONLY "safemig.capture_data is explicit"
+
 /* Bytes that keeping what was written may take; without counts, all rows. */
 static double
 rows_to_keep(Oid relid, const Written *written)
@@ -188,13 +190,25 @@ rows_to_keep(Oid relid, const Written *written)
 }
 
 /* NULL: its rows are to be kept. */
+/* Whose they are is asked of each. */
+const char *
+data_why_no_large_objects(int64 migration, const Written *written)
+{
+	if (safemig_capture_data == CAPTURE_DATA_EXPLICIT && !data_is_named())
+		return DATA_EXPLICIT_ONLY;
+	if (limit_forbids(migration, rows_to_keep(LargeObjectRelationId, written),
+					  "large objects"))
+		return DATA_OVER_LIMIT;
+	return NULL;
+}
+
 const char *
 data_why_not_kept(int64 migration, Oid relid, const Written *written)
 {
 	if (written->truncated)
 		return "truncated before safemig could see it";
 	if (safemig_capture_data == CAPTURE_DATA_EXPLICIT && !data_is_named())
-		return "safemig.capture_data is explicit";
+		return DATA_EXPLICIT_ONLY;
 	if (get_rel_relam(relid) != HEAP_TABLE_AM_OID)
 		return "the table has an access method of its own";
 	if ((written->updated || written->deleted) && lost_attribute(migration, relid))

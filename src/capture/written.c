@@ -16,6 +16,7 @@
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_largeobject.h"
+#include "catalog/pg_largeobject_metadata.h"
 #include "executor/executor.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
@@ -45,7 +46,7 @@ find_written(List *list, Oid relid)
 bool
 written_is_large_objects(Oid relid)
 {
-	return relid == LargeObjectRelationId;
+	return relid == LargeObjectRelationId || relid == LargeObjectMetadataRelationId;
 }
 
 static void

@@ -66,6 +66,7 @@ extern bool data_made_by_migration(int64 migration, Oid relid);
 #define DATA_OVER_LIMIT "they are more than safemig.max_kept_bytes allows to keep"
 extern const char *data_why_not_kept(int64 migration, Oid relid,
 									 const Written *written);
+extern const char *data_why_no_large_objects(int64 migration, const Written *written);
 
 /* ---- unkept.c ---- */
 extern void unkept_record(int64 migration, const Written *written,

@@ -168,8 +168,8 @@ mark_elsewhere(Change *change)
 		change->after->elsewhere = true;
 }
 
-static List *
-read_changes(int64 seq)
+List *
+history_changes(int64 seq)
 {
 	MemoryContext context = CurrentMemoryContext;
 	Oid			type = INT8OID;
@@ -248,7 +248,7 @@ history_commands(List *migrations)
 	{
 		RecordedCommand *command = lfirst(lc);
 
-		command->changes = read_changes(command->seq);
+		command->changes = history_changes(command->seq);
 	}
 	return list;
 }

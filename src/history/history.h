@@ -96,6 +96,7 @@ extern void history_write_command(RecordedCommand *command, const char *query,
 extern void history_add_table(RecordedCommand *command, Oid relid, char action,
 							  const Kept *kept);
 extern void history_forget_command(int64 seq);
+extern List *history_changes(int64 seq);	/* of Change*, of one command */
 extern List *history_commands(List *migrations);	/* of RecordedCommand*, newest first */
 
 #endif							/* SAFEMIG_HISTORY_H */

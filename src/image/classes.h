@@ -47,6 +47,8 @@ extern const ImageClass image_class_event_trigger;
 extern const ImageClass image_class_role;
 extern const ImageClass image_class_subscription;
 extern const ImageClass image_class_large_object;
+extern const ImageClass image_class_database;
+extern const ImageClass image_class_tablespace;
 extern const ImageClass image_class_text_search_parser;
 extern const ImageClass image_class_text_search_template;
 extern const ImageClass image_class_text_search_dictionary;
@@ -54,6 +56,13 @@ extern const ImageClass image_class_text_search_configuration;
 extern const ImageClass image_class_foreign_data_wrapper;
 extern const ImageClass image_class_foreign_server;
 extern const ImageClass image_class_user_mapping;
+
+/* ---- image.c ---- */
+extern void image_read_shared_marks(Image *image);
+
+/* ---- role.c ---- */
+/* settings of a role (or 0: of everybody) in a database (or 0: in all), or NULL */
+extern char *role_settings(Oid role, Oid database);
 
 /* ---- describe.c ---- */
 

@@ -16,9 +16,11 @@
 #include "access/table.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_description.h"
 #include "catalog/pg_seclabel.h"
+#include "catalog/pg_shdescription.h"
+#include "catalog/pg_shseclabel.h"
 #include "catalog/pg_type.h"
-#include "commands/comment.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -29,7 +31,7 @@
 #include "utils/rel.h"
 
 #include "compat.h"
-#include "safemig.h"
+#include "image/classes.h"
 
 void
 image_add(Image *image, const char *part, const char *name, const char *value)
@@ -192,20 +194,50 @@ names_to_sql(List *names)
 	return buf.data;
 }
 
+/* The scan of a catalog whose first two keys are an object's OID and catalog. */
+static SysScanDesc
+scan_marks(Relation rel, Oid index, const ObjectAddress *address, ScanKey key,
+		   Snapshot snapshot)
+{
+	ScanKeyInit(&key[0], 1, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(address->objectId));
+	ScanKeyInit(&key[1], 2, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(address->classId));
+	return systable_beginscan(rel, index, true, snapshot, 2, key);
+}
+
+static void
+read_comment(Image *image, Snapshot snapshot)
+{
+	Relation	rel = table_open(DescriptionRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan = scan_marks(rel, DescriptionObjIndexId, &image->address,
+								  key, snapshot);
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Datum		comment = heap_getattr(tuple, Anum_pg_description_description,
+										   RelationGetDescr(rel), &isnull);
+
+		if (((FormData_pg_description *) GETSTRUCT(tuple))->objsubid == 0)
+			image_add(image, "", "comment", TextDatumGetCString(comment));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
 /* Its security labels, and those of its columns. */
 static void
-read_labels(Image *image)
+read_labels(Image *image, Snapshot snapshot)
 {
 	Relation	rel = table_open(SecLabelRelationId, AccessShareLock);
 	ScanKeyData key[2];
-	SysScanDesc scan;
+	SysScanDesc scan = scan_marks(rel, SecLabelObjectIndexId, &image->address,
+								  key, snapshot);
 	HeapTuple	tuple;
 
-	ScanKeyInit(&key[0], Anum_pg_seclabel_objoid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(image->address.objectId));
-	ScanKeyInit(&key[1], Anum_pg_seclabel_classoid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(image->address.classId));
-	scan = systable_beginscan(rel, SecLabelObjectIndexId, true, NULL, 2, key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		int			column = ((FormData_pg_seclabel *) GETSTRUCT(tuple))->objsubid;
@@ -223,6 +255,51 @@ read_labels(Image *image)
 	table_close(rel, AccessShareLock);
 }
 
+/* Comment and labels as the snapshot shows them; NULL: as they are now. */
+void
+image_read_marks(Image *image, Snapshot snapshot)
+{
+	read_comment(image, snapshot);
+	read_labels(image, snapshot);
+}
+
+/* Comment and labels of an object of the cluster. */
+void
+image_read_shared_marks(Image *image)
+{
+	Relation	rel = table_open(SharedDescriptionRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan = scan_marks(rel, SharedDescriptionObjIndexId, &image->address,
+								  key, NULL);
+	HeapTuple	tuple;
+	bool		isnull;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Datum		comment = heap_getattr(tuple, Anum_pg_shdescription_description,
+										   RelationGetDescr(rel), &isnull);
+
+		image_add(image, "", "comment", TextDatumGetCString(comment));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+
+	rel = table_open(SharedSecLabelRelationId, AccessShareLock);
+	scan = scan_marks(rel, SharedSecLabelObjectIndexId, &image->address, key, NULL);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Datum		provider = heap_getattr(tuple, Anum_pg_shseclabel_provider,
+											RelationGetDescr(rel), &isnull);
+		Datum		label = heap_getattr(tuple, Anum_pg_shseclabel_label,
+										 RelationGetDescr(rel), &isnull);
+
+		image_add(image, "", psprintf("label %s", TextDatumGetCString(provider)),
+				  TextDatumGetCString(label));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
 /*
  * The image of an object, or NULL if there is none at that address.  A class
  * that the registry does not know gives an image without facets, whose class
@@ -234,7 +311,6 @@ image_take(const ObjectAddress *address)
 	Image	   *image = palloc0(sizeof(Image));
 	List	   *names = NIL;
 	List	   *args = NIL;
-	char	   *comment;
 	Oid			extension;
 
 	ObjectAddressSet(image->address, address->classId, address->objectId);
@@ -266,9 +342,6 @@ image_take(const ObjectAddress *address)
 		if (OidIsValid(extension))
 			image_addf(image, "", "@parent extension", "%u", extension);
 	}
-	comment = GetComment(address->objectId, address->classId, 0);
-	if (comment)
-		image_add(image, "", "comment", comment);
-	read_labels(image);
+	image_read_marks(image, NULL);
 	return image;
 }

@@ -245,8 +245,8 @@ heads_of_page(const Finder *finder, BlockNumber block,
 	UnlockReleaseBuffer(buffer);
 }
 
-static void
-put_pair(Versions *versions, ItemPointer before, ItemPointer after)
+void
+versions_put(Versions *versions, ItemPointer before, ItemPointer after)
 {
 	Datum		values[2] = {PointerGetDatum(before), PointerGetDatum(after)};
 	bool		nulls[2] = {before == NULL, after == NULL};
@@ -273,7 +273,7 @@ put_heads(Finder *finder, BlockNumber block, const Heads *heads)
 		end = head;
 		there = follow_chain(finder, &end);
 		if (there || heads->old[i])
-			put_pair(finder->versions, heads->old[i] ? &head : NULL, there ? &end : NULL);
+			versions_put(finder->versions, heads->old[i] ? &head : NULL, there ? &end : NULL);
 	}
 }
 
@@ -300,6 +300,17 @@ pair_descriptor(void)
 	return desc;
 }
 
+/* None yet. */
+Versions *
+versions_begin(void)
+{
+	Versions   *versions = palloc0(sizeof(Versions));
+
+	versions->store = tuplestore_begin_heap(false, false, work_mem);
+	versions->desc = pair_descriptor();
+	return versions;
+}
+
 /*
  * What became of the rows: pairs of places, before (or NULL) and after (or NULL).
  * Versions in seen are known already; with note those that are found now are
@@ -308,15 +319,13 @@ pair_descriptor(void)
 Versions *
 versions_find(Relation rel, CommandId since, List *seen, bool note)
 {
-	Versions   *versions = palloc0(sizeof(Versions));
+	Versions   *versions = versions_begin();
 	Finder		finder = {rel, since, storage_is_fresh(rel), seen, versions};
 	BlockNumber blocks = RelationGetNumberOfBlocks(rel);
 	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
 	Buffer		map = InvalidBuffer;
 	Heads	   *heads = palloc(sizeof(Heads));
 
-	versions->store = tuplestore_begin_heap(false, false, work_mem);
-	versions->desc = pair_descriptor();
 	if (note)
 		versions->seen = seen_begin(RelationGetRelid(rel));
 	for (BlockNumber block = 0; block < blocks; block++)
@@ -342,17 +351,15 @@ versions_find(Relation rel, CommandId since, List *seen, bool note)
 Versions *
 versions_of_all(Relation rel)
 {
-	Versions   *versions = palloc0(sizeof(Versions));
+	Versions   *versions = versions_begin();
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	Snapshot	snapshot;
 	TableScanDesc scan = plain_scan_begin(rel, &snapshot);
 
-	versions->store = tuplestore_begin_heap(false, false, work_mem);
-	versions->desc = pair_descriptor();
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
-		put_pair(versions, &slot->tts_tid, NULL);
+		versions_put(versions, &slot->tts_tid, NULL);
 	}
 	plain_scan_end(scan, snapshot);
 	ExecDropSingleTupleTableSlot(slot);

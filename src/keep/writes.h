@@ -47,6 +47,9 @@ typedef struct Versions
 extern Versions *versions_find(Relation rel, CommandId since, List *seen,
 							   bool note);
 extern Versions *versions_of_all(Relation rel);
+extern Versions *versions_begin(void);
+/* NULL: it was not there before, or is not there any more */
+extern void versions_put(Versions *versions, ItemPointer before, ItemPointer after);
 extern bool versions_next(Versions *versions, TupleTableSlot *slot,
 						  ItemPointer before, ItemPointer after);
 extern void versions_again(Versions *versions);

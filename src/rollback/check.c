@@ -48,8 +48,8 @@ check_irreversible(RollbackPlan *plan, List **conflicts)
 }
 
 /* Is more than the object's rows concerned? */
-static bool
-is_changed(RollbackPlan *plan, const char *identity)
+bool
+plan_changes(RollbackPlan *plan, const char *identity)
 {
 	ListCell   *lc;
 	ListCell   *inner;
@@ -83,7 +83,7 @@ plan_identities(RollbackPlan *plan, bool rows_only)
 	{
 		Image	   *image = ((ObjectState *) lfirst(lc))->image;
 
-		if (is_changed(plan, image->identity) == rows_only)
+		if (plan_changes(plan, image->identity) == rows_only)
 			continue;
 
 		/* dependants that were only described anew are not touched */
@@ -220,6 +220,32 @@ name_is_taken(const Image *image)
 	return address_find(image, &address);
 }
 
+/*
+ * Large objects come and go like rows.  One that the plan would only write, or
+ * unlink, may be gone: of pages that are missing the step itself tells.
+ */
+static bool
+may_be_gone(RollbackPlan *plan, const Image *image)
+{
+	ListCell   *lc;
+	ListCell   *inner;
+
+	if (image->address.classId != LargeObjectRelationId)
+		return false;
+	foreach(lc, plan->commands)
+	{
+		foreach(inner, ((RecordedCommand *) lfirst(lc))->changes)
+		{
+			Change	   *change = lfirst(inner);
+
+			if (change->before && change->action != 'w' && change->after &&
+				strcmp(change->before->identity, image->identity) == 0)
+				return false;
+		}
+	}
+	return true;
+}
+
 static void
 check_states(RollbackPlan *plan, List **conflicts)
 {
@@ -243,7 +269,8 @@ check_states(RollbackPlan *plan, List **conflicts)
 		}
 		now = image_now(state->image);
 		/* a key's part for a partition went with that, whatever took it */
-		if (now == NULL && image_get(state->image, "", "@original"))
+		if (now == NULL && (image_get(state->image, "", "@original") ||
+							may_be_gone(plan, state->image)))
 			continue;
 		/* an array's type, or a row's, went with what it hangs on */
 		if (now == NULL && type_image_is_dependent(state->image))

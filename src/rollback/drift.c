@@ -109,9 +109,10 @@ safemig_drift(PG_FUNCTION_ARGS)
 		drift.object = image_address_key(state->image);
 		if (state->present && now)
 			image_compare(state->image, now, put, &drift);
-		else if (state->present)
+		/* an application unlinks large objects as it deletes rows */
+		else if (state->present && state->image->address.classId != LargeObjectRelationId)
 			put(&drift, "", "object", "present", NULL);
-		else if (now)
+		else if (!state->present && now)
 			put(&drift, "", "object", NULL, "present");
 	}
 	frame_unpin(&frame);

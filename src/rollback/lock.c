@@ -356,9 +356,28 @@ rollback_lock(void)
 	lock_within_tries(list_make1(&wanted), "out other rollbacks");
 }
 
+static bool
+concerns_large_objects(RollbackPlan *plan)
+{
+	ListCell   *lc;
+
+	foreach(lc, states_after(plan->commands))
+	{
+		if (((ObjectState *) lfirst(lc))->image->address.classId == LargeObjectRelationId)
+			return true;
+	}
+	return false;
+}
+
 void
 plan_lock(RollbackPlan *plan)
 {
 	rollback_lock();
 	lock_within_tries(plan_wanted(plan), "the tables of the rollback");
+	if (concerns_large_objects(plan))
+	{
+		Wanted		objects = {LargeObjectRelationId, ShareRowExclusiveLock, 0};
+
+		lock_within_tries(list_make1(&objects), "large objects against writing");
+	}
 }

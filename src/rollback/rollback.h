@@ -74,6 +74,10 @@ typedef struct KeptTable
 /* ---- kepttables.c ---- */
 extern List *kept_tables_argument(ArrayType *array, const char *kind);
 
+/* ---- writes.c ---- */
+extern struct UndoConflicts *undo_table(const KeptTable *table);
+extern void undo_refuse_conflicts(List *tables, List *conflicts);
+
 /* The state that the history says an object is in. */
 typedef struct ObjectState
 {
@@ -115,6 +119,8 @@ extern void commands_check_rights(List *commands);
 
 /* ---- check.c ---- */
 extern List *plan_check(RollbackPlan *plan);	/* of Conflict* */
+/* is more than rows concerned? */
+extern bool plan_changes(RollbackPlan *plan, const char *identity);
 extern void conflicts_raise(RollbackPlan *plan, List *conflicts);
 
 /* ---- run.c: one rollback, from its locks to its record ---- */

@@ -217,7 +217,8 @@ find_by_names(const Image *image, ObjectAddress *address)
 		CurrentResourceOwner = owner;
 		/* only "there is none" is an answer */
 		if (ERRCODE_TO_CATEGORY(sqlstate) != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION &&
-			sqlstate != ERRCODE_INVALID_SCHEMA_NAME)
+			sqlstate != ERRCODE_INVALID_SCHEMA_NAME &&
+			sqlstate != ERRCODE_UNDEFINED_DATABASE)
 			PG_RE_THROW();
 		FlushErrorState();
 	}
@@ -242,6 +243,12 @@ address_find(const Image *image, ObjectAddress *address)
 	}
 	else if (catalog == NamespaceRelationId)
 		oid = get_namespace_oid(image->name, true);
+	else if (catalog == LargeObjectRelationId)
+	{
+		oid = strtoul(image->identity, NULL, 10);
+		if (!LargeObjectExists(oid))
+			return false;
+	}
 	else if (catalog == TypeRelationId)
 		oid = named_type(image->schema, image->name);
 	else if (catalog == ConstraintRelationId &&

@@ -12,6 +12,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_largeobject.h"
 #include "utils/syscache.h"
 
 #include "capture/capture.h"
@@ -248,6 +249,10 @@ compare_state(RollbackPlan *plan, ObjectState *state, StringInfo detail)
 	/* a range's constructor, or a row's type, that goes with it is no loss */
 	if (state->present && now == NULL &&
 		(image_get(state->image, "", "@along") || type_image_is_dependent(state->image)))
+		return;
+	/* unlinked by somebody else: of its pages the step has told */
+	if (state->present && now == NULL && state->image->address.classId == LargeObjectRelationId &&
+		!plan_changes(plan, state->image->identity))
 		return;
 	if (state->present && now == NULL)
 		describe(&mismatch, "", "object", "present", NULL);

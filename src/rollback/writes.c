@@ -101,8 +101,8 @@ warn_of_conflicts(const KeptTable *table, const UndoConflicts *conflicts)
 }
 
 /* All tables of the step are looked at first, so that all can be told. */
-static void
-refuse_conflicts(List *tables, List *conflicts)
+void
+undo_refuse_conflicts(List *tables, List *conflicts)
 {
 	StringInfoData detail;
 	StringInfoData hint;
@@ -147,7 +147,8 @@ refuse_conflicts(List *tables, List *conflicts)
 					 hint.data)));
 }
 
-static UndoConflicts *
+/* Large objects that the session has open are no reason not to. */
+UndoConflicts *
 undo_table(const KeptTable *table)
 {
 	Relation	rel = table_open(table->relid, NoLock);
@@ -155,7 +156,8 @@ undo_table(const KeptTable *table)
 	int64		restored;
 	Frame		frame;
 
-	CheckTableNotInUse(rel, "safemig_rollback");
+	if (table->relid != LargeObjectRelationId)
+		CheckTableNotInUse(rel, "safemig_rollback");
 	frame_become(&frame, rel->rd_rel->relowner);
 	frame_lend_for_rows(&frame, rel->rd_rel->relowner, rel);
 	restored = writes_undo(rel, table->kept, conflicts);
@@ -261,7 +263,7 @@ safemig_undo_writes(PG_FUNCTION_ARGS)
 	foreach(lc, tables)
 		conflicts = lappend(conflicts, undo_table(lfirst(lc)));
 	if (safemig_state.on_conflict == CONFLICT_REFUSE)
-		refuse_conflicts(tables, conflicts);
+		undo_refuse_conflicts(tables, conflicts);
 	references_check(references);
 	record(tables, since, started);
 	own_work_end();

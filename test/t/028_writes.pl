@@ -208,13 +208,6 @@ subtest 'redone in the order in which they were made' => sub {
 	is(value($database, q(SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'u'::regclass AND attnum > 0 AND NOT attisdropped)), 'id,c,d', 'are there again');
 };
 
-subtest 'large objects' => sub {
-	my $database = new_database('large');
-	in_database($database, q(SELECT lo_from_bytea(70001, 'abc')));
-	my ($status, $out, $err) = in_database($database, q(LOAD 'safemig'; SET safemig.label = 'm'; CREATE TABLE u (); SELECT lo_put(70001, 0, 'XYZ')));
-	like($err, qr/WARNING.*irreversible.*large objects are not kept/, 'said to be irreversible');
-};
-
 # What the application writes in other columns and other rows stays.
 subtest 'later writes' => sub {
 	my $database = new_database('later');
