@@ -57,7 +57,7 @@ CREATE FUNCTION safemig.set_role_settings(role_name text, database text, setting
 	AS 'MODULE_PATHNAME', 'safemig_set_role_settings';
 REVOKE EXECUTE ON FUNCTION safemig.set_role_settings(text, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION safemig.set_role_settings(text, text, text) IS
-	'gives a role these settings, an array as pg_db_role_setting has it, in a database or ('') in all of them; null: none';
+	'gives a role, or ('''') everybody, these settings, an array as pg_db_role_setting has it, in a database or ('''') in all of them; null: none';
 
 CREATE FUNCTION safemig.unset_valid_until(role_name text)
 	RETURNS void LANGUAGE C STRICT VOLATILE

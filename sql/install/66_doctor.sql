@@ -54,7 +54,7 @@ BEGIN ATOMIC
 		SELECT 3, 'preloading', loaded OR NOT known, 'warning',
 			CASE WHEN NOT known THEN 'is for members of pg_read_all_settings to look at'
 				WHEN loaded THEN 'the library is loaded when a session begins'
-				ELSE 'the first DDL of a session loads the library: TRUNCATE, EXPLAIN ANALYZE of CREATE TABLE AS, CLUSTER, REASSIGN OWNED, event triggers and roles are not seen before it' END,
+				ELSE 'the first DDL of a session loads the library: TRUNCATE, EXPLAIN ANALYZE of CREATE TABLE AS, CLUSTER, REASSIGN OWNED, event triggers, roles, databases and tablespaces are not seen before it' END,
 			format('ALTER DATABASE %I SET session_preload_libraries = safemig;', current_database())
 		FROM preloaded
 		UNION ALL

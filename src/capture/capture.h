@@ -54,6 +54,7 @@ typedef struct Command
 	bool		replaces_parts; /* DROP c, ADD c: another column, by that name */
 	char	   *unproved;		/* a copy that may not be exact, or NULL */
 	char	   *failed;			/* why it could not be captured, or NULL */
+	char	   *stays;			/* what a rollback leaves as it is, or NULL */
 	List	   *values;			/* kept ids to finish after the command */
 	List	   *early;			/* of EarlyCopy*: copied before the lock */
 } Command;
@@ -93,11 +94,17 @@ extern void command_identify(Command *command);	/* migration and seq */
 extern void capture_divert_drops(List **sink, MemoryContext context);
 
 /* ---- event_trigger.c: where PostgreSQL enters ---- */
+extern bool capture_is_silent(Node *parsetree);
 extern void capture_command_starts(Node *parsetree, CommandTag tag);
 extern void capture_command_ends(Node *parsetree);
 
 /* ---- utility.c: ... and where it does so with no event trigger ---- */
 extern void utility_init(void);
+
+/* ---- outside.c: commands that do what no transaction takes back ---- */
+extern bool is_outside_command(Node *stmt);
+extern void outside_command_starts(Node *stmt, CommandTag tag);
+extern void outside_command_ends(Node *stmt, CommandTag tag);
 
 /* ---- replace.c: an object that has to be made anew, and what hangs on it ---- */
 extern void replace_dependants(const Image *have, const Image *want, Steps *steps);

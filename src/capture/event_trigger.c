@@ -91,8 +91,8 @@ concerns_safemig(Node *parsetree)
 	}
 }
 
-static bool
-is_silent(Node *parsetree)
+bool
+capture_is_silent(Node *parsetree)
 {
 	return !safemig_enabled || safemig_state.own_depth > 0 ||
 		IsBinaryUpgrade || creating_extension || IsParallelWorker() ||
@@ -279,7 +279,7 @@ capture_command_starts(Node *parsetree, CommandTag tag)
 
 	check_drop_extension(parsetree);
 	check_no_loan_is_used();
-	if (is_silent(parsetree))
+	if (capture_is_silent(parsetree))
 		return;
 	check_not_vault(parsetree);
 	positions_look_again();

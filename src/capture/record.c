@@ -179,6 +179,7 @@ write_down(Command *command, List *changes, Steps *steps)
 	record.migration = command->migration;
 	record.tag = pstrdup(command->tag);
 	record.irreversible = steps->irreversible;
+	record.unkept = command->stays;
 	record.steps = steps->list;
 	record.changes = changes;
 	history_write_command(&record,

@@ -172,6 +172,7 @@ targets_resolve(Command *command, Node *parsetree)
 	ListCell   *lc;
 
 	if (targets_role(command, parsetree) ||
+		targets_cluster(command, parsetree) ||
 		targets_in_table(command, parsetree) ||
 		targets_any_class(command, parsetree) ||
 		targets_other(command, parsetree))

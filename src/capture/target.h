@@ -34,6 +34,10 @@ extern void target_add_referring(Command *command, Oid class_id,
 extern bool is_role_command(Node *stmt);
 extern bool targets_role(Command *command, Node *stmt);
 
+/* ---- target_cluster.c ---- */
+extern bool is_cluster_command(Node *stmt);
+extern bool targets_cluster(Command *command, Node *stmt);
+
 /* ---- target_table.c ---- */
 extern void target_move_all(Command *command, AlterTableMoveAllStmt *stmt);
 extern void target_alter_table(Command *command, AlterTableStmt *stmt);

@@ -9,7 +9,10 @@
 
 #include "access/genam.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
 #include "catalog/pg_shdepend.h"
+#include "catalog/pg_subscription.h"
+#include "catalog/pg_tablespace.h"
 #include "miscadmin.h"
 #include "parser/parse_func.h"
 #include "utils/fmgroids.h"
@@ -129,7 +132,16 @@ target_default_privileges(Command *command)
 	table_close(rel, AccessShareLock);
 }
 
-/* What in this database refers to the role in one of these ways. */
+/* What of the cluster's REASSIGN OWNED and DROP OWNED change. */
+static bool
+is_of_cluster(const FormData_pg_shdepend *form)
+{
+	return form->dbid == InvalidOid &&
+		(form->classid == DatabaseRelationId || form->classid == TableSpaceRelationId ||
+		 form->classid == SubscriptionRelationId);
+}
+
+/* What in this database, or of the cluster's, refers to the role in one of these ways. */
 static void
 add_tied_to(Command *command, Oid role, const SharedDependencyType *types, int n)
 {
@@ -148,7 +160,9 @@ add_tied_to(Command *command, Oid role, const SharedDependencyType *types, int n
 	{
 		Form_pg_shdepend form = (Form_pg_shdepend) GETSTRUCT(tuple);
 
-		for (int i = 0; form->dbid == MyDatabaseId && i < n; i++)
+		if (form->dbid != MyDatabaseId && !is_of_cluster(form))
+			continue;
+		for (int i = 0; i < n; i++)
 		{
 			if (form->deptype == (char) types[i])
 				target_add_root(command, form->classid, form->objid);

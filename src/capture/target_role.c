@@ -104,6 +104,8 @@ is_role_command(Node *stmt)
 			return ((RenameStmt *) stmt)->renameType == OBJECT_ROLE;
 		case T_CommentStmt:
 			return ((CommentStmt *) stmt)->objtype == OBJECT_ROLE;
+		case T_SecLabelStmt:
+			return ((SecLabelStmt *) stmt)->objtype == OBJECT_ROLE;
 		default:
 			return false;
 	}
@@ -144,6 +146,9 @@ targets_role(Command *command, Node *stmt)
 		case T_RenameStmt:
 			command->restates = true;
 			add_with_grants(command, ((RenameStmt *) stmt)->subname, true);
+			break;
+		case T_SecLabelStmt:
+			add_with_grants(command, strVal(((SecLabelStmt *) stmt)->object), false);
 			break;
 		default:
 			add_with_grants(command, strVal(((CommentStmt *) stmt)->object), false);

@@ -5,8 +5,8 @@
  *
  * Where the library is loaded (session_preload_libraries, or any DDL command
  * of the session before), a hook sees them and treats them like the others:
- * commands on event triggers, REASSIGN OWNED, and CLUSTER as far as it marks
- * an index.  Whether this database has safemig, and wants it to look, is what
+ * commands on event triggers, roles, databases and tablespaces, REASSIGN OWNED,
+ * and CLUSTER as far as it marks an index.  Whether this database has safemig, and wants it to look, is what
  * its own event trigger says.
  *
  *-------------------------------------------------------------------------
@@ -123,7 +123,7 @@ static bool
 is_seen_here_only(Node *stmt)
 {
 	return IsA(stmt, ReassignOwnedStmt) || names_event_trigger(stmt) ||
-		is_role_command(stmt) ||
+		is_role_command(stmt) || is_cluster_command(stmt) ||
 		(IsA(stmt, ClusterStmt) && marks_index((ClusterStmt *) stmt));
 }
 
@@ -135,11 +135,14 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 {
 	Node	   *stmt = pstmt->utilityStmt;
 	Node	   *made = IsA(stmt, ExplainStmt) ? explained((ExplainStmt *) stmt) : NULL;
-	bool		seen = IsTransactionState() && (made || is_seen_here_only(stmt)) && is_on_duty();
+	bool		outside = is_outside_command(stmt);
+	bool		seen = IsTransactionState() && (made || outside || is_seen_here_only(stmt)) && is_on_duty();
 
 	if (made)
 		stmt = made;
-	if (seen)
+	if (seen && outside)
+		outside_command_starts(stmt, CreateCommandTag(stmt));
+	else if (seen)
 		capture_command_starts(stmt, CreateCommandTag(stmt));
 	if (next_utility_hook)
 		next_utility_hook(pstmt, query, read_only, context, params,
@@ -147,7 +150,9 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 	else
 		standard_ProcessUtility(pstmt, query, read_only, context, params,
 								environment, dest, completion);
-	if (seen)
+	if (seen && outside)
+		outside_command_ends(stmt, CreateCommandTag(stmt));
+	else if (seen)
 	{
 		CommandCounterIncrement();
 		capture_command_ends(stmt);

@@ -51,6 +51,8 @@ static const ImageClass *const classes[] = {
 	&image_class_role,
 	&image_class_subscription,
 	&image_class_large_object,
+	&image_class_database,
+	&image_class_tablespace,
 };
 
 const ImageClass *

@@ -22,7 +22,6 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "catalog/pg_db_role_setting.h"
-#include "catalog/pg_shdescription.h"
 #include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -125,32 +124,6 @@ read_settings(Image *image)
 	table_close(rel, AccessShareLock);
 }
 
-static void
-read_comment(Image *image)
-{
-	Relation	rel = table_open(SharedDescriptionRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key[0], Anum_pg_shdescription_objoid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(image->address.objectId));
-	ScanKeyInit(&key[1], Anum_pg_shdescription_classoid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(AuthIdRelationId));
-	scan = systable_beginscan(rel, SharedDescriptionObjIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		bool		isnull;
-		Datum		comment = heap_getattr(tuple, Anum_pg_shdescription_description,
-										RelationGetDescr(rel), &isnull);
-
-		if (!isnull)
-			image_add(image, "", "comment", TextDatumGetCString(comment));
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-}
-
 static bool
 role_read(Image *image)
 {
@@ -164,8 +137,36 @@ role_read(Image *image)
 	ReleaseSysCache(row);
 	read_members(image);
 	read_settings(image);
-	read_comment(image);
+	image_read_shared_marks(image);
 	return true;
+}
+
+char *
+role_settings(Oid role, Oid database)
+{
+	Relation	rel = table_open(DbRoleSettingRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	char	   *settings = NULL;
+
+	ScanKeyInit(&key[0], Anum_pg_db_role_setting_setdatabase, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(database));
+	ScanKeyInit(&key[1], Anum_pg_db_role_setting_setrole, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(role));
+	scan = systable_beginscan(rel, DbRoleSettingDatidRolidIndexId, true, NULL, 2, key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Datum		value = heap_getattr(tuple, Anum_pg_db_role_setting_setconfig,
+										 RelationGetDescr(rel), &isnull);
+
+		if (!isnull)
+			settings = OidOutputFunctionCall(F_ARRAY_OUT, value);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return settings;
 }
 
 /* ---- steps ---- */

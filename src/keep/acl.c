@@ -20,6 +20,7 @@
 #include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
+#include "catalog/pg_database.h"
 #include "catalog/pg_foreign_data_wrapper.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_language.h"
@@ -27,6 +28,7 @@
 #include "catalog/pg_largeobject_metadata.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_tablespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -108,6 +110,10 @@ static const struct
 	{ForeignDataWrapperRelationId, ForeignDataWrapperRelationId,
 		Anum_pg_foreign_data_wrapper_oid, Anum_pg_foreign_data_wrapper_fdwowner,
 	Anum_pg_foreign_data_wrapper_fdwacl},
+	{DatabaseRelationId, DatabaseRelationId,
+	Anum_pg_database_oid, Anum_pg_database_datdba, Anum_pg_database_datacl},
+	{TableSpaceRelationId, TableSpaceRelationId,
+	Anum_pg_tablespace_oid, Anum_pg_tablespace_spcowner, Anum_pg_tablespace_spcacl},
 	{LargeObjectRelationId, LargeObjectMetadataRelationId,
 		Anum_pg_largeobject_metadata_oid, Anum_pg_largeobject_metadata_lomowner,
 	Anum_pg_largeobject_metadata_lomacl}

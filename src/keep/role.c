@@ -17,10 +17,12 @@
 #include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_database.h"
 #include "catalog/pg_db_role_setting.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -63,12 +65,18 @@ store_settings(Oid role, Oid database, Datum settings, bool none)
 	CommandCounterIncrement();
 }
 
-/* safemig.set_role_settings(role_name text, database text, settings text) */
+/*
+ * safemig.set_role_settings(role_name text, database text, settings text)
+ *
+ * Those of everybody are in the image of the database.
+ */
 Datum
 safemig_set_role_settings(PG_FUNCTION_ARGS)
 {
+	char	   *name;
 	char	   *database;
-	Oid			role;
+	Oid			role = InvalidOid;
+	Oid			database_id = InvalidOid;
 	ObjectAddress address;
 	Datum		settings = (Datum) 0;
 
@@ -77,15 +85,23 @@ safemig_set_role_settings(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("argument %d must not be null", PG_ARGISNULL(0) ? 1 : 2)));
-	role = get_role_oid(text_to_cstring(PG_GETARG_TEXT_PP(0)), false);
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (name[0])
+		role = get_role_oid(name, false);
 	database = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	if (database[0])
+		database_id = get_database_oid(database, false);
 	if (!PG_ARGISNULL(2))
 		settings = OidInputFunctionCall(F_ARRAY_IN, text_to_cstring(PG_GETARG_TEXT_PP(2)),
 										TEXTOID, -1);
-	ObjectAddressSet(address, AuthIdRelationId, role);
-	capture_internal_begin("ALTER ROLE", list_make1(&address));
-	store_settings(role, database[0] ? get_database_oid(database, false) : InvalidOid,
-				   settings, PG_ARGISNULL(2));
+	if (OidIsValid(role))
+		ObjectAddressSet(address, AuthIdRelationId, role);
+	else
+		ObjectAddressSet(address, DatabaseRelationId,
+						 OidIsValid(database_id) ? database_id : MyDatabaseId);
+	capture_internal_begin(OidIsValid(role) ? "ALTER ROLE" : "ALTER DATABASE",
+						   list_make1(&address));
+	store_settings(role, database_id, settings, PG_ARGISNULL(2));
 	capture_internal_end();
 	PG_RETURN_VOID();
 }

@@ -205,7 +205,7 @@ plan_warn_unkept(const RecordedCommand *command)
 {
 	if (command->unkept)
 		ereport(WARNING,
-				(errmsg("rows that migration " INT64_FORMAT " wrote stay as they are: %s",
+				(errmsg("what migration " INT64_FORMAT " did stays as it is: %s",
 						command->migration, command->unkept)));
 }
 

@@ -136,7 +136,7 @@ append_commands(StringInfo buf, RollbackPlan *plan)
 		appendStringInfo(buf, "\n-- Takes back command " INT64_FORMAT ", %s.\n",
 						 command->seq, command->tag);
 		if (command->unkept)
-			appendStringInfo(buf, "-- Rows that stay as they are: %s.\n",
+			appendStringInfo(buf, "-- What stays as it is: %s.\n",
 							 one_line(command->unkept));
 		foreach(inner, command->steps)
 			append_step(buf, ++number, lfirst(inner));

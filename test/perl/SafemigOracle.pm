@@ -338,6 +338,26 @@ WITH ns AS (
 	FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase WHERE setrole <> 0
 
 	UNION ALL
+	SELECT format('settings of all%s: %s', CASE WHEN datname = current_database() THEN ' here' ELSE ' in ' || datname END, setconfig)
+	FROM pg_db_role_setting LEFT JOIN pg_database d ON d.oid = setdatabase WHERE setrole = 0
+
+	UNION ALL
+	SELECT format('%s %s: %s', CASE WHEN datname = current_database() THEN 'this' ELSE 'database ' || datname END, pg_get_userbyid(datdba),
+				  concat_ws(' ', coalesce(datacl, acldefault('d', datdba)), datconnlimit, datistemplate, datallowconn, shobj_description(oid, 'pg_database')))
+	FROM pg_database WHERE datname = current_database() OR datname ~ '^neighbour'
+
+	UNION ALL
+	SELECT format('tablespace %s %s: %s %s %s', spcname, pg_get_userbyid(spcowner), coalesce(spcacl, acldefault('t', spcowner)), spcoptions, shobj_description(oid, 'pg_tablespace'))
+	FROM pg_tablespace WHERE spcname !~ '^pg_'
+
+	UNION ALL
+	SELECT format('%s label of %s: %s', provider, coalesce(rolname, nullif(datname, current_database()), spcname, 'this database'), label)
+	FROM pg_shseclabel s
+		LEFT JOIN pg_authid r ON classoid = 'pg_authid'::regclass AND r.oid = objoid
+		LEFT JOIN pg_database d ON classoid = 'pg_database'::regclass AND d.oid = objoid
+		LEFT JOIN pg_tablespace t ON classoid = 'pg_tablespace'::regclass AND t.oid = objoid
+
+	UNION ALL
 	SELECT format('comment on role %s: %s', objoid::regrole, description)
 	FROM pg_shdescription WHERE classoid = 'pg_authid'::regclass
 

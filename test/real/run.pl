@@ -305,7 +305,7 @@ sub prove
 sub rows_said_to_stay
 {
 	my ($err, $before, $state) = @_;
-	return $err =~ /WARNING:.* stay as they are/
+	return $err =~ /WARNING:.* stays as it is/
 	  && without_rows($before) eq without_rows($state);
 }
 

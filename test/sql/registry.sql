@@ -7,22 +7,22 @@ INSERT INTO covered VALUES
 	('pg_amop', 'part of operator classes and families'),
 	('pg_amproc', 'part of operator classes and families'),
 	('pg_attrdef', 'part of tables'),
-	('pg_auth_members', 'none: shared, no event'),
-	('pg_authid', 'none: shared, no event'),
+	('pg_auth_members', 'part of roles'),
+	('pg_authid', 'class'),
 	('pg_cast', 'class'),
 	('pg_class', 'class'),
 	('pg_collation', 'class'),
 	('pg_constraint', 'class'),
 	('pg_conversion', 'class'),
-	('pg_database', 'none: shared, no event'),
+	('pg_database', 'class'),
 	('pg_default_acl', 'class'),
 	('pg_enum', 'part of types'),
-	('pg_event_trigger', 'none: no event'),
+	('pg_event_trigger', 'class'),
 	('pg_extension', 'class'),
 	('pg_foreign_data_wrapper', 'class'),
 	('pg_foreign_server', 'class'),
 	('pg_language', 'class'),
-	('pg_largeobject_metadata', 'declared: their rows change without an event'),
+	('pg_largeobject_metadata', 'class'),
 	('pg_namespace', 'class'),
 	('pg_opclass', 'class'),
 	('pg_operator', 'class'),
@@ -35,8 +35,8 @@ INSERT INTO covered VALUES
 	('pg_publication_rel', 'part of publications'),
 	('pg_rewrite', 'class'),
 	('pg_statistic_ext', 'class'),
-	('pg_subscription', 'declared: a dropped one leaves a slot on another server'),
-	('pg_tablespace', 'none: shared, no event'),
+	('pg_subscription', 'class'),
+	('pg_tablespace', 'class'),
 	('pg_transform', 'class'),
 	('pg_trigger', 'class'),
 	('pg_ts_config', 'class'),
@@ -80,6 +80,10 @@ CREATE PROCEDURE pr() LANGUAGE sql AS '';
 ALTER DEFAULT PRIVILEGES IN SCHEMA reg GRANT SELECT ON TABLES TO PUBLIC;
 CREATE FUNCTION tf(internal) RETURNS internal LANGUAGE internal IMMUTABLE AS 'int4out';
 CREATE TRANSFORM FOR t LANGUAGE plpgsql (FROM SQL WITH FUNCTION tf(internal));
+SET client_min_messages = error;
+CREATE SUBSCRIPTION su CONNECTION 'dbname=nowhere' PUBLICATION pu WITH (connect = false, slot_name = NONE);
+RESET client_min_messages;
+SELECT lo_create(4242);
 
 CREATE TEMP VIEW objects AS
 SELECT 'pg_am'::regclass AS class, oid FROM pg_am WHERE amname = 'heap'
@@ -110,7 +114,20 @@ UNION ALL SELECT 'pg_ts_dict', oid FROM pg_ts_dict WHERE dictname = 'simple'
 UNION ALL SELECT 'pg_ts_parser', oid FROM pg_ts_parser WHERE prsname = 'default'
 UNION ALL SELECT 'pg_ts_template', oid FROM pg_ts_template WHERE tmplname = 'simple'
 UNION ALL SELECT 'pg_type', 'd'::regtype
-UNION ALL SELECT 'pg_user_mapping', oid FROM pg_user_mapping;
+UNION ALL SELECT 'pg_user_mapping', oid FROM pg_user_mapping
+UNION ALL SELECT 'pg_event_trigger', oid FROM pg_event_trigger WHERE evtname = 'safemig_start'
+UNION ALL SELECT 'pg_authid', current_user::regrole
+UNION ALL SELECT 'pg_subscription', oid FROM pg_subscription WHERE subname = 'su'
+UNION ALL SELECT 'pg_largeobject', 4242
+UNION ALL SELECT 'pg_database', oid FROM pg_database WHERE datname = 'template1'
+UNION ALL SELECT 'pg_tablespace', oid FROM pg_tablespace WHERE spcname = 'pg_default';
+
+-- What PostgreSQL calls them is what the list above has: an object of every
+-- class, and no catalog whose objects it can name without one.
+SELECT catalog FROM covered
+WHERE how = 'class'
+	AND NOT EXISTS (SELECT FROM objects WHERE class::text = replace(catalog, '_metadata', ''))
+ORDER BY 1;
 
 SELECT class, type, count(DISTINCT oid) > 0 AS described
 FROM objects, LATERAL pg_identify_object(class, oid, 0), LATERAL safemig.image(class, oid) AS image
@@ -119,10 +136,12 @@ GROUP BY class, type ORDER BY class::text COLLATE "C", type COLLATE "C";
 -- classes that the list above says are covered, and of which nothing is described: none
 SELECT catalog FROM covered
 WHERE how = 'class'
-	AND NOT EXISTS (SELECT FROM objects, LATERAL safemig.image(class, oid) WHERE class::text = catalog)
+	AND NOT EXISTS (SELECT FROM objects, LATERAL safemig.image(class, oid) WHERE class::text = replace(catalog, '_metadata', ''))
 ORDER BY 1;
 
 SET client_min_messages = error;
 DROP SCHEMA reg CASCADE;
 DROP FOREIGN DATA WRAPPER fdw CASCADE;
 DROP PUBLICATION pu;
+DROP SUBSCRIPTION su;
+SELECT lo_unlink(4242);

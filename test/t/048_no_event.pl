@@ -2,8 +2,9 @@
 # Copyright (c) 2026, the safemig authors
 
 # Commands that PostgreSQL tells no event trigger of, in sessions that have the
-# library: on event triggers and roles, REASSIGN OWNED,
-# CLUSTER, EXPLAIN ANALYZE of what makes a table.  pg_regress cannot show
+# library: on event triggers, roles, databases and tablespaces, REASSIGN OWNED,
+# CLUSTER, EXPLAIN ANALYZE of what makes a table; and what shows where nobody
+# was told of a command.  pg_regress cannot show
 # it: the proof is a comparison of dumps and catalogs.
 
 use strict;
@@ -16,6 +17,9 @@ use Test::More;
 start_server('no_event', conf => "session_preload_libraries = 'safemig'");
 
 $SafemigTest::other_catalogs = 1;
+
+# what the cases are about beside their own database
+must('postgres', q(CREATE DATABASE neighbour; SET allow_in_place_tablespaces = on; CREATE TABLESPACE nook LOCATION ''));
 
 my $trigger = q(
 	CREATE FUNCTION f() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';
@@ -103,6 +107,122 @@ round_trips(
 		name => 'a position that a default moves, of a sequence that no column owns',
 		setup => q(CREATE SEQUENCE s; CREATE TABLE t (a int DEFAULT nextval('s'), b int); INSERT INTO t (b) VALUES (1)),
 		migration => 'BEGIN; INSERT INTO t (b) VALUES (2), (3); ALTER TABLE t ADD c int; COMMIT',
+	},
+	{
+		name => 'a database altered',
+		setup => q(ALTER DATABASE neighbour SET work_mem = '1MB'; COMMENT ON DATABASE neighbour IS 'it''s one'; GRANT CREATE ON DATABASE neighbour TO alice),
+		migration => q(ALTER DATABASE neighbour OWNER TO bob; ALTER DATABASE neighbour CONNECTION LIMIT 3 IS_TEMPLATE true; ALTER DATABASE neighbour ALLOW_CONNECTIONS false;
+			ALTER DATABASE neighbour SET search_path = a, "B c"; ALTER DATABASE neighbour RESET work_mem; COMMENT ON DATABASE neighbour IS NULL;
+			GRANT CONNECT, TEMPORARY ON DATABASE neighbour TO carol WITH GRANT OPTION; REVOKE ALL ON DATABASE neighbour FROM PUBLIC, alice; ALTER DATABASE neighbour RENAME TO "neighbour 2"),
+	},
+	{
+		name => 'this database altered',
+		setup => q(ALTER DATABASE :"DBNAME" SET work_mem = '1MB'; ALTER ROLE ALL SET lock_timeout = '1h'),
+		migration => q(ALTER DATABASE :"DBNAME" OWNER TO bob; ALTER DATABASE :"DBNAME" RESET ALL; ALTER ROLE ALL IN DATABASE :"DBNAME" SET datestyle = 'ISO'; GRANT CREATE ON DATABASE :"DBNAME" TO alice;
+			COMMENT ON DATABASE :"DBNAME" IS 'x'; ALTER ROLE ALL RESET lock_timeout; ALTER ROLE ALL SET temp_file_limit = '1GB'),
+		once => 1,
+	},
+	{
+		name => 'a tablespace altered',
+		setup => q(ALTER TABLESPACE nook SET (seq_page_cost = 2, random_page_cost = 5); COMMENT ON TABLESPACE nook IS 'n'; CREATE TABLE t (a int) TABLESPACE nook),
+		migration => q(ALTER TABLESPACE nook OWNER TO alice; ALTER TABLESPACE nook RESET (seq_page_cost); ALTER TABLESPACE nook SET (random_page_cost = 6, effective_io_concurrency = 0);
+			GRANT CREATE ON TABLESPACE nook TO bob; COMMENT ON TABLESPACE nook IS 'm'; ALTER TABLESPACE nook RENAME TO "Nook 2"),
+	},
+	{
+		name => 'a role that owns and may use what is the cluster\'s',
+		setup => 'ALTER DATABASE neighbour OWNER TO alice; ALTER TABLESPACE nook OWNER TO alice; GRANT CREATE ON DATABASE neighbour TO bob; GRANT CREATE ON TABLESPACE nook TO bob',
+		migration => 'REASSIGN OWNED BY alice TO carol; DROP OWNED BY bob',
 	});
+
+unless (bare() || $ENV{SAFEMIG_CASE})
+{
+	subtest 'what no transaction takes back' => sub {
+		my $database = new_database('outside');
+		my %commands = (
+			'CREATE DATABASE made' => 'database made',
+			'ALTER DATABASE made SET TABLESPACE nook' => 'database made',
+			'DROP DATABASE made' => 'database made',
+			q(SET allow_in_place_tablespaces = on; CREATE TABLESPACE "made 2" LOCATION '') => 'tablespace "made 2"',
+			'DROP TABLESPACE "made 2"' => 'tablespace "made 2"',
+			q(ALTER SYSTEM SET work_mem = '5MB') => q(the server's configuration file));
+		foreach my $command ('CREATE DATABASE made', 'ALTER DATABASE made SET TABLESPACE nook', 'DROP DATABASE made',
+			q(SET allow_in_place_tablespaces = on; CREATE TABLESPACE "made 2" LOCATION ''), 'DROP TABLESPACE "made 2"', q(ALTER SYSTEM SET work_mem = '5MB'))
+		{
+			my $what = $commands{$command};
+			my ($status, $out, $err) = in_database($database, "SET safemig.require_reversible = on; $command");
+			ok($status, "$command is refused where everything has to be reversible");
+			like($err, qr/is irreversible: \Q$what\E is changed outside of transactions/, 'with the reason');
+			($status, $out, $err) = in_database($database, $command);
+			ok(!$status, 'runs otherwise') or diag($err);
+			like($err, qr/WARNING.*is irreversible: \Q$what\E is changed outside of transactions/, 'and is said to be irreversible');
+			is(value($database, 'SELECT unkept FROM safemig.commands ORDER BY seq DESC LIMIT 1'), $what, 'it is in the history');
+		}
+		is(value($database, 'SELECT count(*) FROM safemig.commands'), '6', 'each once');
+		is(value('postgres', q(SELECT count(*) FROM pg_database WHERE datname = 'made')), '0', 'and was done');
+		in_database($database, 'CREATE TABLE t (a int)');
+		my ($status, $out, $err) = in_database($database, 'SELECT safemig_rollback_to(0)');
+		like($err, qr/irreversible/, 'a rollback across them is refused');
+		($status, $out, $err) = in_database($database, q(SELECT safemig_rollback_to(0, on_conflict => 'keep')));
+		ok(!$status, 'but not if they are to stay') or diag($err);
+		like($err, qr/what migration \d+ did stays as it is: tablespace "made 2"/, 'as is said');
+		is(value($database, q(SELECT to_regclass('t') IS NULL)), 't', 'the rest is taken back');
+		($status, $out, $err) = in_database($database, 'BEGIN; CREATE DATABASE made; COMMIT');
+		like($err, qr/cannot run inside a transaction block/, 'what PostgreSQL refuses it refuses');
+		($status, $out, $err) = in_database($database, 'CREATE DATABASE neighbour');
+		unlike($err, qr/irreversible/, 'what fails is not declared');
+		in_database('postgres', 'ALTER SYSTEM RESET ALL');
+	};
+
+	subtest 'a subscription that gets another owner' => sub {
+		my $database = new_database('subscribed');
+		my $owner = q(SELECT subowner::regrole FROM pg_subscription WHERE subname = 's');
+		in_database($database, q(CREATE ROLE other_boss SUPERUSER; CREATE SUBSCRIPTION s CONNECTION 'dbname=nowhere' PUBLICATION p WITH (connect = false, slot_name = NONE); ALTER SUBSCRIPTION s OWNER TO other_boss));
+		in_database($database, q(SET safemig.label = 'm'; REASSIGN OWNED BY other_boss TO CURRENT_USER));
+		isnt(value($database, $owner), 'other_boss', 'is reassigned');
+		my ($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('m')));
+		ok(!$status, 'is taken back') or diag($err);
+		is(value($database, $owner), 'other_boss', 'has its owner back');
+		in_database($database, 'DROP SUBSCRIPTION s');
+	};
+
+	subtest 'unseen: nobody was told' => sub {
+		my $database = new_database('unseen');
+		my $rows = q(SELECT object || ': ' || coalesce(expected, '-') || ' -> ' || coalesce(actual, '-') FROM safemig.drift() ORDER BY 1);
+		in_database($database, q(CREATE TABLE t (a int); CREATE TABLE u (a int); CREATE FUNCTION f() RETURNS int LANGUAGE sql RETURN 1; CREATE ROLE seen; ALTER DATABASE neighbour CONNECTION LIMIT 9));
+		is(value($database, $rows), '', 'no drift yet');
+
+		my @names = map { "safemig_$_" } qw(start drop rewrite end);
+		in_database($database, join '; ', map { "ALTER EVENT TRIGGER $_ DISABLE" } @names);
+		in_database($database, 'ALTER TABLE t ALTER a TYPE bigint; DROP TABLE u; ALTER ROLE seen CREATEDB; ALTER DATABASE neighbour CONNECTION LIMIT 8');
+		in_database($database, join '; ', map { "ALTER EVENT TRIGGER $_ ENABLE ALWAYS" } @names);
+		is(value($database, $rows), join("\n", 'database neighbour: CONNECTION_LIMIT 9 -> CONNECTION_LIMIT 8', 'role seen: NOCREATEDB -> CREATEDB',
+			'table public.t: integer -> bigint', 'table public.u: present -> -'), 'event triggers disabled');
+
+		in_database($database, 'SET session_replication_role = replica; ALTER FUNCTION f() STABLE');
+		unlike(value($database, $rows), qr/function/, 'those of a replication role are seen');
+		in_database($database, 'SET safemig.enabled = off; ALTER FUNCTION f() IMMUTABLE');
+		like(value($database, $rows), qr/function public.f\(\): .*STABLE.* -> .*IMMUTABLE/s, 'capture switched off');
+	};
+
+	subtest 'unseen: the library is missing' => sub {
+		my $database = new_database('missing');
+		# other tests need the file itself
+		my $library = q(UPDATE pg_proc SET probin = '$libdir/%s' WHERE probin ~ '/(safemig|absent)$');
+		my %without = (pgoptions => '-c session_preload_libraries=');
+		in_database($database, q(CREATE TABLE t (a int); CREATE ROLE unseen; ALTER DATABASE neighbour CONNECTION LIMIT 9));
+		in_database($database, sprintf($library, 'absent'));
+		my ($status, $out, $err) = in_database($database, 'ALTER TABLE t ADD b int', %without);
+		like($err, qr/could not access file/, 'DDL does not run unseen');
+		($status, $out, $err) = in_database($database, join('; ', map { "ALTER EVENT TRIGGER safemig_$_ DISABLE" } qw(start drop rewrite end)), %without);
+		ok(!$status, 'the way out is open') or diag($err);
+		($status, $out, $err) = in_database($database, 'ALTER TABLE t ADD b int; ALTER ROLE unseen LOGIN; ALTER DATABASE neighbour CONNECTION LIMIT 8', %without);
+		ok(!$status, 'and then it does') or diag($err);
+		in_database($database, sprintf($library, 'safemig'), %without);
+		in_database($database, join('; ', map { "ALTER EVENT TRIGGER safemig_$_ ENABLE ALWAYS" } qw(start drop rewrite end)));
+		is(value($database, q(SELECT string_agg(DISTINCT object, ', ' ORDER BY object) FROM safemig.drift())), 'database neighbour, role unseen, table public.t', 'what it did shows');
+		like(value($database, q(SELECT status || detail FROM safemig_doctor() WHERE item = 'drift')), qr/^warning/, 'safemig_doctor() says so');
+		like((in_database($database, q(SELECT detail FROM safemig_doctor() WHERE item = 'preloading'), %without))[1], qr/databases.*are not seen before it/, 'and what is not seen without the library');
+	};
+}
 
 done_testing();

@@ -20,6 +20,7 @@ my $node = start_server('forms',
 	conf => "session_preload_libraries = 'safemig, " . label_provider() . "'\nmax_locks_per_transaction = 512\nautovacuum = off");
 my $database = new_database('forms');
 make_tablespace();
+must('postgres', 'CREATE DATABASE neighbour');
 new_database('forms_remote');
 must('forms_remote', 'CREATE TABLE imported (a int PRIMARY KEY, b text)');
 must($database, "SET safemig.enabled = off; SET client_min_messages = warning;\n" . read_file("$folder/setup.sql"));
