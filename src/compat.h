@@ -342,6 +342,13 @@ table_status_oid(const PgStat_TableStatus *status)
 #endif
 }
 
+/* f21848de20 (17): REINDEX fires events */
+static inline bool
+reindex_fires_events(void)
+{
+	return PG_VERSION_NUM >= 170000;
+}
+
 #ifndef COLLPROVIDER_BUILTIN	/* 2d819a08a1 (17) */
 #define COLLPROVIDER_BUILTIN 'b'
 #endif

@@ -58,13 +58,13 @@ REVOKE EXECUTE ON FUNCTION safemig.set_constraint_triggers(text, text, text, boo
 COMMENT ON FUNCTION safemig.set_constraint_triggers(text, text, text, boolean) IS
 'Puts the triggers that enforce a constraint into the states that ALTER TABLE ENABLE and DISABLE TRIGGER gave them. relation is a quoted, qualified name, constraint_name a plain one; states is a list such as "RI_FKey_check_ins D, RI_FKey_check_upd D", with the values of pg_trigger.tgenabled; triggers that it does not name are enabled. tied says whether those of a partition depend on those of the partitioned table. Takes SHARE ROW EXCLUSIVE on both tables. Errors: 42P01, 42704.';
 
-CREATE FUNCTION safemig.set_index_valid(index text, valid boolean)
+CREATE FUNCTION safemig.set_index_valid(index text, valid boolean, built boolean DEFAULT true)
 RETURNS void STRICT LANGUAGE C
 SET search_path = pg_catalog, pg_temp
 AS 'MODULE_PATHNAME', 'safemig_set_index_valid';
-REVOKE EXECUTE ON FUNCTION safemig.set_index_valid(text, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION safemig.set_index_valid(text, boolean) IS
-'Builds an index that is invalid, or marks one as such: an index that a failed CREATE INDEX CONCURRENTLY had left invalid comes back as such. index is a quoted, qualified name. Takes ACCESS EXCLUSIVE on the table and the index. Errors: 42P01, 42809.';
+REVOKE EXECUTE ON FUNCTION safemig.set_index_valid(text, boolean, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.set_index_valid(text, boolean, boolean) IS
+'Builds an index that is invalid, or marks one as such: an index that a failed CREATE INDEX CONCURRENTLY had left invalid comes back as such; built says whether rows are still put into that one. index is a quoted, qualified name. Takes ACCESS EXCLUSIVE on the table and the index. Errors: 42P01, 42809.';
 
 CREATE FUNCTION safemig.set_persistence(relation text, unlogged boolean)
 RETURNS void STRICT LANGUAGE C

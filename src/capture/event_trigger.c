@@ -25,7 +25,7 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-#include "capture/capture.h"
+#include "capture/target.h"
 #include "capture/written.h"
 #include "compat.h"
 #include "history/history.h"
@@ -111,6 +111,8 @@ is_concurrent(Node *parsetree)
 			return ((IndexStmt *) parsetree)->concurrent;
 		case T_DropStmt:
 			return ((DropStmt *) parsetree)->concurrent;
+		case T_ReindexStmt:
+			return reindex_is_concurrent((ReindexStmt *) parsetree);
 		case T_AlterTableStmt:
 			foreach(lc, ((AlterTableStmt *) parsetree)->cmds)
 			{

@@ -91,6 +91,9 @@ targets_in_table(Command *command, Node *parsetree)
 						 stmt->relation->inh && !stmt->concurrent);
 				return true;
 			}
+		case T_ReindexStmt:
+			target_reindex(command, (ReindexStmt *) parsetree);
+			return true;
 		case T_ViewStmt:
 			if (((ViewStmt *) parsetree)->replace)
 				target_add_relation(command, ((ViewStmt *) parsetree)->view,

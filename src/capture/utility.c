@@ -6,7 +6,7 @@
  * Where the library is loaded (session_preload_libraries, or any DDL command
  * of the session before), a hook sees them and treats them like the others:
  * commands on event triggers, roles, databases and tablespaces, REASSIGN OWNED,
- * and CLUSTER as far as it marks an index.  Whether this database has safemig, and wants it to look, is what
+ * CLUSTER as far as it marks an index, and REINDEX where it fires no event.  Whether this database has safemig, and wants it to look, is what
  * its own event trigger says.
  *
  *-------------------------------------------------------------------------
@@ -124,6 +124,8 @@ is_seen_here_only(Node *stmt)
 {
 	return IsA(stmt, ReassignOwnedStmt) || names_event_trigger(stmt) ||
 		is_role_command(stmt) || is_cluster_command(stmt) ||
+		(IsA(stmt, ReindexStmt) && !reindex_fires_events() &&
+		 reindex_is_looked_at((ReindexStmt *) stmt)) ||
 		(IsA(stmt, ClusterStmt) && marks_index((ClusterStmt *) stmt));
 }
 

@@ -433,8 +433,9 @@ alter_validity(const Image *have, const Image *want, Steps *steps)
 
 	if (gains(have, want, "valid"))
 		step_add(steps, want->rank, RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
-				 "SELECT safemig.set_index_valid(%s, false)",
-				 quote_literal_cstr(name));
+				 "SELECT safemig.set_index_valid(%s, false%s)",
+				 quote_literal_cstr(name),
+				 image_get(want, "", "@unbuilt") ? ", built => false" : "");
 	/* a partitioned index is when all its partitions are attached */
 	else if (loses(have, want, "valid") && image_get(want, "", "@partitioned"))
 		step_add(steps, RANK_TABLE_AFTER + 2, RUN_CATALOG, ACCESS_EXCLUSIVE,

@@ -133,28 +133,7 @@ rebuild_index(Oid indexid)
 	SPI_finish();
 }
 
-Datum
-safemig_set_index_valid(PG_FUNCTION_ARGS)
-{
-	Oid			indexid;
-	ObjectAddress address;
-
-	check_own_call("set_index_valid");
-	indexid = lock_index(PG_GETARG_TEXT_PP(0));
-	ObjectAddressSet(address, RelationRelationId, indexid);
-	capture_internal_begin("ALTER TABLE", list_make1(&address));
-	if (!PG_GETARG_BOOL(1))
-		mark_index(indexid, false);
-	else if (get_rel_relkind(indexid) == RELKIND_PARTITIONED_INDEX)
-		(void) validate_partitioned(indexid);
-	else
-		rebuild_index(indexid);
-	capture_internal_end();
-	PG_RETURN_VOID();
-}
-
-/* ---- never built ---- */
-
+/* In the catalogs, and neither read nor written. */
 static void
 mark_unbuilt(Oid indexid)
 {
@@ -172,6 +151,30 @@ mark_unbuilt(Oid indexid)
 	table_close(rel, RowExclusiveLock);
 	CommandCounterIncrement();
 }
+
+Datum
+safemig_set_index_valid(PG_FUNCTION_ARGS)
+{
+	Oid			indexid;
+	ObjectAddress address;
+
+	check_own_call("set_index_valid");
+	indexid = lock_index(PG_GETARG_TEXT_PP(0));
+	ObjectAddressSet(address, RelationRelationId, indexid);
+	capture_internal_begin("ALTER TABLE", list_make1(&address));
+	if (!PG_GETARG_BOOL(1) && !PG_GETARG_BOOL(2))
+		mark_unbuilt(indexid);
+	else if (!PG_GETARG_BOOL(1))
+		mark_index(indexid, false);
+	else if (get_rel_relkind(indexid) == RELKIND_PARTITIONED_INDEX)
+		(void) validate_partitioned(indexid);
+	else
+		rebuild_index(indexid);
+	capture_internal_end();
+	PG_RETURN_VOID();
+}
+
+/* ---- never built ---- */
 
 static IndexStmt *
 parse_index(const char *sql)

@@ -14,7 +14,7 @@ use lib "$FindBin::RealBin/../perl";
 use SafemigTest;
 use Test::More;
 
-start_server('no_event', conf => "session_preload_libraries = 'safemig'");
+start_server('no_event', conf => "session_preload_libraries = 'safemig'\nmax_prepared_transactions = 5");
 
 $SafemigTest::other_catalogs = 1;
 
@@ -27,6 +27,14 @@ my $trigger = q(
 	COMMENT ON EVENT TRIGGER "Mine" IS 'is it?';
 	CREATE EVENT TRIGGER off ON sql_drop EXECUTE FUNCTION f(); ALTER EVENT TRIGGER off DISABLE;
 );
+
+# u could not be built, and could be now; e cannot any more, here
+my $invalid = q(CREATE TABLE t (a int, b int, CONSTRAINT k UNIQUE (a)); INSERT INTO t SELECT g, g FROM generate_series(1, 100) g; INSERT INTO t VALUES (101, 1);
+	CREATE FUNCTION f(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1; END'; CREATE INDEX e ON t (f(b)); COMMENT ON INDEX e IS 'e') . qq(;
+\\set ON_ERROR_STOP off
+CREATE UNIQUE INDEX CONCURRENTLY u ON t (b);
+\\set ON_ERROR_STOP on
+) . q(DELETE FROM t WHERE a = 101; CREATE OR REPLACE FUNCTION f(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN IF current_database() ~ ''restored'' THEN RETURN $1; END IF; RAISE EXCEPTION ''no''; END'; CREATE MATERIALIZED VIEW m AS SELECT 1 AS a; CREATE UNIQUE INDEX mi ON m (a));
 
 round_trips(
 	{
@@ -97,6 +105,24 @@ round_trips(
 		name => 'CLUSTER marks an index',
 		setup => 'CREATE TABLE t (a int PRIMARY KEY, b int); CREATE INDEX i ON t (b); INSERT INTO t VALUES (1, 3), (2, 2), (3, 1); CLUSTER t USING t_pkey',
 		migration => 'CLUSTER t USING i',
+	},
+	{ name => 'REINDEX of an invalid index', setup => $invalid, migration => 'REINDEX INDEX u', uncallable => 1 },
+	{ name => 'REINDEX of a table with one', migration => 'REINDEX TABLE t', setup => "$invalid; DROP INDEX e", uncallable => 1, once => 1 },
+	{ name => 'REINDEX CONCURRENTLY of an invalid index', setup => $invalid, migration => 'REINDEX INDEX CONCURRENTLY u', uncallable => 1 },
+	{ name => 'REINDEX CONCURRENTLY of valid ones', setup => $invalid, migration => 'ALTER TABLE t ADD c int; REINDEX INDEX CONCURRENTLY k; REINDEX TABLE CONCURRENTLY m; REINDEX (TABLESPACE nook) INDEX k; CREATE INDEX i ON t (a)', uncallable => 1 },
+	{
+		name => 'REINDEX CONCURRENTLY that fails',
+		setup => $invalid,
+		migration => "\\unset ON_ERROR_STOP\nREINDEX INDEX CONCURRENTLY e;\nREINDEX TABLE CONCURRENTLY t;\n\\set ON_ERROR_STOP 1\nSELECT 1",
+		uncallable => 1,
+		once => 1,
+	},
+	{
+		name => 'REINDEX CONCURRENTLY that is cancelled while it waits',
+		setup => $invalid . q(; BEGIN; SELECT * FROM t LIMIT 0; PREPARE TRANSACTION 'reader'),
+		migration => "SET statement_timeout = 700;\n\\unset ON_ERROR_STOP\nREINDEX INDEX CONCURRENTLY k;\n\\set ON_ERROR_STOP 1\nROLLBACK PREPARED 'reader'",
+		uncallable => 1,
+		once => 1,
 	},
 	{
 		name => 'RESTART of an identity',
