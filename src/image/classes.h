@@ -58,7 +58,7 @@ extern const ImageClass image_class_foreign_server;
 extern const ImageClass image_class_user_mapping;
 
 /* ---- image.c ---- */
-extern void image_read_shared_marks(Image *image);
+extern void image_read_shared_comment(Image *image);
 
 /* ---- role.c ---- */
 /* settings of a role (or 0: of everybody) in a database (or 0: in all), or NULL */

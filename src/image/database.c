@@ -55,7 +55,7 @@ database_read(Image *image)
 	settings = oid == MyDatabaseId ? role_settings(InvalidOid, InvalidOid) : NULL;
 	if (settings)
 		image_add(image, "", SETTINGS_OF_ALL, settings);
-	image_read_shared_marks(image);
+	image_read_shared_comment(image);
 	return true;
 }
 
@@ -110,7 +110,7 @@ tablespace_read(Image *image)
 	value = SysCacheGetAttr(TABLESPACEOID, row, Anum_pg_tablespace_spcacl, &isnull);
 	image_add_acl(image, "", value, isnull, OBJECT_TABLESPACE, form->spcowner);
 	ReleaseSysCache(row);
-	image_read_shared_marks(image);
+	image_read_shared_comment(image);
 	return true;
 }
 

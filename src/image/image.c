@@ -14,6 +14,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/catalog.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_description.h"
@@ -228,6 +229,31 @@ read_comment(Image *image, Snapshot snapshot)
 	table_close(rel, AccessShareLock);
 }
 
+/* The security labels of an object of the cluster. */
+static void
+read_shared_labels(Image *image)
+{
+	Relation	rel = table_open(SharedSecLabelRelationId, AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan = scan_marks(rel, SharedSecLabelObjectIndexId, &image->address,
+								  key, NULL);
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Datum		provider = heap_getattr(tuple, Anum_pg_shseclabel_provider,
+											RelationGetDescr(rel), &isnull);
+		Datum		label = heap_getattr(tuple, Anum_pg_shseclabel_label,
+										 RelationGetDescr(rel), &isnull);
+
+		image_add(image, "", psprintf("label %s", TextDatumGetCString(provider)),
+				  TextDatumGetCString(label));
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+}
+
 /* Its security labels, and those of its columns. */
 static void
 read_labels(Image *image, Snapshot snapshot)
@@ -260,12 +286,15 @@ void
 image_read_marks(Image *image, Snapshot snapshot)
 {
 	read_comment(image, snapshot);
-	read_labels(image, snapshot);
+	if (IsSharedRelation(image->address.classId))
+		read_shared_labels(image);
+	else
+		read_labels(image, snapshot);
 }
 
-/* Comment and labels of an object of the cluster. */
+/* Of a role, database or tablespace. */
 void
-image_read_shared_marks(Image *image)
+image_read_shared_comment(Image *image)
 {
 	Relation	rel = table_open(SharedDescriptionRelationId, AccessShareLock);
 	ScanKeyData key[2];
@@ -280,21 +309,6 @@ image_read_shared_marks(Image *image)
 										   RelationGetDescr(rel), &isnull);
 
 		image_add(image, "", "comment", TextDatumGetCString(comment));
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-
-	rel = table_open(SharedSecLabelRelationId, AccessShareLock);
-	scan = scan_marks(rel, SharedSecLabelObjectIndexId, &image->address, key, NULL);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Datum		provider = heap_getattr(tuple, Anum_pg_shseclabel_provider,
-											RelationGetDescr(rel), &isnull);
-		Datum		label = heap_getattr(tuple, Anum_pg_shseclabel_label,
-										 RelationGetDescr(rel), &isnull);
-
-		image_add(image, "", psprintf("label %s", TextDatumGetCString(provider)),
-				  TextDatumGetCString(label));
 	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);

@@ -137,7 +137,7 @@ role_read(Image *image)
 	ReleaseSysCache(row);
 	read_members(image);
 	read_settings(image);
-	image_read_shared_marks(image);
+	image_read_shared_comment(image);
 	return true;
 }
 

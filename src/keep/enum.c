@@ -100,7 +100,7 @@ check_unused(LabelSearch *search)
 			 errmsg("cannot remove label \"%s\" of enum %s: it is in use",
 					search->name, format_type_be_qualified(search->enumtype)),
 			 errdetail_internal("%s", detail.data),
-			 errhint("Give these another value, or prune the migration that keeps them.")));
+			 errhint("Give these another value, or prune the migration that keeps them. What the rollback itself would keep for a redo it does not keep after SET safemig.keep_undone = off.")));
 }
 
 static void

@@ -351,11 +351,12 @@ WITH ns AS (
 	FROM pg_tablespace WHERE spcname !~ '^pg_'
 
 	UNION ALL
-	SELECT format('%s label of %s: %s', provider, coalesce(rolname, nullif(datname, current_database()), spcname, 'this database'), label)
+	SELECT format('%s label of %s: %s', provider, coalesce(rolname, nullif(datname, current_database()), spcname, subname, 'this database'), label)
 	FROM pg_shseclabel s
 		LEFT JOIN pg_authid r ON classoid = 'pg_authid'::regclass AND r.oid = objoid
 		LEFT JOIN pg_database d ON classoid = 'pg_database'::regclass AND d.oid = objoid
 		LEFT JOIN pg_tablespace t ON classoid = 'pg_tablespace'::regclass AND t.oid = objoid
+		LEFT JOIN pg_subscription u ON classoid = 'pg_subscription'::regclass AND u.oid = objoid
 
 	UNION ALL
 	SELECT format('comment on role %s: %s', objoid::regrole, description)

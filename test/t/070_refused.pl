@@ -162,6 +162,19 @@ round_trips(
 		refused => qr/SM003.*"x".*column c/s,
 	},
 	{
+		name => 'a label that rows of a table have which the migration made',
+		setup => q(CREATE TYPE m AS ENUM ('a')),
+		migration => q(ALTER TYPE m ADD VALUE 'x'; CREATE TABLE n (c m); INSERT INTO n VALUES ('x')),
+		refused => qr/SM003.*"x".*safemig_vault_\d+\.n.*keep_undone = off/s,
+	},
+	{
+		name => 'such a label, and the rows are not to be kept',
+		setup => q(CREATE TYPE m AS ENUM ('a')),
+		migration => q(ALTER TYPE m ADD VALUE 'x'; CREATE TABLE n (c m); INSERT INTO n VALUES ('x'); CREATE MATERIALIZED VIEW mv AS SELECT * FROM n),
+		rollback => q(SET safemig.keep_undone = off; SELECT safemig_rollback('case')),
+		once => 1,
+	},
+	{
 		name => 'nothing to roll back',
 		setup => $table,
 		migration => 'SELECT 1',
