@@ -381,6 +381,9 @@ typedef struct State
 	List	   *foreign_written;	/* OIDs of foreign tables */
 	struct Truncation *truncation;	/* kept, and not written down yet, or NULL */
 	ConflictPolicy on_conflict; /* of the rollback that runs */
+	struct NetWrites *net;		/* the rows that it meets, or NULL */
+	bool		collects;		/* goes on after a conflict, to find the others */
+	List	   *broken_references;	/* of struct Reference*, on its way */
 	List	   *astray;			/* of struct Astray*, of the rollback that runs */
 	List	   *conversion_settings;	/* of char*, by conversion_settings_now()
 										 * for the command that is about to run, or NIL */
@@ -530,6 +533,9 @@ extern int64 history_add_kept(Kept *kept);
 extern Kept *history_get_kept(int64 id);	/* ERROR SM007 if pruned or gone */
 extern void history_set_kept_state(int64 id, const char *state);
 extern void history_update_kept(const Kept *kept);	/* bytes, checksum, details */
+/* of Kept*, by a condition on the rows k of kept_log */
+extern List *history_kept_where(const char *where, int nargs, Oid *types,
+								Datum *args, const char *nulls);
 /* of Kept*, what one command kept of this kind and part (NULL: any); not what
  * is pruned */
 extern List *history_find_kept(int64 migration, int64 command,

@@ -130,6 +130,8 @@ on_xact(XactEvent event, void *arg)
 			safemig_state.lent = false;
 			safemig_state.record_id = 0;
 			safemig_state.caller = NULL;
+			safemig_state.net = NULL;
+			safemig_state.broken_references = NIL;
 			bystander_forget();
 			safemig_state.written = safemig_state.seen = NIL;
 			safemig_state.positions = safemig_state.positions_of = safemig_state.foreign_written = NIL;

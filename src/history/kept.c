@@ -234,30 +234,23 @@ history_update_kept(const Kept *kept)
 	SPI_finish();
 }
 
-/* What one command kept of this kind and part (NULL: any), and is still kept. */
+/*
+ * Of Kept*: the rows k of which the condition is true, in the order in which they
+ * were kept.
+ */
 List *
-history_find_kept(int64 migration, int64 command, const char *kind,
-				  const char *part)
+history_kept_where(const char *where, int nargs, Oid *types, Datum *args,
+				   const char *nulls)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Oid			types[4] = {INT8OID, INT8OID, TEXTOID, TEXTOID};
-	Datum		args[4] = {Int64GetDatum(migration), Int64GetDatum(command),
-	CStringGetTextDatum(kind), (Datum) 0};
-	char		nulls[4] = {' ', ' ', ' ', part ? ' ' : 'n'};
 	List	   *found = NIL;
 	int64	   *ids;
 	uint64		nids;
 
-	if (part)
-		args[3] = CStringGetTextDatum(part);
 	SPI_connect();
-	if (SPI_execute_with_args("SELECT id FROM safemig.kept_log"
-							  " WHERE migration OPERATOR(pg_catalog.=) $1"
-							  " AND command OPERATOR(pg_catalog.=) $2"
-							  " AND kind OPERATOR(pg_catalog.=) $3"
-							  " AND ($4 IS NULL OR part OPERATOR(pg_catalog.=) $4)"
-							  " AND state OPERATOR(pg_catalog.<>) 'pruned' ORDER BY id",
-							  4, types, args, nulls, true, 0) != SPI_OK_SELECT)
+	if (SPI_execute_with_args(psprintf("SELECT k.id FROM safemig.kept_log k WHERE %s ORDER BY k.id",
+									   where),
+							  nargs, types, args, nulls, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read kept_log");
 	nids = SPI_processed;
 	ids = MemoryContextAlloc(context, (nids + 1) * sizeof(int64));
@@ -269,24 +262,37 @@ history_find_kept(int64 migration, int64 command, const char *kind,
 	return found;
 }
 
+/* What one command kept of this kind and part (NULL: any), and is still kept. */
+List *
+history_find_kept(int64 migration, int64 command, const char *kind,
+				  const char *part)
+{
+	Oid			types[4] = {INT8OID, INT8OID, TEXTOID, TEXTOID};
+	Datum		args[4] = {Int64GetDatum(migration), Int64GetDatum(command),
+	CStringGetTextDatum(kind), (Datum) 0};
+	char		nulls[4] = {' ', ' ', ' ', part ? ' ' : 'n'};
+
+	if (part)
+		args[3] = CStringGetTextDatum(part);
+	return history_kept_where("k.migration OPERATOR(pg_catalog.=) $1"
+							  " AND k.command OPERATOR(pg_catalog.=) $2"
+							  " AND k.kind OPERATOR(pg_catalog.=) $3"
+							  " AND ($4 IS NULL OR k.part OPERATOR(pg_catalog.=) $4)"
+							  " AND k.state OPERATOR(pg_catalog.<>) 'pruned'",
+							  4, types, args, nulls);
+}
+
 Kept *
 history_kept_in_vault(const char *kind, const char *schema, const char *name)
 {
 	Oid			types[3] = {TEXTOID, TEXTOID, TEXTOID};
 	Datum		args[3] = {CStringGetTextDatum(kind), CStringGetTextDatum(schema),
 	CStringGetTextDatum(name)};
-	int64		id = 0;
+	List	   *found = history_kept_where("k.kind OPERATOR(pg_catalog.=) $1"
+										   " AND k.vault_schema OPERATOR(pg_catalog.=) $2"
+										   " AND k.vault_name OPERATOR(pg_catalog.=) $3"
+										   " AND k.state OPERATOR(pg_catalog.=) 'kept'",
+										   3, types, args, NULL);
 
-	SPI_connect();
-	if (SPI_execute_with_args("SELECT id FROM safemig.kept_log"
-							  " WHERE kind OPERATOR(pg_catalog.=) $1"
-							  " AND vault_schema OPERATOR(pg_catalog.=) $2"
-							  " AND vault_name OPERATOR(pg_catalog.=) $3"
-							  " AND state OPERATOR(pg_catalog.=) 'kept'",
-							  3, types, args, NULL, false, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read kept_log");
-	if (SPI_processed > 0)
-		id = strtoll(column_text(SPI_tuptable->vals[0], 1), NULL, 10);
-	SPI_finish();
-	return id ? history_get_kept(id) : NULL;
+	return found ? linitial(found) : NULL;
 }

@@ -16,12 +16,12 @@
 #include "access/table.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -156,35 +156,19 @@ check_columns(const Kept *kept, Oid typid, List *all)
 static void
 check_frozen(const Kept *kept, List *all)
 {
-	Oid			types[1] = {TEXTOID};
-	Datum		args[1];
-	MemoryContext context = CurrentMemoryContext;
-	List	   *ids = NIL;
+	Oid			type = TEXTOID;
+	Datum		arg = CStringGetTextDatum(psprintf(INT64_FORMAT, kept->id));
+	List	   *frozen = history_kept_where("k.state OPERATOR(pg_catalog.=) 'kept' AND EXISTS (SELECT FROM"
+											" pg_catalog.generate_series(1, pg_catalog.cardinality(k.details) OPERATOR(pg_catalog.-) 1, 2) i"
+											" WHERE k.details[i] OPERATOR(pg_catalog.~) '^frozen[0-9]+[.]kept$'"
+											" AND k.details[i OPERATOR(pg_catalog.+) 1] OPERATOR(pg_catalog.=) $1)",
+											1, &type, &arg, NULL);
 	ListCell   *lc;
 
-	args[0] = CStringGetTextDatum(psprintf(INT64_FORMAT, kept->id));
-	SPI_connect();
-	if (SPI_execute_with_args("SELECT k.id FROM safemig.kept_log k"
-							  " WHERE k.state OPERATOR(pg_catalog.=) 'kept' AND EXISTS (SELECT FROM"
-							  " pg_catalog.generate_series(1, pg_catalog.cardinality(k.details) OPERATOR(pg_catalog.-) 1, 2) i"
-							  " WHERE k.details[i] OPERATOR(pg_catalog.~) '^frozen[0-9]+[.]kept$'"
-							  " AND k.details[i OPERATOR(pg_catalog.+) 1] OPERATOR(pg_catalog.=) $1)",
-							  1, types, args, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read kept_log");
-	for (uint64 i = 0; i < SPI_processed; i++)
+	foreach(lc, frozen)
 	{
-		MemoryContext old = MemoryContextSwitchTo(context);
-		int64	   *other = palloc(sizeof(int64));
-
-		*other = strtoll(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1), NULL, 10);
-		ids = lappend(ids, other);
-		MemoryContextSwitchTo(old);
-	}
-	SPI_finish();
-	foreach(lc, ids)
-	{
-		if (!goes_too(all, *(int64 *) lfirst(lc)))
-			refuse_needed(kept, history_get_kept(*(int64 *) lfirst(lc)), "has values of it");
+		if (!goes_too(all, ((Kept *) lfirst(lc))->id))
+			refuse_needed(kept, lfirst(lc), "has values of it");
 	}
 }
 

@@ -326,7 +326,8 @@ find_in_tables(LabelSearch *search)
 
 /*
  * A copy holds text (or what the type sends).  What a rollback kept is for
- * its redo, which brings the label back before it needs it.
+ * its redo, which brings the label back before it needs it; what has been put
+ * back is not needed any more.
  */
 static const char kept_query[] =
 "SELECT k.identity, k.part, k.vault_schema, k.vault_name,"
@@ -339,7 +340,8 @@ static const char kept_query[] =
 " pg_catalog.split_part(k.details[pg_catalog.array_position(k.details, 'incarnation') + 1], '/', 1)"
 " WHERE k.state OPERATOR(pg_catalog.=) 'kept'"
 " AND k.kind IN ('column', 'values')"
-" AND m.kind OPERATOR(pg_catalog.<>) 'rollback'";
+" AND m.kind OPERATOR(pg_catalog.<>) 'rollback'"
+" AND k.details[pg_catalog.array_position(k.details, 'restored') + 1] IS DISTINCT FROM 'true'";
 
 typedef struct KeptColumn
 {

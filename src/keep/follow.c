@@ -14,7 +14,6 @@
 
 #include "access/relation.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -22,37 +21,17 @@
 #include "compat.h"
 #include "keep/column.h"
 
-/* Ids of what may be such values of the relation; the array is flat. */
+/* Of Kept*: what may be such values of the relation; the array is flat. */
 static List *
 candidates(Oid relid)
 {
-	MemoryContext context = CurrentMemoryContext;
 	Oid			type = TEXTOID;
 	Datum		arg = CStringGetTextDatum(psprintf("%u", relid));
-	List	   *ids = NIL;
 
-	SPI_connect();
-	if (SPI_execute_with_args("SELECT id FROM safemig.kept_log"
-							  " WHERE kind OPERATOR(pg_catalog.=) ANY (ARRAY['values', 'column'])"
-							  " AND state OPERATOR(pg_catalog.<>) 'pruned'"
-							  " AND details OPERATOR(pg_catalog.@>) ARRAY['keyless', 'relation', $1]"
-							  " ORDER BY id",
-							  1, &type, &arg, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read kept_log");
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		int64	   *id = MemoryContextAlloc(context, sizeof(int64));
-		MemoryContext old;
-		bool		isnull;
-
-		*id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i],
-										  SPI_tuptable->tupdesc, 1, &isnull));
-		old = MemoryContextSwitchTo(context);
-		ids = lappend(ids, id);
-		MemoryContextSwitchTo(old);
-	}
-	SPI_finish();
-	return ids;
+	return history_kept_where("k.kind OPERATOR(pg_catalog.=) ANY (ARRAY['values', 'column'])"
+							  " AND k.state OPERATOR(pg_catalog.<>) 'pruned'"
+							  " AND k.details OPERATOR(pg_catalog.@>) ARRAY['keyless', 'relation', $1]",
+							  1, &type, &arg, NULL);
 }
 
 /*
@@ -120,17 +99,19 @@ column_keep_follow(Oid relid, const Image *before)
 {
 	Relation	rel = relation_open(relid, NoLock);
 	TupleDesc	desc = before ? descriptor_before(rel, before) : RelationGetDescr(rel);
-	List	   *ids = candidates(relid);
+	List	   *all = candidates(relid);
+	List	   *ids = NIL;
 	ListCell   *lc;
 
-	foreach(lc, ids)
+	foreach(lc, all)
 	{
-		Kept	   *kept = history_get_kept(*(int64 *) lfirst(lc));
+		Kept	   *kept = lfirst(lc);
 		int64		more;
 
 		if (!is_in_place(rel, desc, kept, &more))
-			ids = foreach_delete_current(ids, lc);
-		else if (more != kept_number(kept, "more"))
+			continue;
+		ids = lappend(ids, &kept->id);
+		if (more != kept_number(kept, "more"))
 		{
 			kept_set_detailf(kept, "more", INT64_FORMAT, more);
 			history_update_kept(kept);

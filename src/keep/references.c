@@ -22,10 +22,11 @@
 #include "utils/snapmgr.h"
 
 #include "compat.h"
-#include "keep/rows.h"
+#include "keep/writes.h"
 
 typedef struct Reference
 {
+	Oid			oid;
 	char	   *name;
 	Oid			from;
 	Oid			to;
@@ -76,7 +77,7 @@ static const char *const references_query =
 " pg_catalog.min(f) FILTER (WHERE range) AS f_range,"
 " pg_catalog.min(p) FILTER (WHERE range) AS p_range"
 " FROM columns GROUP BY oid)"
-" SELECT k.conname, k.conrelid, k.confrelid, k.convalidated, s.trusted,"
+" SELECT k.oid, k.conname, k.conrelid, k.confrelid, k.convalidated, s.trusted,"
 " pg_catalog.format('SELECT pg_catalog.count(*) FROM %s WHERE (%s) AND NOT ((%s) AND %s)', t.f,"
 " CASE WHEN k.confmatchtype = 'f' THEN s.any_part ELSE s.whole END, s.whole,"
 " CASE WHEN k.period THEN"
@@ -150,12 +151,13 @@ references_find(List *relids)
 		Reference  *reference = palloc0(sizeof(Reference));
 		bool		isnull;
 
-		reference->name = SPI_getvalue(tuple, desc, 1);
-		reference->from = DatumGetObjectId(SPI_getbinval(tuple, desc, 2, &isnull));
-		reference->to = DatumGetObjectId(SPI_getbinval(tuple, desc, 3, &isnull));
-		reference->validated = DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull));
-		reference->trusted = DatumGetBool(SPI_getbinval(tuple, desc, 5, &isnull));
-		reference->query = SPI_getvalue(tuple, desc, 6);
+		reference->oid = DatumGetObjectId(SPI_getbinval(tuple, desc, 1, &isnull));
+		reference->name = SPI_getvalue(tuple, desc, 2);
+		reference->from = DatumGetObjectId(SPI_getbinval(tuple, desc, 3, &isnull));
+		reference->to = DatumGetObjectId(SPI_getbinval(tuple, desc, 4, &isnull));
+		reference->validated = DatumGetBool(SPI_getbinval(tuple, desc, 5, &isnull));
+		reference->trusted = DatumGetBool(SPI_getbinval(tuple, desc, 6, &isnull));
+		reference->query = SPI_getvalue(tuple, desc, 7);
 		references = lappend(references, reference);
 		MemoryContextSwitchTo(old);
 	}
@@ -170,6 +172,22 @@ references_find(List *relids)
 	return references;
 }
 
+static Misfit *
+describe_broken(const Reference *reference, int64 rows)
+{
+	Misfit	   *misfit = palloc0(sizeof(Misfit));
+
+	misfit->rows = rows;
+	misfit->table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(reference->from)),
+											   get_rel_name(reference->from));
+	misfit->message = psprintf("the kept rows would break foreign key \"%s\" of table \"%s\"",
+							   reference->name, get_rel_name(reference->from));
+	misfit->detail = psprintf("%lld of its rows would refer to rows that \"%s\" does not have.",
+							  (long long) rows, get_rel_name(reference->to));
+	misfit->hint = pstrdup("Take both tables into one snapshot; or change or delete these rows first.");
+	return misfit;
+}
+
 void
 references_check(List *references)
 {
@@ -178,17 +196,80 @@ references_check(List *references)
 	foreach(lc, references)
 	{
 		Reference  *reference = lfirst(lc);
-		int64		broken = count_broken(reference);
+		int64		rows = count_broken(reference) - reference->broken;
+		Misfit	   *misfit;
 
-		if (broken <= reference->broken)
+		if (rows <= 0)
 			continue;
+		misfit = describe_broken(reference, rows);
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_CONFLICT),
-				 errmsg("the kept rows would break foreign key \"%s\" of table \"%s\"",
-						reference->name, get_rel_name(reference->from)),
-				 errdetail("%lld of its rows would refer to rows that \"%s\" does not have.",
-						   (long long) (broken - reference->broken),
-						   get_rel_name(reference->to)),
-				 errhint("Take both tables into one snapshot; or change or delete these rows first.")));
+				 errmsg_internal("%s", misfit->message),
+				 errdetail_internal("%s", misfit->detail),
+				 errhint("%s", misfit->hint)));
+	}
+}
+
+/*
+ * What a migration wrote may have been in order only when it was through, as
+ * with deferred constraints: so what is broken on the way is looked at again
+ * when the rollback is.
+ */
+void
+references_note_broken(List *references)
+{
+	MemoryContext old;
+	ListCell   *lc;
+
+	foreach(lc, references)
+	{
+		Reference  *reference = lfirst(lc);
+		Reference  *noted;
+
+		if (count_broken(reference) <= reference->broken)
+			continue;
+		state_save();
+		old = MemoryContextSwitchTo(TopTransactionContext);
+		noted = palloc(sizeof(Reference));
+		*noted = *reference;
+		safemig_state.broken_references = lappend(list_copy(safemig_state.broken_references), noted);
+		MemoryContextSwitchTo(old);
+	}
+}
+
+/*
+ * A foreign key that was made anew since has been validated, and one that the
+ * migration made is gone.  Rows that could not stay what they were may be the
+ * reason, where the rollback went on after a conflict.
+ */
+void
+references_add_broken(void)
+{
+	List	   *relids = NIL;
+	List	   *now;
+	ListCell   *lc;
+	ListCell   *inner;
+
+	foreach(lc, safemig_state.broken_references)
+		relids = list_append_unique_oid(relids, ((Reference *) lfirst(lc))->from);
+	now = relids ? references_find(relids) : NIL;
+	foreach(lc, now)
+	{
+		Reference  *reference = lfirst(lc);
+		bool		doubtful = net_is_doubtful(safemig_state.net, reference->from) ||
+			net_is_doubtful(safemig_state.net, reference->to);
+
+		foreach(inner, safemig_state.broken_references)
+		{
+			const Reference *noted = lfirst(inner);
+			int64		rows;
+
+			if (noted->oid != reference->oid)
+				continue;
+			rows = count_broken(reference) - noted->broken;
+			if (rows > 0 && !doubtful)
+				net_add_misfits(safemig_state.net, list_make1(describe_broken(reference, rows)));
+			break;
+		}
 	}
 }

@@ -33,6 +33,7 @@
 
 #include "compat.h"
 #include "keep/retype.h"
+#include "keep/writes.h"
 
 PG_FUNCTION_INFO_V1(restore_column_type);
 PG_FUNCTION_INFO_V1(revert_column_type);
@@ -129,18 +130,58 @@ find_columns(const Kept *kept, Oid root)
 
 /* ---- the rewrite ---- */
 
-static void
-report_misfits(Oid root, const Retyped *column)
+static Misfit *
+describe_misfit(Oid root, const Retyped *column)
 {
-	if (column->misfits == 0)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_SAFEMIG_CONFLICT),
-			 errmsg("column \"%s\" of table \"%s\" cannot go back to type %s: %lld rows do not fit",
-					column->name, get_rel_name(root), column->type,
-					(long long) column->misfits),
-			 errdetail("They were written since the type was changed."),
-			 errhint("%s;", column->misfit_query)));
+	Misfit	   *misfit = palloc0(sizeof(Misfit));
+
+	misfit->rows = column->misfits;
+	misfit->table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(root)),
+											   get_rel_name(root));
+	misfit->message = psprintf("column \"%s\" of table \"%s\" cannot go back to type %s: %lld rows do not fit",
+							   column->name, get_rel_name(root), column->type,
+							   (long long) column->misfits);
+	misfit->detail = pstrdup("They were written since the type was changed.");
+	misfit->hint = psprintf("%s;", column->misfit_query);
+	return misfit;
+}
+
+/*
+ * False: there are none.  A rollback that goes on to find what else is in its
+ * way leaves the tree as it is.
+ */
+static bool
+report_misfits(Oid root, List *columns)
+{
+	List	   *misfits = NIL;
+	ListCell   *lc;
+	bool		doubtful = false;
+
+	foreach(lc, columns)
+	{
+		if (((Retyped *) lfirst(lc))->misfits > 0)
+			misfits = lappend(misfits, describe_misfit(root, lfirst(lc)));
+	}
+	if (misfits == NIL)
+		return false;
+	if (!safemig_state.collects)
+	{
+		const Misfit *misfit = linitial(misfits);
+
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_CONFLICT),
+				 errmsg_internal("%s", misfit->message),
+				 errdetail_internal("%s", misfit->detail),
+				 errhint("%s", misfit->hint)));
+	}
+	foreach(lc, find_all_inheritors(root, AccessExclusiveLock, NULL))
+	{
+		doubtful |= net_is_doubtful(safemig_state.net, lfirst_oid(lc));
+		net_unsettle(safemig_state.net, lfirst_oid(lc));
+	}
+	if (!doubtful)
+		net_add_misfits(safemig_state.net, misfits);
+	return true;
 }
 
 /* Of such a tree PostgreSQL changes no column USING anything. */
@@ -257,6 +298,8 @@ retype(Oid root, List *columns)
 	ListCell   *lc;
 	ListCell   *relation;
 
+	if (safemig_state.net && net_is_unsettled(safemig_state.net, root))
+		return;
 	foreach(relation, find_all_inheritors(root, AccessExclusiveLock, NULL))
 	{
 		Relation	rel = relation_open(lfirst_oid(relation), NoLock);
@@ -270,8 +313,8 @@ retype(Oid root, List *columns)
 		}
 		relation_close(rel, NoLock);
 	}
-	foreach(lc, columns)
-		report_misfits(root, lfirst(lc));
+	if (report_misfits(root, columns))
+		return;
 	run_alter(root, columns);
 	foreach(lc, columns)
 		finish_column(lfirst(lc));

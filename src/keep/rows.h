@@ -84,5 +84,7 @@ extern void rows_put_back(Relation rel, const Kept *kept, int64 *inserted,
 /* ---- references.c: foreign keys that these tables have part in ---- */
 extern List *references_find(List *relids);
 extern void references_check(List *references);
+extern void references_note_broken(List *references);
+extern void references_add_broken(void);
 
 #endif							/* SAFEMIG_ROWS_H */

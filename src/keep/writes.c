@@ -108,10 +108,10 @@ writes_is_changed(bytea *changed, int column)
 		(VARDATA_ANY(changed)[column / 8] & (1 << (column % 8))) != 0;
 }
 
-static bytea *
-empty_bits(int ncolumns)
+bytea *
+writes_no_columns(const WritesShape *shape)
 {
-	Size		size = VARHDRSZ + (ncolumns + 7) / 8;
+	Size		size = VARHDRSZ + (shape->row.ncolumns + 7) / 8;
 	bytea	   *bits = palloc0(size);
 
 	SET_VARSIZE(bits, size);
@@ -223,7 +223,7 @@ store_after(WritesShape *shape, WrittenRow *row, TupleTableSlot *after,
 static bytea *
 changed_columns(WritesShape *shape, TupleTableSlot *before, TupleTableSlot *after)
 {
-	bytea	   *changed = empty_bits(shape->row.ncolumns);
+	bytea	   *changed = writes_no_columns(shape);
 	bool		any = false;
 
 	for (int i = 0; i < shape->row.ncolumns; i++)

@@ -91,6 +91,7 @@ extern Kept *writes_keep(Relation rel, Versions *versions,
 extern void writes_shape_of_copy(Relation rel, Relation copy, const Kept *kept,
 								 WritesShape *shape);
 extern bool writes_is_changed(bytea *changed, int column);
+extern bytea *writes_no_columns(const WritesShape *shape);
 extern RowHash writes_hash(const WritesShape *shape, bytea *changed,
 						   const Datum *values, const bool *nulls);
 
@@ -101,26 +102,24 @@ extern struct Tuplestorestate *writes_match(Relation rel, Relation copy,
 											WritesShape *shape, const Kept *kept);
 extern TupleDesc match_descriptor(void);
 
-/* ---- net.c: what other commands of the same migration did to a row ---- */
-typedef struct OtherWrites OtherWrites;
-
-/* NULL for a table without a key */
-extern OtherWrites *other_writes_open(const Kept *kept, const WritesShape *shape);
-/* inserted before, by the migration itself? */
-extern bool other_writes_inserted(OtherWrites *others, TupleTableSlot *kept);
-/* deleted later, by the migration itself? */
-extern bool other_writes_deleted(OtherWrites *others, TupleTableSlot *kept);
-
 /* ---- undo.c ---- */
 
-/* Rows that could not be put back. */
+/* Why a row cannot be taken back. */
+typedef enum UndoProblem
+{
+	UNDO_CHANGED,				/* inserted or updated, and changed since */
+	UNDO_GONE,					/* updated, and no longer there */
+	UNDO_UNFIT,					/* would break a CHECK, NOT NULL or bound */
+	UNDO_TAKEN					/* deleted or moved, and the place in a unique
+								 * index is taken */
+} UndoProblem;
+
+#define UNDO_PROBLEMS (UNDO_TAKEN + 1)
+
+/* Rows that are in the way in one table. */
 typedef struct UndoConflicts
 {
-	int64		changed;		/* inserted or updated, and changed since */
-	int64		gone;			/* updated, and no longer there */
-	int64		unfit;			/* would break a CHECK, NOT NULL or bound */
-	int64		taken;			/* deleted or moved, and the place in a unique
-								 * index is taken */
+	int64		count[UNDO_PROBLEMS];
 	List	   *rows;			/* of char*: the first of those that are there, by
 								 * key, as SQL */
 	char	   *key;			/* its columns */
@@ -129,6 +128,58 @@ typedef struct UndoConflicts
 /* no more of them are told */
 #define UNDO_ROWS_TOLD 20
 
-extern int64 writes_undo(Relation rel, const Kept *kept, UndoConflicts *conflicts);
+extern int64 writes_undo(Relation rel, const Kept *kept);
+
+/* ---- net.c: rows that a rollback meets more than once ---- */
+typedef struct NetWrites NetWrites;
+
+typedef struct NetTable
+{
+	Oid			relid;
+	char	   *type;			/* as it was called where it was written */
+	char	   *identity;
+	Bitmapset  *columns;		/* that it had when the rollback began */
+	bool		unsettled;		/* a step that is about it could not be run */
+	UndoConflicts conflicts;	/* of all parts */
+} NetTable;
+
+/* A row that is in the way, in all parts that wrote it. */
+typedef struct NetChain
+{
+	int64		kept;			/* where it was found to be so: that copy, */
+	ItemPointerData copied;		/* and its row */
+	UndoProblem problem;
+	bool		overwritten;	/* or else it is left alone */
+	bool		inserted;		/* it was not there before all of them */
+	bool		reduced;		/* columns that came back were put back */
+	int			counted;		/* in that attempt */
+} NetChain;
+
+/* Rows that a table cannot have when it is what it was. */
+typedef struct Misfit
+{
+	int64		rows;
+	char	   *table;
+	char	   *message;
+	char	   *detail;
+	char	   *hint;
+} Misfit;
+
+extern void net_add_misfits(NetWrites *net, List *misfits);
+extern List *net_misfits(const NetWrites *net);
+extern NetWrites *net_begin(List *parts);
+extern NetTable *net_table(NetWrites *net, Relation rel, const Kept *kept);
+extern List *net_tables(const NetWrites *net);
+extern void net_unsettle(NetWrites *net, Oid relid);
+extern bool net_is_unsettled(const NetWrites *net, Oid relid);
+extern bool net_is_doubtful(const NetWrites *net, Oid relid);
+extern NetChain *net_chain(const NetWrites *net, const Kept *kept, ItemPointer copied);
+extern NetChain *net_note(NetWrites *net, const Kept *kept, const WritesShape *shape,
+						  TupleTableSlot *row, UndoProblem problem, bool overwritten);
+extern void net_link(NetWrites *net, const Kept *kept, const WritesShape *shape);
+/* false: it has been counted already */
+extern bool net_count(const NetWrites *net, NetChain *chain);
+extern void net_do_again(NetWrites *net);
+extern bool net_is_to_be_done_again(NetWrites *net);
 
 #endif							/* SAFEMIG_WRITES_H */

@@ -14,14 +14,18 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 
 #include "capture/capture.h"
 #include "image/classes.h"
+#include "keep/writes.h"
 #include "rollback/rollback.h"
 
 /* Rows of one table that were written since. */
@@ -75,35 +79,46 @@ rollback_count(Oid relid, int64 restored, int64 later)
 }
 
 /*
- * An error of a step is a reason why the rollback cannot be exact; the user
- * gets it with the statement.  Errors that say nothing about the state
- * (cancelled, out of memory, lost connection) go out as they are.
+ * Does the error say nothing about the state?  Cancelled, out of memory, lost
+ * connection: such go out as they are.
  */
-static void
-raise_step_error(const RecordedCommand *command, const Step *step)
+bool
+plan_error_is_no_reason(const ErrorData *error)
 {
-	ErrorData  *error = CopyErrorData();
 	int			category = ERRCODE_TO_CATEGORY(error->sqlerrcode);
-	char	   *query;
 
-	if (category == ERRCODE_OPERATOR_INTERVENTION ||
+	return category == ERRCODE_OPERATOR_INTERVENTION ||
 		category == ERRCODE_INSUFFICIENT_RESOURCES ||
 		category == ERRCODE_TRANSACTION_ROLLBACK ||
-		category == ERRCODE_TO_CATEGORY(ERRCODE_SAFEMIG_CONFLICT) ||
-		error->sqlerrcode == ERRCODE_INTERNAL_ERROR)
-		PG_RE_THROW();
-	FlushErrorState();
+		error->sqlerrcode == ERRCODE_INTERNAL_ERROR;
+}
+
+/*
+ * An error of a step is a reason why the rollback cannot be exact; the user
+ * gets it with the statement.  Our own conflicts have all that in them.
+ */
+static List *
+conflict_of_error(const ErrorData *error, const RecordedCommand *command, const Step *step)
+{
+	List	   *conflicts = NIL;
+	Conflict   *conflict = add_conflict(&conflicts, error->sqlerrcode, step->object,
+										pstrdup(error->message), error->hint);
+	char	   *query;
+
+	conflict->message = pstrdup(error->message);
+	conflict->detail = error->detail;
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TO_CATEGORY(ERRCODE_SAFEMIG_CONFLICT))
+		return conflicts;
+	conflict->sqlstate = ERRCODE_SAFEMIG_CONFLICT;
+	conflict->message = psprintf("migration " INT64_FORMAT " cannot be rolled back exactly: %s",
+								 command->migration, error->message);
+	conflict->detail = psprintf("%s%sStatement: %s", error->detail ? error->detail : "",
+								error->detail ? "\n" : "", step->sql);
+	conflict->of_step = true;
 	query = misfit_query(command, step, error->sqlerrcode);
-	ereport(ERROR,
-			(errcode(ERRCODE_SAFEMIG_CONFLICT),
-			 errmsg("migration " INT64_FORMAT " cannot be rolled back exactly: %s",
-					command->migration, error->message),
-			 errdetail_internal("%s%sStatement: %s",
-								error->detail ? error->detail : "",
-								error->detail ? "\n" : "", step->sql),
-			 query ? errhint("Nothing has been changed. %s shows the rows.", query) :
-			 error->hint ? errhint("%s", error->hint) :
-			 errhint("Nothing has been changed.")));
+	if (query)
+		conflict->hint = psprintf("%s shows the rows.", query);
+	return conflicts;
 }
 
 static void
@@ -115,48 +130,182 @@ execute(const Step *step)
 	SPI_finish();
 }
 
+static void
+run_step(const Step *step)
+{
+	Runner		runner = step_runner(step);
+	Frame		frame;
+
+	frame_become_runner(&frame, &runner);
+	execute(step);
+	frame_unpin(&frame);
+}
+
 void
 plan_run_step(const RecordedCommand *command, const Step *step)
 {
 	MemoryContext context = CurrentMemoryContext;
-	Frame		frame;
 
 	PG_TRY();
 	{
-		Runner		runner = step_runner(step);
-
-		frame_become_runner(&frame, &runner);
-		execute(step);
-		frame_unpin(&frame);
+		run_step(step);
 	}
 	PG_CATCH();
 	{
+		ErrorData  *error;
+
 		MemoryContextSwitchTo(context);
-		raise_step_error(command, step);
+		error = CopyErrorData();
+		if (plan_error_is_no_reason(error) ||
+			ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TO_CATEGORY(ERRCODE_SAFEMIG_CONFLICT))
+			PG_RE_THROW();
+		FlushErrorState();
+		conflicts_raise(NULL, conflict_of_error(error, command, step));
 	}
 	PG_END_TRY();
 	CommandCounterIncrement();
 }
 
-/* number: that of the first step in the plan; 0: they are not in it */
-static void
-run_steps(RollbackPlan *plan, const RecordedCommand *command, List *steps,
-		  int number)
+/* ---- going on after a conflict, to find the others ---- */
+
+/*
+ * NULL, or the error, with what the step did undone: then the others can be
+ * tried.  An error that says nothing about the state is none.
+ */
+static ErrorData *
+try_step(const Step *step)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		run_step(step);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (error && plan_error_is_no_reason(error))
+		ReThrowError(error);
+	CommandCounterIncrement();
+	return error;
+}
+
+/* May these have rows that break a constraint only because of going on? */
+static bool
+any_is_doubtful(List *tables)
 {
 	ListCell   *lc;
 
-	foreach(lc, steps)
+	foreach(lc, tables)
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		if (net_is_doubtful(safemig_state.net, has_subclass(relid) ? InvalidOid : relid))
+			return true;
+	}
+	return false;
+}
+
+/* The table does not become what it was; nor does what hangs on it. */
+static void
+unsettle(const RecordedCommand *command)
+{
+	ListCell   *lc;
+
+	foreach(lc, command->changes)
+	{
+		Change	   *change = lfirst(lc);
+		Image	   *image = change->before ? change->before : change->after;
+		ObjectAddress address;
+
+		if (image->class && image->class->catalog == RelationRelationId &&
+			address_find(image, &address))
+			net_unsettle(safemig_state.net, address.objectId);
+	}
+}
+
+static bool
+is_about_unsettled(const RecordedCommand *command)
+{
+	ListCell   *lc;
+
+	foreach(lc, command->changes)
+	{
+		Change	   *change = lfirst(lc);
+		Image	   *image = change->before ? change->before : change->after;
+		ObjectAddress address;
+
+		/* that step looks at each table */
+		if (change->action == 'w')
+			return false;
+		if (image->class && image->class->catalog == RelationRelationId &&
+			address_find(image, &address) &&
+			net_is_unsettled(safemig_state.net, address.objectId))
+			return true;
+	}
+	return false;
+}
+
+/* Runs the step; true: it met a conflict, which is noted. */
+static bool
+find_conflict(RollbackPlan *plan, const RecordedCommand *command, const Step *step)
+{
+	List	   *tables = misfit_tables(step);
+	bool		doubtful = any_is_doubtful(tables);
+	ErrorData  *error;
+
+	if (tables == NIL)
+	{
+		plan_run_step(command, step);
+		return false;
+	}
+	error = try_step(step);
+	if (error == NULL)
+		return false;
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+		conflicts_raise(NULL, conflict_of_error(error, command, step));
+	plan->doomed = true;
+	if (!doubtful)
+		plan->conflicts = list_concat(plan->conflicts, conflict_of_error(error, command, step));
+	return true;
+}
+
+/* number: that of the first step in the plan. */
+/* What comes after a type that could not return would be about another table. */
+static void
+run_steps(RollbackPlan *plan, const RecordedCommand *command, int number)
+{
+	ListCell   *lc;
+
+	foreach(lc, command->steps)
 	{
 		Step	   *step = lfirst(lc);
+		bool		found;
 
 		CHECK_FOR_INTERRUPTS();
+		if (is_about_unsettled(command))
+		{
+			plan->doomed = true;
+			unsettle(command);
+			break;
+		}
 		if (plan->rehearsal)
-			rehearsal_step_begin(plan->rehearsal, number, step->sql);
-		plan_run_step(command, step);
+			rehearsal_step_begin(plan->rehearsal, number++, step->sql);
+		found = find_conflict(plan, command, step);
 		if (plan->rehearsal)
-			rehearsal_step_end(plan->rehearsal);
-		if (number)
-			number++;
+			rehearsal_step_end(plan->rehearsal, found);
 	}
 }
 
@@ -197,7 +346,17 @@ plan_settle(RollbackPlan *plan, RecordedCommand *command)
 		settle_change(command, lfirst(lc), &steps);
 	frame_unpin(&frame);
 	steps_sort(&steps);
-	run_steps(plan, command, steps.list, 0);
+	foreach(lc, steps.list)
+	{
+		Step	   *step = lfirst(lc);
+
+		CHECK_FOR_INTERRUPTS();
+		if (plan->rehearsal)
+			rehearsal_step_begin(plan->rehearsal, 0, step->sql);
+		plan_run_step(command, step);
+		if (plan->rehearsal)
+			rehearsal_step_end(plan->rehearsal, false);
+	}
 }
 
 void
@@ -209,8 +368,19 @@ plan_warn_unkept(const RecordedCommand *command)
 						command->migration, command->unkept)));
 }
 
-void
-plan_apply(RollbackPlan *plan)
+static List *
+all_conflicts(RollbackPlan *plan)
+{
+	List	   *conflicts = NIL;
+
+	if (safemig_state.on_conflict == CONFLICT_REFUSE)
+		conflicts = writes_conflicts();
+	conflicts = list_concat(conflicts, plan->conflicts);
+	return list_concat(conflicts, misfit_conflicts());
+}
+
+static void
+apply(RollbackPlan *plan)
 {
 	int			number = 1;
 	ListCell   *lc;
@@ -219,9 +389,44 @@ plan_apply(RollbackPlan *plan)
 	{
 		RecordedCommand *command = lfirst(lc);
 
-		plan_warn_unkept(command);
-		run_steps(plan, command, command->steps, number);
-		plan_settle(plan, command);
+		run_steps(plan, command, number);
 		number += list_length(command->steps);
+		/* what could not be run would be tried once more */
+		if (!plan->doomed)
+			plan_settle(plan, command);
 	}
+	references_add_broken();
+}
+
+/*
+ * Runs the plan to its end, whatever it meets, and returns that, of Conflict*.
+ * If there is anything the transaction has to be given up.  What fails after a
+ * conflict, and is none itself, is taken for its consequence.
+ */
+List *
+plan_try(RollbackPlan *plan)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	plan->conflicts = NIL;
+	plan->doomed = false;
+	PG_TRY();
+	{
+		apply(plan);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+		List	   *conflicts;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		conflicts = all_conflicts(plan);
+		if (conflicts == NIL || plan_error_is_no_reason(error))
+			PG_RE_THROW();
+		FlushErrorState();
+		conflicts_raise(plan, conflicts);
+	}
+	PG_END_TRY();
+	return all_conflicts(plan);
 }

@@ -146,7 +146,8 @@ rolls_back_ok(Migration *migration, const char *description)
 	{
 		StepOutcome *step = lfirst(lc);
 
-		if (step->outcome && strcmp(step->outcome, REHEARSED) != 0 && failure == NULL)
+		/* what comes last has all that was met */
+		if (step->outcome && strcmp(step->outcome, REHEARSED) != 0)
 			failure = psprintf("%s\n%s", step->statement, step->outcome);
 	}
 	if (description == NULL)

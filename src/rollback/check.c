@@ -16,21 +16,6 @@
 #include "compat.h"
 #include "rollback/rollback.h"
 
-static Conflict *
-add_conflict(List **conflicts, int sqlstate, const char *object,
-			 char *problem, const char *hint)
-{
-	Conflict   *conflict = palloc0(sizeof(Conflict));
-
-	conflict->sqlstate = sqlstate;
-	conflict->object = pstrdup(object);
-	conflict->problem = problem;
-	conflict->rows = -1;
-	conflict->hint = hint ? pstrdup(hint) : NULL;
-	*conflicts = lappend(*conflicts, conflict);
-	return conflict;
-}
-
 static void
 check_irreversible(RollbackPlan *plan, List **conflicts)
 {
@@ -346,37 +331,4 @@ plan_check(RollbackPlan *plan)
 			check_kept_of(lfirst(inner), &conflicts);
 	}
 	return conflicts;
-}
-
-/* One ERROR with a line for each conflict, twenty at most. */
-void
-conflicts_raise(RollbackPlan *plan, List *conflicts)
-{
-	Migration  *migration = linitial(plan->migrations);
-	Conflict   *first = linitial(conflicts);
-	StringInfoData detail;
-	ListCell   *lc;
-	int			shown = 0;
-
-	initStringInfo(&detail);
-	foreach(lc, conflicts)
-	{
-		Conflict   *conflict = lfirst(lc);
-
-		if (++shown > 20)
-		{
-			appendStringInfo(&detail, "\n... and %d more",
-							 list_length(conflicts) - 20);
-			break;
-		}
-		appendStringInfo(&detail, "%s%s %s", detail.len ? "\n" : "",
-						 conflict->object, conflict->problem);
-	}
-	ereport(ERROR,
-			(errcode(first->sqlstate),
-			 first->sqlstate == ERRCODE_SAFEMIG_IRREVERSIBLE ?
-			 errmsg("migration " INT64_FORMAT " cannot be rolled back: it is irreversible", migration->id) :
-			 errmsg("migration " INT64_FORMAT " cannot be rolled back exactly", migration->id),
-			 errdetail_internal("%s", detail.data),
-			 first->hint ? errhint("%s", first->hint) : 0));
 }

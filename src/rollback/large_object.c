@@ -74,7 +74,6 @@ static void
 undo_pages(List *changes)
 {
 	KeptTable	table = {NULL, LargeObjectRelationId};
-	List	   *conflicts;
 	ListCell   *lc;
 
 	foreach(lc, changes)
@@ -86,9 +85,8 @@ undo_pages(List *changes)
 	}
 	if (table.kept == NULL)
 		return;
-	conflicts = list_make1(undo_table(&table));
-	if (safemig_state.on_conflict == CONFLICT_REFUSE)
-		undo_refuse_conflicts(list_make1(&table), conflicts);
+	undo_table(&table);
+	writes_refuse();
 }
 
 static void

@@ -8,14 +8,22 @@
  * one of them, and whoever has to mend it wants all.  The query is made from
  * the step's statement alone, since nothing can be looked up any more.
  *
+ * Such a step changes no row: without it, others can still be tried.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_constraint.h"
 #include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 
 #include "compat.h"
 #include "rollback/rollback.h"
@@ -273,5 +281,86 @@ misfit_query(const RecordedCommand *command, const Step *step, int sqlstate)
 			return of_call(parsed, command->steps, sqlstate);
 		default:
 			return NULL;
+	}
+}
+
+/* ---- before it is run: which tables are looked through ---- */
+
+static List *
+add_table(List *tables, const RangeVar *relation)
+{
+	Oid			relid = RangeVarGetRelid(relation, NoLock, true);
+
+	return OidIsValid(relid) ? list_append_unique_oid(tables, relid) : tables;
+}
+
+static List *
+tables_of_alter(const AlterTableStmt *stmt)
+{
+	List	   *tables = NIL;
+	ListCell   *lc;
+
+	foreach(lc, stmt->cmds)
+	{
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		if (cmd->subtype != AT_AddConstraint && cmd->subtype != AT_SetNotNull)
+			return NIL;
+		if (cmd->subtype == AT_AddConstraint && ((Constraint *) cmd->def)->pktable)
+			tables = add_table(tables, ((Constraint *) cmd->def)->pktable);
+	}
+	return add_table(tables, stmt->relation);
+}
+
+/* A foreign key's other table is not named: both must be sound. */
+static List *
+tables_of_validation(const RangeVar *relation)
+{
+	Oid			relid = RangeVarGetRelid(relation, NoLock, true);
+	List	   *tables = NIL;
+	Relation	constraints;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	if (!OidIsValid(relid))
+		return NIL;
+	constraints = table_open(ConstraintRelationId, AccessShareLock);
+	ScanKeyInit(&key, Anum_pg_constraint_conrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(constraints, ConstraintRelidTypidNameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_constraint form = (Form_pg_constraint) GETSTRUCT(tuple);
+
+		if (!form->convalidated && OidIsValid(form->confrelid))
+			tables = list_append_unique_oid(tables, form->confrelid);
+	}
+	systable_endscan(scan);
+	table_close(constraints, AccessShareLock);
+	return list_append_unique_oid(tables, relid);
+}
+
+List *
+misfit_tables(const Step *step)
+{
+	Node	   *parsed = parse_statement(step->sql);
+	RangeVar   *relation;
+
+	switch (nodeTag(parsed))
+	{
+		case T_AlterTableStmt:
+			return tables_of_alter((AlterTableStmt *) parsed);
+		case T_IndexStmt:
+			return ((IndexStmt *) parsed)->unique ?
+				add_table(NIL, ((IndexStmt *) parsed)->relation) : NIL;
+		case T_SelectStmt:
+			relation = relation_of_call(parsed, "validate_constraint");
+			if (relation)
+				return tables_of_validation(relation);
+			relation = relation_of_call(parsed, "set_not_null");
+			return relation ? add_table(NIL, relation) : NIL;
+		default:
+			return NIL;
 	}
 }

@@ -58,37 +58,24 @@ records_of(Migration *migration)
 static List *
 kept_by(List *records)
 {
-	MemoryContext context = CurrentMemoryContext;
 	Oid			type = INT8OID;
-	List	   *ids = NIL;
 	List	   *all = NIL;
 	ListCell   *lc;
+	ListCell   *one;
 
-	SPI_connect();
 	foreach(lc, records)
 	{
 		Datum		arg = Int64GetDatum(*(int64 *) lfirst(lc));
+		List	   *kept = history_kept_where("k.migration OPERATOR(pg_catalog.=) $1"
+											  " AND k.state OPERATOR(pg_catalog.=) 'kept'"
+											  " AND k.vault_schema IS NOT NULL AND k.vault_name IS NOT NULL",
+											  1, &type, &arg, NULL);
+		List	   *newest_first = NIL;
 
-		if (SPI_execute_with_args("SELECT id FROM safemig.kept_log"
-								  " WHERE migration OPERATOR(pg_catalog.=) $1"
-								  " AND state OPERATOR(pg_catalog.=) 'kept'"
-								  " AND vault_schema IS NOT NULL AND vault_name IS NOT NULL"
-								  " ORDER BY id DESC",
-								  1, &type, &arg, NULL, false, 0) != SPI_OK_SELECT)
-			elog(ERROR, "could not read kept_log");
-		for (uint64 i = 0; i < SPI_processed; i++)
-		{
-			MemoryContext old = MemoryContextSwitchTo(context);
-			int64	   *id = palloc(sizeof(int64));
-
-			*id = strtoll(SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1), NULL, 10);
-			ids = lappend(ids, id);
-			MemoryContextSwitchTo(old);
-		}
+		foreach(one, kept)
+			newest_first = lcons(lfirst(one), newest_first);
+		all = list_concat(all, newest_first);
 	}
-	SPI_finish();
-	foreach(lc, ids)
-		all = lappend(all, history_get_kept(*(int64 *) lfirst(lc)));
 	return all;
 }
 

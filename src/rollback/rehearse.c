@@ -125,11 +125,12 @@ end_step(Rehearsal *rehearsal, char *outcome)
 	rehearsal->running = NULL;
 }
 
+/* A conflict is told when all have been found. */
 void
-rehearsal_step_end(Rehearsal *rehearsal)
+rehearsal_step_end(Rehearsal *rehearsal, bool conflict)
 {
 	rehearsal->running->rows = safemig_state.rows_restored - rehearsal->rows_before;
-	end_step(rehearsal, REHEARSED);
+	end_step(rehearsal, conflict ? "in the way" : REHEARSED);
 }
 
 static void
@@ -204,16 +205,21 @@ static void
 note_failure(Rehearsal *rehearsal, char *outcome)
 {
 	StepOutcome *refused;
+	bool		begun = false;
+	ListCell   *lc;
 
 	if (rehearsal->running)
 	{
 		end_step(rehearsal, outcome);
 		return;
 	}
+	foreach(lc, rehearsal->outcomes)
+		begun |= ((StepOutcome *) lfirst(lc))->outcome != NULL;
 	refused = palloc0(sizeof(StepOutcome));
-	refused->statement = "-- before the first step";
+	refused->statement = begun ? "-- all that was met" : "-- before the first step";
 	refused->outcome = outcome;
-	rehearsal->outcomes = lcons(refused, rehearsal->outcomes);
+	rehearsal->outcomes = begun ? lappend(rehearsal->outcomes, refused) :
+		lcons(refused, rehearsal->outcomes);
 }
 
 static void

@@ -41,6 +41,8 @@ typedef struct RollbackPlan
 	List	   *records;		/* of int64*: whose commands these are */
 	List	   *commands;		/* of RecordedCommand* */
 	ConflictPolicy on_conflict;
+	List	   *conflicts;		/* of Conflict*: constraints that rows break */
+	bool		doomed;			/* some step could not be run */
 	int			steps;
 	const char *strongest_lock; /* NULL: none that anybody would notice */
 	const char *strongest_object;
@@ -52,6 +54,8 @@ typedef struct RollbackRun
 {
 	RollbackPlan *plan;
 	HTAB	   *contents;		/* of the plan's tables, when it began */
+	List	   *parts;			/* of Kept*: what its commands wrote */
+	bool		stamped;		/* see stamp_values() in run.c */
 	int64		record;
 } RollbackRun;
 
@@ -75,8 +79,9 @@ typedef struct KeptTable
 extern List *kept_tables_argument(ArrayType *array, const char *kind);
 
 /* ---- writes.c ---- */
-extern struct UndoConflicts *undo_table(const KeptTable *table);
-extern void undo_refuse_conflicts(List *tables, List *conflicts);
+extern void undo_table(const KeptTable *table);
+/* of the step that has just looked: unless all are being collected */
+extern void writes_refuse(void);
 
 /* The state that the history says an object is in. */
 typedef struct ObjectState
@@ -93,6 +98,11 @@ typedef struct Conflict
 	char	   *problem;
 	int64		rows;			/* -1: not counted */
 	char	   *hint;			/* may be NULL */
+	bool		of_policy;		/* on_conflict says what is to become of it */
+	bool		of_step;		/* PostgreSQL's own error, in a step */
+	/* what is said if it is the only one; may be NULL */
+	char	   *message;
+	char	   *detail;
 } Conflict;
 
 /* ---- state.c: what the history says ---- */
@@ -121,7 +131,17 @@ extern void commands_check_rights(List *commands);
 extern List *plan_check(RollbackPlan *plan);	/* of Conflict* */
 /* is more than rows concerned? */
 extern bool plan_changes(RollbackPlan *plan, const char *identity);
-extern void conflicts_raise(RollbackPlan *plan, List *conflicts);
+
+/* ---- conflict.c ---- */
+extern Conflict *add_conflict(List **conflicts, int sqlstate, const char *object,
+							  char *problem, const char *hint);
+/* plan: not needed if all are about rows */
+extern void conflicts_raise(const RollbackPlan *plan, List *conflicts);
+
+/* ---- writes.c ---- */
+extern void writes_warn(void);
+extern List *writes_conflicts(void);	/* of Conflict* */
+extern List *misfit_conflicts(void);	/* of Conflict* */
 
 /* ---- run.c: one rollback, from its locks to its record ---- */
 extern RollbackRun *run_open(List *migrations, RollbackOptions *options,
@@ -154,7 +174,7 @@ extern int64 rollback_end_script(RollbackRun *run);	/* proves; the record's id *
 extern void rehearsal_start_clock(Rehearsal *rehearsal);
 extern void rehearsal_step_begin(Rehearsal *rehearsal, int number,
 								 const char *statement);
-extern void rehearsal_step_end(Rehearsal *rehearsal);
+extern void rehearsal_step_end(Rehearsal *rehearsal, bool conflict);
 /* budget in milliseconds */
 extern Rehearsal *migration_rehearse(Migration *migration, int budget);
 
@@ -177,7 +197,10 @@ typedef struct ProofItem
 extern List *script_prove(const char *script);	/* of ProofItem* */
 
 /* ---- apply.c ---- */
-extern void plan_apply(RollbackPlan *plan);
+/* runs it to its end; of Conflict*: all that it met */
+extern List *plan_try(RollbackPlan *plan);
+/* says nothing about the state: cancelled, out of memory */
+extern bool plan_error_is_no_reason(const ErrorData *error);
 extern void plan_run_step(const RecordedCommand *command, const Step *step);
 /* what still differs from the state before the command, once its steps are run */
 extern void plan_settle(RollbackPlan *plan, RecordedCommand *command);
@@ -187,6 +210,8 @@ extern void plan_warn_unkept(const RecordedCommand *command);
 /* shows the rows that made the step fail with such an error, or NULL */
 extern char *misfit_query(const RecordedCommand *command, const Step *step,
 						  int sqlstate);
+/* what the rows have to pass: OIDs of the tables, or NIL if it is another step */
+extern List *misfit_tables(const Step *step);
 
 /* ---- scriptrun.c ---- */
 extern bool step_stands_alone(const Step *step);

@@ -7,10 +7,14 @@
  */
 #include "postgres.h"
 
-#include "executor/spi.h"
+#include "access/xact.h"
+#include "catalog/pg_largeobject.h"
+#include "miscadmin.h"
+#include "utils/resowner.h"
 
 #include "capture/capture.h"
 #include "capture/written.h"
+#include "keep/writes.h"
 #include "rollback/rollback.h"
 
 static char *
@@ -120,39 +124,61 @@ stamp_values(int64 record)
 {
 	Oid			type = INT8OID;
 	Datum		arg = Int64GetDatum(record);
-	List	   *ids = NIL;
-	MemoryContext context = CurrentMemoryContext;
+	List	   *values = history_kept_where("k.migration OPERATOR(pg_catalog.=) $1"
+											" AND k.kind OPERATOR(pg_catalog.=) ANY (ARRAY['values', 'cast'])"
+											" AND (NOT k.details OPERATOR(pg_catalog.@>) ARRAY['keyless']"
+											"  OR EXISTS (SELECT FROM pg_catalog.pg_attribute a"
+											"   WHERE a.attrelid::pg_catalog.text OPERATOR(pg_catalog.=)"
+											"    k.details[pg_catalog.array_position(k.details, 'relation') + 1]"
+											"   AND a.attnum::pg_catalog.text OPERATOR(pg_catalog.=)"
+											"    k.details[pg_catalog.array_position(k.details, 'attnum') + 1]"
+											"   AND a.attgenerated OPERATOR(pg_catalog.<>) ''))",
+											1, &type, &arg, NULL);
 	ListCell   *lc;
 
-	SPI_connect();
-	if (SPI_execute_with_args(
-							  "SELECT id FROM safemig.kept_log"
-							  " WHERE migration OPERATOR(pg_catalog.=) $1"
-							  " AND kind OPERATOR(pg_catalog.=) ANY (ARRAY['values', 'cast'])"
-							  " AND (NOT details OPERATOR(pg_catalog.@>) ARRAY['keyless']"
-							  "  OR EXISTS (SELECT FROM pg_catalog.pg_attribute a"
-							  "   WHERE a.attrelid::pg_catalog.text OPERATOR(pg_catalog.=)"
-							  "    details[pg_catalog.array_position(details, 'relation') + 1]"
-							  "   AND a.attnum::pg_catalog.text OPERATOR(pg_catalog.=)"
-							  "    details[pg_catalog.array_position(details, 'attnum') + 1]"
-							  "   AND a.attgenerated OPERATOR(pg_catalog.<>) ''))"
-							  " ORDER BY id",
-							  1, &type, &arg, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read kept_log");
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		MemoryContext old = MemoryContextSwitchTo(context);
-		int64	   *id = palloc(sizeof(int64));
-		bool		isnull;
+	foreach(lc, values)
+		column_keep_finish(((Kept *) lfirst(lc))->id);
+}
 
-		*id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i],
-										  SPI_tuptable->tupdesc, 1, &isnull));
-		ids = lappend(ids, id);
-		MemoryContextSwitchTo(old);
+static bool
+has_part(List *parts, int64 id)
+{
+	ListCell   *lc;
+
+	foreach(lc, parts)
+	{
+		if (((Kept *) lfirst(lc))->id == id)
+			return true;
 	}
-	SPI_finish();
-	foreach(lc, ids)
-		column_keep_finish(*(int64 *) lfirst(lc));
+	return false;
+}
+
+/* Of Kept*: what the plan's commands wrote, newest first. */
+static List *
+written_parts(const RollbackPlan *plan)
+{
+	List	   *parts = NIL;
+	ListCell   *lc;
+	ListCell   *inner;
+
+	foreach(lc, plan->commands)
+	{
+		foreach(inner, ((RecordedCommand *) lfirst(lc))->changes)
+		{
+			const Change *change = lfirst(inner);
+			const Image *before = change->before;
+			Kept	   *kept;
+
+			/* the pages of all large objects that a command had are one part */
+			if (before == NULL || before->kept == 0 ||
+				(change->action != 'w' && before->address.classId != LargeObjectRelationId))
+				continue;
+			kept = history_get_kept(before->kept);
+			if (strcmp(kept->kind, WRITES_KIND) == 0 && !has_part(parts, kept->id))
+				parts = lappend(parts, kept);
+		}
+	}
+	return parts;
 }
 
 /*
@@ -182,13 +208,28 @@ run_open(List *migrations, RollbackOptions *options, const char *kind)
 	safemig_state.later = safemig_state.astray = NIL;
 	safemig_state.caller = caller;
 	safemig_state.on_conflict = options->on_conflict;
+	safemig_state.broken_references = NIL;
 	own_work_begin();
+	run->parts = written_parts(run->plan);
+	safemig_state.net = net_begin(run->parts);
 	run->contents = plan_contents(run->plan);
 	run->record = history_open_record(kind, first->label, migration_ids(migrations),
 									  options->reason);
 	own_work_end();
 	frame_unpin(&frame);
 	return run;
+}
+
+/* A script's statements cannot be tried one by one: it has no list of conflicts. */
+static void
+check_references(const RollbackPlan *plan)
+{
+	List	   *conflicts;
+
+	references_add_broken();
+	conflicts = misfit_conflicts();
+	if (conflicts != NIL)
+		conflicts_raise(plan, conflicts);
 }
 
 /* The proof; returns the record's id. */
@@ -200,18 +241,96 @@ run_close(RollbackRun *run)
 
 	frame_become_owner(&frame);
 	own_work_begin();
+	if (!safemig_state.collects)
+		check_references(run->plan);
 	objects = plan_verify(run->plan, run->contents);
-	stamp_values(run->record);
+	if (!run->stamped)
+		stamp_values(run->record);
 	history_set_state(run->record, "applied");
 	own_work_end();
+	if (safemig_state.on_conflict != CONFLICT_REFUSE)
+		writes_warn();
 	safemig_state.record_id = 0;
 	safemig_state.caller = NULL;
+	safemig_state.net = NULL;
+	safemig_state.collects = false;
 	/* nor is what it wrote the transaction's */
 	written_look();
 	astray_report();
 	frame_unpin(&frame);
 	report_done(run->plan, run->record, objects);
 	return run->record;
+}
+
+/*
+ * False: a row that had been taken back in a newer part of the migration proved
+ * to be in the way in an older one, and all is to be done again.
+ */
+static bool
+apply_once(RollbackRun *run)
+{
+	List	   *conflicts = plan_try(run->plan);
+
+	/* under refuse the first conflict decides, and is told as it is */
+	if (safemig_state.on_conflict != CONFLICT_REFUSE &&
+		net_is_to_be_done_again(safemig_state.net))
+		return false;
+	if (conflicts != NIL)
+		conflicts_raise(run->plan, conflicts);
+	own_work_begin();
+	/* in the subtransaction whose rows these are */
+	stamp_values(run->record);
+	own_work_end();
+	run->stamped = true;
+	return true;
+}
+
+/* The same, where what was done can be undone. */
+static bool
+try_to_apply(RollbackRun *run)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+	volatile bool done = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		done = apply_once(run);
+		if (done)
+			ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+	if (!done)
+		RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	/* rows with values from the middle may have been the reason */
+	if (error && (plan_error_is_no_reason(error) ||
+				  !net_is_to_be_done_again(safemig_state.net)))
+		ReThrowError(error);
+	return done;
+}
+
+static void
+apply(RollbackRun *run)
+{
+	if (safemig_state.on_conflict == CONFLICT_REFUSE || run->parts == NIL)
+	{
+		if (!apply_once(run))
+			elog(ERROR, "a rollback without kept rows is to be done again");
+		return;
+	}
+	while (!try_to_apply(run))
+		CHECK_FOR_INTERRUPTS();
 }
 
 /* Takes back a list of migrations, newest first; returns the record's id. */
@@ -221,14 +340,18 @@ take_back(List *migrations, RollbackOptions *options, const char *kind)
 	RollbackRun *run = run_open(migrations, options, kind);
 	int64		record;
 	Frame		frame;
+	ListCell   *lc;
 
 	frame_become_owner(&frame);
-	plan_apply(run->plan);
+	safemig_state.collects = true;
+	foreach(lc, run->plan->commands)
+		plan_warn_unkept(lfirst(lc));
+	apply(run);
 	frame_unpin(&frame);
 	if (options->rehearsal)
 		rehearsal_step_begin(options->rehearsal, 0, "-- the proof");
 	record = run_close(run);
 	if (options->rehearsal)
-		rehearsal_step_end(options->rehearsal);
+		rehearsal_step_end(options->rehearsal, false);
 	return record;
 }

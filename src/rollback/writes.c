@@ -36,16 +36,16 @@ append_conflict(StringInfo buf, int64 rows, const char *one, const char *many)
 
 /* The query that shows them, or the first of them. */
 static char *
-show_query(const KeptTable *table, const UndoConflicts *conflicts)
+show_query(const NetTable *table)
 {
+	const UndoConflicts *conflicts = &table->conflicts;
 	StringInfoData buf;
 	ListCell   *lc;
 
 	if (conflicts->rows == NIL)
 		return "";
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "SELECT * FROM %s WHERE %s IN (", table->kept->identity,
-					 conflicts->key);
+	appendStringInfo(&buf, "SELECT * FROM %s WHERE %s IN (", table->identity, conflicts->key);
 	foreach(lc, conflicts->rows)
 		appendStringInfo(&buf, "%s%s", foreach_current_index(lc) > 0 ? ", " : "",
 						 (char *) lfirst(lc));
@@ -62,113 +62,133 @@ conflicts_in_words(const UndoConflicts *conflicts)
 	StringInfoData detail;
 
 	initStringInfo(&detail);
-	append_conflict(&detail, conflicts->changed,
+	append_conflict(&detail, conflicts->count[UNDO_CHANGED],
 					"row that the migration wrote was changed since",
 					"rows that the migration wrote were changed since");
-	append_conflict(&detail, conflicts->gone,
+	append_conflict(&detail, conflicts->count[UNDO_GONE],
 					"row that it changed is no longer there",
 					"rows that it changed are no longer there");
-	append_conflict(&detail, conflicts->unfit,
+	append_conflict(&detail, conflicts->count[UNDO_UNFIT],
 					"row with what was written since, would break a CHECK, a NOT NULL or a partition's bound",
 					"rows with what was written since, would break a CHECK, a NOT NULL or a partition's bound");
 	if (safemig_state.on_conflict == CONFLICT_RESTORE)
-		append_conflict(&detail, conflicts->taken,
+		append_conflict(&detail, conflicts->count[UNDO_TAKEN],
 						"row took the place of one that it deleted or moved",
 						"rows took the place of those that it deleted or moved");
 	else
-		append_conflict(&detail, conflicts->taken,
+		append_conflict(&detail, conflicts->count[UNDO_TAKEN],
 						"row that it deleted or moved cannot come back beside rows with the same key",
 						"rows that it deleted or moved cannot come back beside rows with the same key");
 	return detail.data;
 }
 
-/* The policy was told: so is what it did. */
-static void
-warn_of_conflicts(const KeptTable *table, const UndoConflicts *conflicts)
+static int64
+all_conflicts(const UndoConflicts *conflicts)
 {
-	char	   *detail = conflicts_in_words(conflicts);
+	int64		all = 0;
 
-	if (detail[0] == '\0')
-		return;
-	ereport(WARNING,
-			(errcode(ERRCODE_SAFEMIG_CONFLICT),
-			 errmsg("rows of %s %s were written again after the migration",
-					table->kept->object_type, table->kept->identity),
-			 errdetail_internal("%s.", detail),
-			 safemig_state.on_conflict == CONFLICT_KEEP ?
-			 errhint("%sThese rows stay as they are.", show_query(table, conflicts)) :
-			 errhint("What the migration found is there again, but for rows that it only changed and that are gone; safemig_redo() brings back what was overwritten.")));
+	for (int i = 0; i < UNDO_PROBLEMS; i++)
+		all += conflicts->count[i];
+	return all;
 }
 
-/* All tables of the step are looked at first, so that all can be told. */
+/* The policy was told: so is what it did. */
 void
-undo_refuse_conflicts(List *tables, List *conflicts)
+writes_warn(void)
 {
-	StringInfoData detail;
-	StringInfoData hint;
-	const KeptTable *first = NULL;
-	int			several = 0;
 	ListCell   *lc;
-	ListCell   *one;
 
-	initStringInfo(&detail);
-	initStringInfo(&hint);
-	forboth(lc, tables, one, conflicts)
+	foreach(lc, net_tables(safemig_state.net))
 	{
-		const KeptTable *table = lfirst(lc);
+		const NetTable *table = lfirst(lc);
 
-		if (conflicts_in_words(lfirst(one))[0] == '\0')
+		if (all_conflicts(&table->conflicts) == 0)
 			continue;
-		if (several++ == 0)
-			first = table;
-		appendStringInfoString(&hint, show_query(table, lfirst(one)));
+		ereport(WARNING,
+				(errcode(ERRCODE_SAFEMIG_CONFLICT),
+				 errmsg("rows of %s %s were written again after the migration",
+						table->type, table->identity),
+				 errdetail_internal("%s.", conflicts_in_words(&table->conflicts)),
+				 safemig_state.on_conflict == CONFLICT_KEEP ?
+				 errhint("%sThese rows stay as they are.", show_query(table)) :
+				 errhint("What the migration found is there again, but for rows that it only changed and that are gone; safemig_redo() brings back what was overwritten.")));
 	}
-	if (first == NULL)
-		return;
-	forboth(lc, tables, one, conflicts)
+}
+
+/* Of Conflict*: what all parts met up to now. */
+List *
+writes_conflicts(void)
+{
+	List	   *conflicts = NIL;
+	ListCell   *lc;
+
+	foreach(lc, net_tables(safemig_state.net))
 	{
-		char	   *words = conflicts_in_words(lfirst(one));
+		const NetTable *table = lfirst(lc);
+		Conflict   *conflict;
 
-		if (words[0] == '\0')
+		if (all_conflicts(&table->conflicts) == 0)
 			continue;
-		if (several > 1)
-			appendStringInfo(&detail, "%s%s: ", detail.len ? "\n" : "",
-							 ((KeptTable *) lfirst(lc))->kept->identity);
-		appendStringInfo(&detail, "%s.", words);
+		conflict = add_conflict(&conflicts, ERRCODE_SAFEMIG_CONFLICT, table->identity,
+								psprintf("%s.", conflicts_in_words(&table->conflicts)),
+								show_query(table));
+		conflict->rows = all_conflicts(&table->conflicts);
+		conflict->of_policy = true;
+		conflict->message = psprintf("rows of %s %s were written again after the migration",
+									 table->type, table->identity);
 	}
-	ereport(ERROR,
-			(errcode(ERRCODE_SAFEMIG_CONFLICT),
-			 several == 1 ?
-			 errmsg("rows of %s %s were written again after the migration",
-					first->kept->object_type, first->kept->identity) :
-			 errmsg("rows of %d tables were written again after the migration", several),
-			 errdetail_internal("%s", detail.data),
-			 errhint("%ssafemig_rollback(..., on_conflict => 'keep') leaves these rows as they are, 'restore' overwrites them.",
-					 hint.data)));
+	return conflicts;
+}
+
+/* Of Conflict*: what no policy is about. */
+List *
+misfit_conflicts(void)
+{
+	List	   *conflicts = NIL;
+	ListCell   *lc;
+
+	foreach(lc, net_misfits(safemig_state.net))
+	{
+		const Misfit *misfit = lfirst(lc);
+		Conflict   *conflict = add_conflict(&conflicts, ERRCODE_SAFEMIG_CONFLICT, misfit->table,
+											misfit->message, misfit->hint);
+
+		conflict->rows = misfit->rows;
+		conflict->message = misfit->message;
+		conflict->detail = misfit->detail;
+	}
+	return conflicts;
+}
+
+void
+writes_refuse(void)
+{
+	List	   *conflicts = writes_conflicts();
+
+	if (safemig_state.on_conflict == CONFLICT_REFUSE && !safemig_state.collects &&
+		conflicts != NIL)
+		conflicts_raise(NULL, conflicts);
 }
 
 /* Large objects that the session has open are no reason not to. */
-UndoConflicts *
+void
 undo_table(const KeptTable *table)
 {
 	Relation	rel = table_open(table->relid, NoLock);
-	UndoConflicts *conflicts = palloc0(sizeof(UndoConflicts));
+	int64		before;
 	int64		restored;
 	Frame		frame;
 
 	if (table->relid != LargeObjectRelationId)
 		CheckTableNotInUse(rel, "safemig_rollback");
+	before = all_conflicts(&net_table(safemig_state.net, rel, table->kept)->conflicts);
 	frame_become(&frame, rel->rd_rel->relowner);
 	frame_lend_for_rows(&frame, rel->rd_rel->relowner, rel);
-	restored = writes_undo(rel, table->kept, conflicts);
+	restored = writes_undo(rel, table->kept);
 	frame_unpin(&frame);
-	if (safemig_state.on_conflict != CONFLICT_REFUSE)
-		warn_of_conflicts(table, conflicts);
 	rollback_count(table->relid, restored,
-				   conflicts->changed + conflicts->gone + conflicts->unfit +
-				   conflicts->taken);
+				   all_conflicts(&net_table(safemig_state.net, rel, table->kept)->conflicts) - before);
 	table_close(rel, NoLock);
-	return conflicts;
 }
 
 /* ---- what the step itself did ---- */
@@ -240,7 +260,6 @@ safemig_undo_writes(PG_FUNCTION_ARGS)
 	TimestampTz started = GetCurrentTimestamp();
 	List	   *tables;
 	List	   *relids = NIL;
-	List	   *conflicts = NIL;
 	List	   *references;
 	CommandId	since;
 	Frame		frame;
@@ -256,15 +275,20 @@ safemig_undo_writes(PG_FUNCTION_ARGS)
 	own_work_begin();
 	tables = kept_tables_argument(PG_GETARG_ARRAYTYPE_P(0), WRITES_KIND);
 	foreach(lc, tables)
-		relids = lappend_oid(relids, ((KeptTable *) lfirst(lc))->relid);
+	{
+		/* what is wrong with it is told, and what that leads to is not */
+		if (net_is_unsettled(safemig_state.net, ((KeptTable *) lfirst(lc))->relid))
+			tables = foreach_delete_current(tables, lc);
+		else
+			relids = lappend_oid(relids, ((KeptTable *) lfirst(lc))->relid);
+	}
 	CommandCounterIncrement();
 	since = GetCurrentCommandId(false);
 	references = references_find(relids);
 	foreach(lc, tables)
-		conflicts = lappend(conflicts, undo_table(lfirst(lc)));
-	if (safemig_state.on_conflict == CONFLICT_REFUSE)
-		undo_refuse_conflicts(tables, conflicts);
-	references_check(references);
+		undo_table(lfirst(lc));
+	writes_refuse();
+	references_note_broken(references);
 	record(tables, since, started);
 	own_work_end();
 	frame_unpin(&frame);

@@ -106,6 +106,8 @@ my @cases = (
 	[ 'rows fixed for a foreign key to come', q(INSERT INTO keyless VALUES (999, '', ''); DELETE FROM keyless WHERE x = 999 OR x = 0; ALTER TABLE keyless ADD FOREIGN KEY (x) REFERENCES t) ],
 	[ 'rows after two columns were added', q(ALTER TABLE t ADD n1 int; ALTER TABLE t ADD n2 int DEFAULT 7; INSERT INTO t (a, b) VALUES (100, 'x'); UPDATE t SET n1 = 5, a = 6 WHERE id = 2) ],
 	[ 'NOT NULL in a partitioned table whose rows were written', q(ALTER TABLE parts ADD n1 int DEFAULT 7; UPDATE parts SET v = 'w'; ALTER TABLE parts ADD n2 int NOT NULL DEFAULT 5) ],
+	[ 'an exclusion constraint at the end of the transaction', q(BEGIN; DELETE FROM slots WHERE id = 2; CREATE TABLE other (); UPDATE slots SET r = int4range(20, 30) WHERE id = 3; UPDATE slots SET r = int4range(5, 12) WHERE id = 1; COMMIT),
+		q(CREATE TABLE slots (id int PRIMARY KEY, r int4range, EXCLUDE USING gist (r WITH &&) DEFERRABLE INITIALLY DEFERRED); INSERT INTO slots VALUES (1, int4range(1, 5)), (2, int4range(5, 9)), (3, int4range(9, 12))) ],
 	[ 'CLUSTER in between', q(BEGIN; UPDATE t SET a = 1 WHERE id < 6; CLUSTER t USING t_pkey; UPDATE t SET a = 2 WHERE id > 15; COMMIT), 'ALTER TABLE t CLUSTER ON t_pkey' ],
 );
 round_trips(
@@ -116,6 +118,14 @@ round_trips(
 			migration => $_->[1]
 		}
 	} @cases);
+
+# A redo is one transaction, in which a new label cannot be used.
+round_trips({
+	name => 'a label that was made, written and converted',
+	setup => $setup,
+	migration => q(ALTER TYPE mood ADD VALUE 'new'; BEGIN; UPDATE t SET m = 'new'; ALTER TABLE t ALTER m TYPE text; UPDATE t SET m = 'free' WHERE id = 2; COMMIT),
+	once => 1,
+});
 
 # What an application meets is the net effect of a migration.
 round_trips({
@@ -261,6 +271,100 @@ subtest 'later writes overwritten' => sub {
 	in_database($database, "SELECT safemig_redo($out)");
 	is(value($database, $rows), $after, 'what was overwritten comes back by a redo');
 };
+
+# A row that is in the way in one part of a migration is left alone in all.
+subtest 'rows written in several parts, and again since' => sub {
+	my $rows = q(SELECT string_agg(t::text, ' ' ORDER BY id) FROM t);
+	my $template = new_database('parts');
+	in_database($template, q(CREATE TABLE t (id int PRIMARY KEY, a int, b text, d text UNIQUE, z int CHECK (a + z < 100));
+		INSERT INTO t SELECT i, i, 'b' || i, 'd' || i, 0 FROM generate_series(1, 8) i));
+	in_database($template, q(LOAD 'safemig'; SET safemig.label = 'm'; BEGIN;
+		UPDATE t SET a = 50, b = 'one', d = 'x' || id WHERE id < 5; UPDATE t SET a = 90 WHERE id = 5; INSERT INTO t VALUES (70, 1, 'new', 'seventy'), (71, 1, 'n', 'gone'), (72, 1, 'm', 'moved');
+		ALTER TABLE t DROP COLUMN d;
+		UPDATE t SET b = 'two' WHERE id < 6; UPDATE t SET id = 40 WHERE id = 4; DELETE FROM t WHERE id IN (6, 71); UPDATE t SET id = 73 WHERE id = 72; UPDATE t SET a = 2 WHERE id IN (5, 70);
+		CREATE TABLE other (); UPDATE t SET b = 'three' WHERE id = 2; COMMIT));
+	in_database($template, q(UPDATE t SET a = 7 WHERE id = 1; UPDATE t SET b = 'app' WHERE id = 2; UPDATE t SET a = 8 WHERE id = 40; UPDATE t SET z = 9 WHERE id = 5;
+		INSERT INTO t VALUES (6, 66, 'six', 0), (71, 1, 'n', 0), (72, 5, 'app', 0); UPDATE t SET b = 'app' WHERE id = 70));
+	my $after = value($template, $rows);
+	my $database = new_database('parts_kept', $template);
+	my ($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('m')));
+	like($err, qr/\b4 rows that the migration wrote were changed since; 1 row that it deleted or moved cannot come back/, 'counted once, whatever part they are in');
+	($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('m', on_conflict => 'keep')));
+	ok(!$status, 'kept') or diag($err);
+	is(value($database, q(SELECT string_agg(concat_ws(':', id, a, b, d, z), ' ' ORDER BY id) FROM t)),
+		'1:7:two:d1:0 2:50:app:d2:0 3:3:b3:d3:0 5:5:b5:d5:9 6:66:six:d6:0 7:7:b7:d7:0 8:8:b8:d8:0 40:8:two:0 70:2:app:seventy 71:1:n:gone:0 72:5:app:moved:0',
+		'as they are, with nothing from the middle; a value kept by a key that the row does not have stays left over');
+	in_database($database, "SELECT safemig_redo($out)");
+	is(value($database, $rows), $after, 'redone');
+	$database = new_database('parts_restored', $template);
+	($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('m', on_conflict => 'restore')));
+	ok(!$status, 'restored') or diag($err);
+	in_database($database, "SELECT safemig_redo($out)");
+	is(value($database, $rows), $after, 'redone');
+};
+
+# What is in the way in an older part alone: a newer one has been taken back by then.
+subtest 'in the way in an older part' => sub {
+	my $rows = q(SELECT string_agg(concat_ws(':', id, a, b, c), ' ' ORDER BY id) FROM t);
+	my $template = new_database('older');
+	in_database($template, q(CREATE TABLE t (id int PRIMARY KEY, a int, b text, c int, CHECK (a + c < 200)); CREATE UNIQUE INDEX ON t (b) WHERE a > 2;
+		INSERT INTO t SELECT i, i, 'b' || i, i FROM generate_series(3, 7) i));
+	in_database($template, q(LOAD 'safemig'; SET safemig.label = 'm'; BEGIN; UPDATE t SET b = 'x' || id, a = -a WHERE id <> 5; UPDATE t SET b = 'x5' WHERE id = 5; CREATE TABLE z ();
+		UPDATE t SET a = 1 WHERE id = 5; DELETE FROM t WHERE id = 7; UPDATE t SET b = 'y6' WHERE id = 6; COMMIT));
+	in_database($template, q(INSERT INTO t VALUES (50, 9, 'b5', 0), (51, 9, 'b7', 0), (52, 1, 'b4', 0); UPDATE t SET c = 198 WHERE id = 6));
+	my $after = value($template, $rows);
+	my ($status, $out, $err) = in_database($template, q(SELECT safemig_rollback('m')));
+	ok($status, 'refused');
+	like($err, qr/1 row with what was written since, would break a CHECK.*; 2 rows that it deleted or moved cannot come back/, 'each counted once');
+	is(value($template, $rows), $after, 'nothing is changed');
+	my %expected = (
+		keep => '3:3:b3:3 4:4:b4:4 5:1:x5:5 6:-6:y6:198 50:9:b5:0 51:9:b7:0 52:1:b4:0',
+		restore => '3:3:b3:3 4:4:b4:4 5:5:b5:5 6:-6:y6:198 7:7:b7:7 52:1:b4:0');
+	foreach my $policy (sort keys %expected)
+	{
+		my $database = new_database("older_$policy", $template);
+		($status, $out, $err) = in_database($database, "SELECT safemig_rollback('m', on_conflict => '$policy')");
+		ok(!$status, $policy) or diag($err);
+		is(value($database, $rows), $expected{$policy}, "rows: $policy");
+		in_database($database, "SELECT safemig_redo($out)");
+		is(value($database, $rows), $after, "redone: $policy");
+	}
+};
+
+# A unique key that is looked at only at the end of a transaction says nothing
+# beforehand of whether a place is free.
+subtest 'places in deferrable keys' => sub {
+	my $rows = q(SELECT string_agg(concat_ws(':', id, w), ' ' ORDER BY id) FROM l);
+	my $template = new_database('late');
+	in_database($template, q(CREATE TABLE l (id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED, w int); INSERT INTO l SELECT i, i FROM generate_series(1, 4) i));
+	in_database($template, q(LOAD 'safemig'; SET safemig.label = 'm'; BEGIN; INSERT INTO l VALUES (70, 7); CREATE TABLE x (); DELETE FROM l WHERE id = 70; CREATE TABLE y (); DELETE FROM l WHERE id = 2; UPDATE l SET id = 30 WHERE id = 3; COMMIT));
+	in_database($template, 'INSERT INTO l VALUES (70, 8)');
+	my $database = new_database('late_free', $template);
+	my ($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('m')));
+	ok(!$status, 'a row that has never been there needs no place') or diag($err);
+	is(value($database, $rows), '1:1 2:2 3:3 4:4 70:8', 'the later one stays');
+	in_database($template, 'INSERT INTO l VALUES (2, 22), (3, 33)');
+	my %expected = (keep => '1:1 2:22 3:33 4:4 30:3 70:8', restore => '1:1 2:2 3:3 4:4 70:8');
+	foreach my $policy (sort keys %expected)
+	{
+		$database = new_database("late_$policy", $template);
+		($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('m')));
+		like($err, qr/2 rows that it deleted or moved cannot come back beside rows with the same key/, 'a conflict');
+		($status, $out, $err) = in_database($database, "SELECT safemig_rollback('m', on_conflict => '$policy')");
+		ok(!$status, $policy) or diag($err);
+		is(value($database, $rows), $expected{$policy}, "rows: $policy");
+		in_database($database, "SELECT safemig_redo($out)");
+		is(value($database, $rows), '1:1 2:22 3:33 4:4 30:3 70:8', "redone: $policy");
+	}
+};
+
+# Deferred constraints hold at the end, and not in the middle of a migration.
+round_trips(
+	{
+		name => 'a foreign key that was broken in the middle',
+		setup => q(CREATE TABLE o (id int PRIMARY KEY); CREATE TABLE r (id int PRIMARY KEY, o int REFERENCES o DEFERRABLE INITIALLY DEFERRED); INSERT INTO o VALUES (1); INSERT INTO r VALUES (1, 1)),
+		migration => q(BEGIN; INSERT INTO r VALUES (2, 7); CREATE TABLE z (); INSERT INTO o VALUES (7); DELETE FROM o WHERE id = 1; CREATE TABLE zz (); DELETE FROM r WHERE id = 1; COMMIT),
+	});
 
 # The counters tell which tables were written; without them that is said.
 subtest 'track_counts off' => sub {

@@ -229,6 +229,52 @@ subtest 'the rows in the way' => sub {
 	is(() = $err =~ /SELECT \* FROM public\.\w WHERE/g, 1, 'with a query for those whose rows are there');
 };
 
+# One refusal tells all that there is to mend, and nothing that is only a
+# consequence of going on.
+subtest 'several things in the way' => sub {
+	my $database = new_database('several');
+	must($database, q(CREATE TABLE p (id int PRIMARY KEY, x int UNIQUE, c text, k int NOT NULL, CONSTRAINT pos CHECK (k > 0));
+		CREATE TABLE q (id int PRIMARY KEY, a text, b text); CREATE TABLE ch (id int PRIMARY KEY, p int REFERENCES p);
+		CREATE TABLE t (id int PRIMARY KEY, v int, y int UNIQUE);
+		INSERT INTO p SELECT i, i, 'c', i FROM generate_series(1, 5) i; INSERT INTO q SELECT i, 'a', 'b' FROM generate_series(1, 5) i;
+		INSERT INTO ch SELECT i, i FROM generate_series(1, 5) i; INSERT INTO t SELECT i, i, i FROM generate_series(1, 5) i));
+	must($database, q(SET client_min_messages = error; LOAD 'safemig'; SET safemig.label = 'm'; BEGIN; UPDATE p SET c = 'm'; UPDATE q SET a = 'm'; UPDATE t SET y = -y;
+		ALTER TABLE t DROP CONSTRAINT t_y_key; ALTER TABLE t ALTER v TYPE text;
+		ALTER TABLE p DROP CONSTRAINT p_x_key; ALTER TABLE p DROP CONSTRAINT pos; ALTER TABLE p ALTER k DROP NOT NULL; ALTER TABLE ch DROP CONSTRAINT ch_p_fkey;
+		UPDATE q SET b = 'm'; COMMIT));
+	must($database, q(SET safemig.enabled = off; UPDATE p SET c = 'app' WHERE id = 1; UPDATE q SET b = 'app' WHERE id IN (1, 2); UPDATE q SET a = 'app' WHERE id IN (2, 3); DELETE FROM q WHERE id = 5;
+		INSERT INTO p VALUES (10, 1, 'n', 1), (11, 1, 'n', NULL), (12, 12, 'n', -1); INSERT INTO ch VALUES (20, 99); UPDATE t SET v = 'xyz' WHERE id = 1; INSERT INTO t VALUES (9, '9', -1)));
+	my $state = state_of($database);
+	my %rows = ('public.q' => 3, 'public.p WHERE id' => 1, 'public.ch' => 1, 'public.p WHERE k IS NULL' => 1, 'public.p WHERE NOT' => 1, 'x, count' => 1, 'public.t' => 1);
+	my ($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('m')));
+	ok($status, 'refused');
+	is(state_of($database), $state, 'nothing has changed');
+	like($err, qr/: 7 things are in the way/, 'all are counted');
+	like($err, qr/public\.q: 3 rows that the migration wrote were changed since; 1 row that it changed is no longer there/, 'rows of several parts, each once');
+	unlike($err, qr/t_y_key/, 'a key of a table whose type cannot go back is not judged');
+	foreach my $query ($err =~ /(SELECT [^;\n]*);/g)
+	{
+		my ($name) = grep { index($query, $_) >= 0 } sort { length $b <=> length $a } keys %rows or next;
+		is(value($database, "SELECT count(*) FROM ($query) AS q"), delete $rows{$name}, $query);
+	}
+	is(join(' ', sort keys %rows), '', 'each has its query');
+	($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('m', on_conflict => 'keep')));
+	like($err, qr/: 5 things are in the way/, 'a policy does not help with constraints and types');
+	must($database, q(DELETE FROM p WHERE id >= 10; DELETE FROM ch WHERE id = 20; DELETE FROM t WHERE id = 9; UPDATE t SET v = '1' WHERE id = 1));
+	($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('m')));
+	like($err, qr/rows of 2 tables were written again/, 'the rest');
+	($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('m', on_conflict => 'keep')));
+	ok(!$status, 'nothing is left') or diag($err);
+
+	$database = new_database('consequence');
+	must($database, q(CREATE TABLE p (id int PRIMARY KEY, code text UNIQUE); CREATE TABLE ch (id int PRIMARY KEY, p int REFERENCES p); INSERT INTO p VALUES (1, 'a')));
+	must($database, q(LOAD 'safemig'; SET safemig.label = 'm'; BEGIN; ALTER TABLE ch ADD x int; DELETE FROM p; ALTER TABLE ch DROP CONSTRAINT ch_p_fkey; COMMIT));
+	must($database, q(SET safemig.enabled = off; INSERT INTO p VALUES (50, 'a'); INSERT INTO ch VALUES (1, 50)));
+	($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('m')));
+	like($err, qr/rows of table public\.p were written again.*1 row that it deleted or moved/s, 'a row that has the place of another one');
+	unlike($err, qr/ch_p_fkey/, 'that others refer to it is not in the way');
+};
+
 # Errors that say what is wrong, with their SQLSTATEs.
 subtest 'errors' => sub {
 	my $database = new_database('errors');
