@@ -24,6 +24,7 @@ REGRESS = \
 	registry \
 	prune \
 	rehearse \
+	check \
 	limit \
 	doctor \
 	privilege

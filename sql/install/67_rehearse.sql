@@ -30,3 +30,9 @@ RETURNS text LANGUAGE C VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'safemig_rolls_back_ok_label';
 COMMENT ON FUNCTION pg_catalog.safemig_rolls_back_ok(text, text) IS
 'As safemig_rolls_back_ok(bigint), by label; exactly one applied migration must have it. Locks, privileges and errors as safemig_rehearse.';
+
+CREATE FUNCTION pg_catalog.safemig_check(id bigint)
+RETURNS TABLE(severity text, object text, problem text, rows bigint, hint text) LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'safemig_check';
+COMMENT ON FUNCTION pg_catalog.safemig_check(bigint) IS
+'Everything that is in the way of a rollback now; no row: nothing. severity is error (safemig_rollback refuses), warning (it may have to wait, or was not proved), or info; rows are those concerned; hint is a query or command. Drift, later migrations, names taken, kept data that is gone, missing rights, sessions and prepared transactions with conflicting locks, publications and subscriptions; and what rows do to it, by a rehearsal, which takes the locks of the rollback where they are free, waits for none, and ends after a second. The caller must own every object concerned, or administer safemig. Errors: SM001; 42501.';

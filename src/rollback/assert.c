@@ -15,7 +15,6 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 
 #include "rollback/rollback.h"
 
@@ -131,18 +130,13 @@ safemig_is_reversible(PG_FUNCTION_ARGS)
 static Datum
 rolls_back_ok(Migration *migration, const char *description)
 {
-	Rehearsal  *rehearsal;
+	/* ids would make the output another one each time */
+	Rehearsal	rehearsal = {.budget = ASSERTION_BUDGET,.quiet = true};
 	const char *failure = NULL;
-	int			level = NewGUCNestLevel();
 	ListCell   *lc;
 
-	/* ids would make the output another one each time */
-	(void) set_config_option("safemig.notices", "off", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	rehearsal = migration_rehearse(migration, ASSERTION_BUDGET);
-	AtEOXact_GUC(false, level);
-
-	foreach(lc, rehearsal->outcomes)
+	migration_rehearse(migration, &rehearsal);
+	foreach(lc, rehearsal.outcomes)
 	{
 		StepOutcome *step = lfirst(lc);
 

@@ -112,6 +112,35 @@ hints(List *conflicts)
 	return buf.len ? buf.data : NULL;
 }
 
+static char *
+copy(const char *text)
+{
+	return text ? pstrdup(text) : NULL;
+}
+
+/* For whoever rehearses, and wants them one by one. */
+static void
+note_all(Rehearsal *rehearsal, List *conflicts)
+{
+	MemoryContext old = MemoryContextSwitchTo(rehearsal->context);
+	ListCell   *lc;
+
+	foreach(lc, conflicts)
+	{
+		const Conflict *conflict = lfirst(lc);
+		Conflict   *noted = add_conflict(&rehearsal->conflicts, conflict->sqlstate,
+										 conflict->object, copy(conflict->problem),
+										 conflict->hint);
+
+		noted->rows = conflict->rows;
+		noted->of_policy = conflict->of_policy;
+		noted->of_step = conflict->of_step;
+		noted->message = copy(conflict->message);
+		noted->detail = copy(conflict->detail);
+	}
+	MemoryContextSwitchTo(old);
+}
+
 /* One ERROR with a line for each conflict, twenty at most. */
 void
 conflicts_raise(const RollbackPlan *plan, List *conflicts)
@@ -121,6 +150,8 @@ conflicts_raise(const RollbackPlan *plan, List *conflicts)
 	bool		met_on_the_way = first->message != NULL;
 	char	   *hint = met_on_the_way ? hints(conflicts) : first->hint;
 
+	if (plan && plan->rehearsal)
+		note_all(plan->rehearsal, conflicts);
 	if (list_length(conflicts) == 1 && first->message)
 		raise_one(first);
 	ereport(ERROR,

@@ -324,6 +324,71 @@ lock_holders(List *wanted)
 	return holders;
 }
 
+List *
+plan_locked(RollbackPlan *plan)
+{
+	List	   *relids = NIL;
+	ListCell   *lc;
+
+	foreach(lc, plan_wanted(plan))
+		relids = lappend_oid(relids, ((Wanted *) lfirst(lc))->relid);
+	return relids;
+}
+
+/*
+ * A session ends its transaction some time; a prepared one waits for somebody
+ * to do so.
+ */
+List *
+plan_lock_holders(RollbackPlan *plan)
+{
+	List	   *conflicts = NIL;
+	MemoryContext context = CurrentMemoryContext;
+	ListCell   *lc;
+
+	foreach(lc, plan_wanted(plan))
+	{
+		const Wanted *wanted = lfirst(lc);
+		Oid			types[2] = {OIDOID, INT4OID};
+		Datum		args[2] = {ObjectIdGetDatum(wanted->relid), Int32GetDatum(harmless_up_to(wanted->mode))};
+
+		SPI_connect();
+		if (SPI_execute_with_args("SELECT l.relation::pg_catalog.regclass,"
+								  " CASE WHEN p.gid IS NOT NULL THEN pg_catalog.format('is locked by prepared transaction %L in %s', p.gid, l.mode)"
+								  " ELSE pg_catalog.format('is locked by process %s in %s%s, in a transaction for %s s', l.pid, l.mode,"
+								  "  COALESCE(' (' || NULLIF(a.application_name, '') || ')', ''),"
+								  "  COALESCE(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) a.xact_start)::pg_catalog.int8::pg_catalog.text, '?')) END,"
+								  " CASE WHEN p.gid IS NOT NULL THEN pg_catalog.format('COMMIT PREPARED %L; or ROLLBACK PREPARED %1$L;', p.gid)"
+								  " ELSE pg_catalog.format('SELECT pg_terminate_backend(%s); or wait until it ends.', l.pid) END"
+								  " FROM pg_catalog.pg_locks l"
+								  " LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) l.pid"
+								  " LEFT JOIN pg_catalog.pg_prepared_xacts p ON l.pid IS NULL"
+								  "  AND p.transaction::pg_catalog.text OPERATOR(pg_catalog.=) pg_catalog.split_part(l.virtualtransaction, '/', 2)"
+								  " WHERE l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.granted"
+								  " AND l.relation OPERATOR(pg_catalog.=) $1"
+								  " AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()"
+								  " AND l.database OPERATOR(pg_catalog.=) (SELECT d.oid FROM pg_catalog.pg_database d"
+								  " WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database())"
+								  " AND COALESCE(pg_catalog.array_position(ARRAY['AccessShareLock', 'RowShareLock', 'RowExclusiveLock'],"
+								  "  l.mode), 8) OPERATOR(pg_catalog.>) $2"
+								  " ORDER BY l.pid, l.mode",
+								  2, types, args, NULL, true, 0) != SPI_OK_SELECT)
+			elog(ERROR, "could not read pg_locks");
+		for (uint64 i = 0; i < SPI_processed; i++)
+		{
+			MemoryContext old = MemoryContextSwitchTo(context);
+
+			add_conflict(&conflicts, ERRCODE_SAFEMIG_LOCK,
+						 SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1),
+						 SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2),
+						 SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3));
+			MemoryContextSwitchTo(old);
+		}
+		SPI_finish();
+	}
+	return conflicts;
+}
+
 static void
 lock_within_tries(List *wanted, const char *what)
 {

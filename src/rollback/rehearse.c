@@ -248,6 +248,8 @@ rehearse(List *migrations, Rehearsal *rehearsal)
 			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		rehearsal->error = error;
+		rehearsal->spent = spent;
 		if (spent)
 			note_failure(rehearsal, psprintf("ended: locks had been held, or waited for, for %d ms",
 											 rehearsal->budget));
@@ -281,15 +283,14 @@ put_outcomes(ReturnSetInfo *result, const Rehearsal *rehearsal)
 	}
 }
 
-Rehearsal *
-migration_rehearse(Migration *migration, int budget)
+void
+migration_rehearse(Migration *migration, Rehearsal *rehearsal)
 {
-	Rehearsal  *rehearsal = palloc0(sizeof(Rehearsal));
 	List	   *migrations = list_make1(migration);
 	RollbackPlan *plan;
 	Frame		frame;
 
-	rehearsal->budget = budget;
+	rehearsal->context = CurrentMemoryContext;
 	if (budget_timeout == MAX_TIMEOUTS)
 		budget_timeout = RegisterTimeout(USER_TIMEOUT, on_budget_spent);
 	check_can_all_be_rolled_back(migrations);
@@ -301,22 +302,21 @@ migration_rehearse(Migration *migration, int budget)
 	plan_check_rights(plan);
 	list_steps(rehearsal, plan);
 	frame_become_owner(&frame);
-	announce(plan, rehearsal);
+	if (!rehearsal->quiet)
+		announce(plan, rehearsal);
 	frame_unpin(&frame);
 	rehearse(migrations, rehearsal);
-	return rehearsal;
 }
 
 Datum
 safemig_rehearse(PG_FUNCTION_ARGS)
 {
-	Rehearsal  *rehearsal;
-	int			budget;
+	Rehearsal	rehearsal = {0};
 
 	check_not_null(fcinfo, 0, "id");
-	budget = budget_argument(fcinfo, 1);
-	rehearsal = migration_rehearse(resolve_id(PG_GETARG_INT64(0)), budget);
+	rehearsal.budget = budget_argument(fcinfo, 1);
+	migration_rehearse(resolve_id(PG_GETARG_INT64(0)), &rehearsal);
 	InitMaterializedSRF(fcinfo, 0);
-	put_outcomes((ReturnSetInfo *) fcinfo->resultinfo, rehearsal);
+	put_outcomes((ReturnSetInfo *) fcinfo->resultinfo, &rehearsal);
 	return (Datum) 0;
 }

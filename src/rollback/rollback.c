@@ -66,35 +66,52 @@ is_kind(const Migration *migration, const char *kind)
 	return strcmp(migration->kind, kind) == 0;
 }
 
+static Conflict *
+obstacle(const Migration *migration, char *problem, char *detail, char *hint)
+{
+	List	   *list = NIL;
+	Conflict   *conflict = add_conflict(&list, ERRCODE_SAFEMIG_WRONG_STATE,
+										psprintf("migration " INT64_FORMAT, migration->id),
+										problem, hint);
+
+	conflict->detail = detail;
+	return conflict;
+}
+
+Conflict *
+migration_obstacle(const Migration *migration)
+{
+	if (is_kind(migration, "rollback") || is_kind(migration, "redo"))
+		return obstacle(migration, psprintf("is a %s", migration->kind), NULL,
+						psprintf("SELECT safemig_redo(" INT64_FORMAT "); applies again what it took back.",
+								 migration->id));
+	if (is_kind(migration, "baseline"))
+		return obstacle(migration, "is a baseline",
+						"It changed nothing that could be taken back.",
+						psprintf("SELECT * FROM safemig_verify(" INT64_FORMAT "); lists what differs from it now. SELECT safemig_rollback_to(" INT64_FORMAT "); takes back what came after it.",
+								 migration->id, migration->id));
+	if (strcmp(migration->state, "rolled_back") == 0)
+		return obstacle(migration, psprintf("has been rolled back already, by " INT64_FORMAT,
+											migration->rolled_back_by), NULL,
+						psprintf("SELECT safemig_redo(" INT64_FORMAT "); applies it again.",
+								 migration->id));
+	if (migration_is_open(migration))
+		return obstacle(migration, "is still open", NULL,
+						"Its session has to call safemig_end() or safemig_abort() first.");
+	return NULL;
+}
+
 static void
 check_can_be_rolled_back(const Migration *migration)
 {
-	if (is_kind(migration, "rollback") || is_kind(migration, "redo"))
+	Conflict   *conflict = migration_obstacle(migration);
+
+	if (conflict)
 		ereport(ERROR,
-				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("migration " INT64_FORMAT " is a %s",
-						migration->id, migration->kind),
-				 errhint("SELECT safemig_redo(" INT64_FORMAT "); applies again what it took back.",
-						 migration->id)));
-	if (is_kind(migration, "baseline"))
-		ereport(ERROR,
-				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("migration " INT64_FORMAT " is a baseline", migration->id),
-				 errdetail("It changed nothing that could be taken back."),
-				 errhint("SELECT * FROM safemig_verify(" INT64_FORMAT "); lists what differs from it now. SELECT safemig_rollback_to(" INT64_FORMAT "); takes back what came after it.",
-						 migration->id, migration->id)));
-	if (strcmp(migration->state, "rolled_back") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("migration " INT64_FORMAT " has been rolled back already, by " INT64_FORMAT,
-						migration->id, migration->rolled_back_by),
-				 errhint("SELECT safemig_redo(" INT64_FORMAT "); applies it again.",
-						 migration->id)));
-	if (migration_is_open(migration))
-		ereport(ERROR,
-				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("migration " INT64_FORMAT " is still open", migration->id),
-				 errhint("Its session has to call safemig_end() or safemig_abort() first.")));
+				(errcode(conflict->sqlstate),
+				 errmsg_internal("%s %s", conflict->object, conflict->problem),
+				 conflict->detail ? errdetail_internal("%s", conflict->detail) : 0,
+				 errhint("%s", conflict->hint)));
 }
 
 /* Those under the label that could be rolled back. */

@@ -32,6 +32,11 @@ typedef struct Rehearsal
 	StepOutcome *running;
 	TimestampTz since;			/* when that began */
 	int64		rows_before;
+	MemoryContext context;		/* of what outlives its subtransaction */
+	List	   *conflicts;		/* of Conflict*: all that it met, if it was refused */
+	ErrorData  *error;			/* that ended it, or NULL */
+	bool		spent;			/* the budget was */
+	bool		quiet;			/* no word about locks */
 } Rehearsal;
 
 /* What a rollback would do: the commands to take back, newest first. */
@@ -119,6 +124,10 @@ extern char *plan_hash(RollbackPlan *plan);
 /* one rollback, or prune, at a time */
 extern void rollback_lock(void);
 extern void plan_lock(RollbackPlan *plan);
+/* who holds what is in its way now; of Conflict* */
+extern List *plan_lock_holders(RollbackPlan *plan);
+/* OIDs of what it locks, in that order */
+extern List *plan_locked(RollbackPlan *plan);
 /* names of the tables and views that it locks, in that order */
 extern List *plan_locked_names(RollbackPlan *plan);
 
@@ -160,6 +169,8 @@ extern int64 rollback_migrations(List *migrations, RollbackOptions *options);
 extern int64 redo_one(int64 id, char *reason);
 /* several that were redone in one act have one record: all or none */
 extern void check_shares_record(List *migrations);
+/* NULL, or why its state does not allow it */
+extern Conflict *migration_obstacle(const Migration *migration);
 /* their states allow it; the plan itself is not looked at */
 extern void check_can_all_be_rolled_back(List *migrations);
 extern Migration *resolve_id(int64 id);
@@ -175,8 +186,8 @@ extern void rehearsal_start_clock(Rehearsal *rehearsal);
 extern void rehearsal_step_begin(Rehearsal *rehearsal, int number,
 								 const char *statement);
 extern void rehearsal_step_end(Rehearsal *rehearsal, bool conflict);
-/* budget in milliseconds */
-extern Rehearsal *migration_rehearse(Migration *migration, int budget);
+/* of budget and quiet, which are set; the plan's rights are checked */
+extern void migration_rehearse(Migration *migration, Rehearsal *rehearsal);
 
 /* ---- database.c ---- */
 typedef struct DatabaseState DatabaseState;

@@ -1,7 +1,7 @@
 -- The calls and views that others write into their tools.  A test that fails
 -- here means that somebody's script breaks.
 BEGIN;
-SELECT plan(63);
+SELECT plan(64);
 
 -- The calls: name, arguments with names and types, result.  An argument in
 -- brackets has a default.
@@ -55,6 +55,8 @@ SELECT pg_temp.is_call('safemig_diff', 'id bigint',
 SELECT pg_temp.is_call('safemig_verify', 'id bigint',
     'TABLE(object text, facet text, expected text, actual text)');
 
+SELECT pg_temp.is_call('safemig_check', 'id bigint',
+    'TABLE(severity text, object text, problem text, rows bigint, hint text)');
 SELECT pg_temp.is_call('safemig_rehearse', 'id bigint, [hold_budget interval]',
     'TABLE(step integer, outcome text, rows bigint, statement text, ms double precision)');
 SELECT pg_temp.is_call('safemig_prove', 'script text', 'TABLE(item text, outcome text, detail text)');

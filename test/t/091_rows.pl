@@ -71,7 +71,10 @@ sub run
 	my $last = contents($case);
 	my $changes = $case->{changes};
 	my ($expected, $conflicts) = modelled($before, $after, $last, $changes, 'refuse');
+	my ($in_the_way) = call($case, q(SELECT count(*) FROM safemig_check((SELECT max(id) FROM safemig.migrations WHERE label = 'm' AND kind = 'migration')) WHERE severity = 'error'));
 	my ($id, $error) = call($case, q(SELECT safemig_rollback('m')));
+	die "safemig_check found $in_the_way in the way, and the rollback said " . ($error // 'nothing') . "\n"
+	  unless (defined $in_the_way && $in_the_way > 0) == defined $error;
 	if ($conflicts)
 	{
 		die "not refused, though $conflicts rows are in the way\n" unless defined $error;
