@@ -198,7 +198,8 @@ safemig_current(PG_FUNCTION_ARGS)
 {
 	int64		id = open_migration_id();
 
-	return id_or_null(fcinfo, id ? id : safemig_state.xact_id);
+	return id_or_null(fcinfo, id ? id : safemig_state.xact_id ? safemig_state.xact_id :
+					  safemig_state.written_id);
 }
 
 Datum

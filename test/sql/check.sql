@@ -67,6 +67,14 @@ RESET safemig.max_kept_bytes;
 RESET safemig.on_limit;
 SELECT severity, problem FROM safemig_check(safemig_last());
 
+-- the current migration has an id under a label too
+BEGIN;
+SET LOCAL safemig.label = 'current';
+CREATE TABLE made (i int);
+SELECT safemig_current() = safemig_last() AS current;
+ROLLBACK;
+SELECT safemig_current() IS NULL AS none;
+
 -- states
 SELECT severity, regexp_replace(problem, '[0-9]+', '…') AS problem FROM safemig_check((SELECT min(id) FROM safemig.migrations WHERE label = 'later'));
 SELECT severity, problem FROM safemig_check((SELECT max(id) FROM safemig.migrations WHERE kind = 'rollback'));
