@@ -45,6 +45,13 @@ round_trips(
 		refused => qr/SM006|SM003/,
 	},
 	{
+		name => 'a later migration that dropped the type of a column of what this one dropped',
+		setup => q(CREATE TYPE mood AS ENUM ('a', 'b'); CREATE TABLE q (m mood[]); INSERT INTO q VALUES ('{a}')),
+		migration => 'DROP TABLE q',
+		after => q(SET safemig.label = 'later'; DROP TYPE mood),
+		refused => qr/SM006/,
+	},
+	{
 		name => 'drift: changed while safemig looked away',
 		setup => $table,
 		migration => 'ALTER TABLE t ADD COLUMN x int',
