@@ -18,6 +18,7 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 
 #include "capture/capture.h"
 
@@ -58,13 +59,18 @@ table_may_be_rewritten(const AlterTableStmt *stmt)
 	return false;
 }
 
-/* The row types that change with this relation's: those of the tables below. */
+/*
+ * The row types that change with this relation's: those of the tables below.
+ * What a cascade takes may be gone already.
+ */
 static List *
 row_types(Oid relid)
 {
 	List	   *types = NIL;
 	ListCell   *lc;
 
+	if (!SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)))
+		return NIL;
 	foreach(lc, find_all_inheritors(relid, NoLock, NULL))
 	{
 		Oid			rowtype = get_rel_type_id(lfirst_oid(lc));

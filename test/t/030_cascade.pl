@@ -330,6 +330,13 @@ round_trips(
 			CREATE MATERIALIZED VIEW m AS SELECT name, count(*) AS n FROM v1 GROUP BY 1; CREATE VIEW v2 AS SELECT * FROM m;
 			CREATE VIEW v0 AS SELECT name, id FROM t GROUP BY id; CREATE MATERIALIZED VIEW m0 AS SELECT name FROM v0; CREATE VIEW v3 AS SELECT * FROM m0),
 		migration => 'ALTER TABLE t DROP COLUMN total CASCADE; ALTER TABLE t DROP CONSTRAINT t_pkey CASCADE',
+	},
+	{
+		name => 'views that go with a column, and a rewrite of the table by the same command',
+		setup => q(CREATE TABLE t (id int PRIMARY KEY, name text, total int); INSERT INTO t VALUES (1, 'x', 2);
+			CREATE VIEW v1 AS SELECT id, name, total FROM t;
+			CREATE MATERIALIZED VIEW m AS SELECT name, count(*) AS n FROM v1 GROUP BY 1),
+		migration => 'ALTER TABLE t DROP COLUMN total CASCADE, ADD COLUMN new varchar(5)',
 	});
 
 done_testing();

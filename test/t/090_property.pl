@@ -445,8 +445,10 @@ sub same_defaults
 sub quick_state
 {
 	my ($run) = @_;
-	$run->{observer} //= session($run->{database});
-	my ($output, $error) = $run->{observer}->run(SafemigOracle::catalog_query() . ";\n$rows_query");
+	# to plan the query takes as long as to run it
+	$run->{observer} //= session($run->{database},
+		SafemigOracle::catalog_query() =~ s/^WITH/PREPARE catalogs AS WITH/mr);
+	my ($output, $error) = $run->{observer}->run("EXECUTE catalogs;\n$rows_query");
 	fails("cannot be looked at: $error", '') if defined $error;
 	return $output;
 }
