@@ -359,6 +359,10 @@ typedef struct State
 	int64		xact_id;		/* migration that this transaction writes, or 0 */
 	int64		written_id;		/* the one that commands of this transaction
 								 * were recorded in, whichever it is, or 0 */
+	bool		relabelled;		/* rows written from now on are not of that one */
+	char	   *row_label;		/* safemig.label of what was written since the
+								 * last look, or NULL */
+	List	   *writers;		/* of int64*: whose rows this transaction wrote */
 	int64		labelled_id;	/* the last one under safemig.label ... */
 	char	   *labelled;		/* ... and the label */
 	int64		last_id;		/* the last migration of this session */

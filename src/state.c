@@ -127,6 +127,9 @@ on_xact(XactEvent event, void *arg)
 			safemig_state.own_depth = 0;
 			safemig_state.xact_id = 0;
 			safemig_state.written_id = safemig_state.undone_id = 0;
+			safemig_state.relabelled = false;
+			safemig_state.row_label = NULL;
+			safemig_state.writers = NIL;
 			safemig_state.lent = false;
 			safemig_state.record_id = 0;
 			safemig_state.caller = NULL;
@@ -147,6 +150,9 @@ on_xact(XactEvent event, void *arg)
 				pop_saved(false);
 			safemig_state.xact_id = 0;
 			safemig_state.written_id = safemig_state.undone_id = 0;
+			safemig_state.relabelled = false;
+			safemig_state.row_label = NULL;
+			safemig_state.writers = NIL;
 			safemig_state.written = safemig_state.seen = NIL;
 			safemig_state.positions = safemig_state.positions_of = safemig_state.foreign_written = NIL;
 			safemig_state.positions_recorded = 0;

@@ -315,8 +315,9 @@ command_identify(Command *command)
 	{
 		state_save();
 		safemig_state.written_id = command->migration;
+		safemig_state.relabelled = false;
 		/* what was written before it comes before it */
-		data_record_in(command->migration);
+		data_record_for_command();
 	}
 	command->seq = history_next_command();
 }

@@ -118,8 +118,12 @@ extern void failures_abort(void);
 /* ---- data.c: rows that a migration writes ---- */
 /* what this transaction's migration, if there is one, wrote since the last look */
 extern void data_record_pending(void);
-/* likewise, in the migration that a command is about to be recorded in */
-extern void data_record_in(int64 migration);
+/* likewise, before a command that is about to be recorded in it */
+extern void data_record_for_command(void);
+/* what is written from now on belongs to another one */
+extern void data_explicit_begins(void);
+extern void data_explicit_ends(void);
+extern void data_follow_label(void);
 extern void data_before_command(Command *command, List *dropped);
 extern void data_keep_truncated(Oid relid);
 

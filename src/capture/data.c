@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "access/parallel.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_largeobject.h"
@@ -75,6 +76,52 @@ data_is_being_captured(void)
 			safemig_capture_data == CAPTURE_DATA_TRANSACTION) &&
 		safemig_state.own_depth == 0 && IsTransactionState() && is_wanted() &&
 		OidIsValid(get_namespace_oid(SAFEMIG_SCHEMA, true));
+}
+
+/* ---- whose they are ---- */
+
+static const char *
+row_label(void)
+{
+	return safemig_state.row_label ? safemig_state.row_label : "";
+}
+
+/*
+ * The migration that what was written since the last look belongs to.  What a
+ * transaction writes before it has a label belongs to what it labels then.
+ */
+static int64
+migration_of_rows(void)
+{
+	if (safemig_state.written_id == 0 || safemig_state.relabelled)
+	{
+		state_save();
+		safemig_state.written_id = history_migration_under(row_label()[0] ? row_label() : safemig_label);
+		safemig_state.relabelled = false;
+	}
+	return safemig_state.written_id;
+}
+
+/* Rows of that migration may have been written by this transaction. */
+static void
+note_writer(int64 migration)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	int64	   *id = palloc(sizeof(int64));
+	ListCell   *lc;
+
+	*id = migration;
+	foreach(lc, safemig_state.writers)
+	{
+		if (*(int64 *) lfirst(lc) == migration)
+			break;
+	}
+	if (lc == NULL)
+	{
+		state_save();
+		safemig_state.writers = lappend(list_copy(safemig_state.writers), id);
+	}
+	MemoryContextSwitchTo(old);
 }
 
 /* ---- one command ---- */
@@ -269,12 +316,12 @@ any_of_interest(List *tables)
 	return false;
 }
 
-/* 0: in the one that this session writes. */
 static void
-record_since_look(int64 migration)
+record_since_look(void)
 {
 	List	   *tables = written_since_look();
 	Frame		frame;
+	int64		migration;
 
 	if (safemig_state.truncation == NULL && safemig_state.foreign_written == NIL &&
 		!any_of_interest(tables))
@@ -282,25 +329,22 @@ record_since_look(int64 migration)
 	own_work_begin();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	frame_become_owner(&frame);
-	if (migration == 0)
-	{
-		migration = history_current_migration();
-		safemig_state.written_id = migration;
-	}
+	migration = migration_of_rows();
 	end_truncation();
 	record_written(migration, tables);
 	record_foreign(migration);
 	written_look();
+	note_writer(migration);
 	frame_unpin(&frame);
 	PopActiveSnapshot();
 	own_work_end();
 }
 
 void
-data_record_in(int64 migration)
+data_record_for_command(void)
 {
 	if (is_on())
-		record_since_look(migration);
+		record_since_look();
 }
 
 /* In a frame of our own, where the transaction may have none any more. */
@@ -336,23 +380,83 @@ record_blindness(int64 migration)
 			 errhint("SET track_counts = on before a migration.")));
 }
 
+/* Does what was written since the last look belong to a migration? */
+static bool
+is_of_migration(void)
+{
+	return safemig_state.written_id != 0 || data_is_named() || row_label()[0] ||
+		safemig_capture_data == CAPTURE_DATA_TRANSACTION;
+}
+
 void
 data_record_pending(void)
 {
-	if (safemig_state.written_id == 0 && safemig_state.undone_id == 0 && !data_is_named() &&
-		safemig_capture_data != CAPTURE_DATA_TRANSACTION)
+	ListCell   *lc;
+
+	if ((safemig_state.undone_id == 0 && !is_of_migration()) || !is_on())
 		return;
-	if (!is_on())
-		return;
-	record_since_look(safemig_state.written_id);
+	record_since_look();
 	if (safemig_state.undone_id != 0)
 		as_owner(history_note_writer, safemig_state.undone_id);
-	if (safemig_state.written_id == 0)
-		return;
-	if (!pgstat_track_counts)
+	if (safemig_state.written_id != 0 && !pgstat_track_counts)
 		as_owner(record_blindness, safemig_state.written_id);
-	if (safemig_state.written != NIL)
-		as_owner(history_note_writer, safemig_state.written_id);
+	foreach(lc, safemig_state.writers)
+		as_owner(history_note_writer, *(int64 *) lfirst(lc));
+}
+
+/*
+ * What comes now belongs to another migration than what was written up to now.
+ * That belongs to none where nobody had said so.
+ */
+static void
+part(void)
+{
+	if (is_of_migration())
+		record_since_look();
+	else if (anything_written_since_look())
+		written_look();
+	if (safemig_state.written_id != 0 && !pgstat_track_counts)
+		as_owner(record_blindness, safemig_state.written_id);
+	positions_recorded();
+}
+
+/* An explicit migration begins. */
+void
+data_explicit_begins(void)
+{
+	if (is_on())
+		part();
+	state_save();
+	safemig_state.written_id = 0;
+}
+
+/* What follows it goes on with what was before. */
+void
+data_explicit_ends(void)
+{
+	if (is_on())
+		part();
+	state_save();
+	safemig_state.written_id = safemig_state.xact_id;
+	safemig_state.relabelled = safemig_label && safemig_label[0];
+}
+
+/* Called before each statement. */
+void
+data_follow_label(void)
+{
+	const char *now = safemig_label ? safemig_label : "";
+
+	if (strcmp(row_label(), now) == 0 || safemig_state.own_depth > 0 ||
+		!IsTransactionState() || IsParallelWorker() || !is_on())
+		return;
+	if (safemig_state.written_id != 0 || row_label()[0])
+	{
+		part();
+		safemig_state.relabelled = now[0] != '\0';
+	}
+	state_save();
+	safemig_state.row_label = MemoryContextStrdup(TopTransactionContext, now);
 }
 
 /*
@@ -373,7 +477,7 @@ data_before_command(Command *command, List *dropped)
 	foreach(lc, dropped)
 		lasting = lasting || !address_is_temporary(lfirst(lc));
 	if (lasting)
-		record_since_look(safemig_state.written_id);
+		record_since_look();
 }
 
 /* ---- TRUNCATE ---- */
@@ -487,9 +591,9 @@ void
 data_keep_truncated(Oid relid)
 {
 	Frame		frame;
-	int64		migration = safemig_state.written_id;
+	int64		migration;
 
-	if ((migration == 0 && !data_is_named()) || !is_on() ||
+	if ((safemig_state.written_id == 0 && !data_is_named()) || !is_on() ||
 		data_table_name(relid) == NULL ||
 		pg_class_aclcheck(relid, GetUserId(), ACL_TRUNCATE) != ACLCHECK_OK)
 		return;
@@ -499,11 +603,9 @@ data_keep_truncated(Oid relid)
 		return;
 	own_work_begin();
 	frame_become_owner(&frame);
-	if (migration == 0)
-		migration = history_current_migration();
-	safemig_state.written_id = migration;
+	migration = migration_of_rows();
 	if (rows_were_written())
-		record_since_look(migration);
+		record_since_look();
 	if (!data_made_by_migration(migration, relid))
 		truncate_table(migration, relid);
 	frame_unpin(&frame);

@@ -269,6 +269,13 @@ positions_record(int64 migration, int64 command,
 		step(arg, sequence_keep_noted(noted->seqid, noted->relid, &noted->position,
 									  migration, command));
 	}
+	positions_recorded();
+}
+
+/* What was noted is recorded, or need not be. */
+void
+positions_recorded(void)
+{
 	state_save();
 	safemig_state.positions = NIL;
 	safemig_state.positions_of = NIL;

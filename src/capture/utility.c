@@ -138,7 +138,11 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 	Node	   *stmt = pstmt->utilityStmt;
 	Node	   *made = IsA(stmt, ExplainStmt) ? explained((ExplainStmt *) stmt) : NULL;
 	bool		outside = is_outside_command(stmt);
-	bool		seen = IsTransactionState() && (made || outside || is_seen_here_only(stmt)) && is_on_duty();
+	bool		seen;
+
+	if (!IsA(stmt, TransactionStmt))
+		data_follow_label();
+	seen = IsTransactionState() && (made || outside || is_seen_here_only(stmt)) && is_on_duty();
 
 	if (made)
 		stmt = made;
@@ -159,6 +163,8 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 		CommandCounterIncrement();
 		capture_command_ends(stmt);
 	}
+	else if (IsA(stmt, VariableSetStmt))
+		data_follow_label();
 }
 
 void

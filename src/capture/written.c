@@ -22,6 +22,7 @@
 #include "utils/memutils.h"
 #include "utils/pgstat_internal.h"
 
+#include "capture/capture.h"
 #include "capture/written.h"
 #include "compat.h"
 
@@ -91,6 +92,7 @@ counts_now(void)
 
 /* ---- statements ---- */
 
+static ExecutorStart_hook_type next_executor_start_hook = NULL;
 static ExecutorRun_hook_type next_executor_run_hook = NULL;
 static int	writing_statements = 0;
 
@@ -124,9 +126,22 @@ on_executor_run(EXECUTOR_RUN_PARAMETERS)
 	PG_END_TRY();
 }
 
+/* Before the statement takes its command id. */
+static void
+on_executor_start(QueryDesc *query, int eflags)
+{
+	data_follow_label();
+	if (next_executor_start_hook)
+		next_executor_start_hook(query, eflags);
+	else
+		standard_ExecutorStart(query, eflags);
+}
+
 void
 written_init(void)
 {
+	next_executor_start_hook = ExecutorStart_hook;
+	ExecutorStart_hook = on_executor_start;
 	next_executor_run_hook = ExecutorRun_hook;
 	ExecutorRun_hook = on_executor_run;
 }

@@ -52,6 +52,7 @@ extern void positions_init(void);
 extern void positions_note(Oid relid);
 extern void positions_look_again(void);
 extern void positions_forget(void);
+extern void positions_recorded(void);
 extern void positions_record(int64 migration, int64 command,
 							 void (*step) (void *arg, const Kept *kept), void *arg);
 

@@ -192,8 +192,9 @@ labelled_can_go_on(const char *label)
 		migration->effective == migration->id;
 }
 
+/* The one that something done now, under that label, is part of. */
 int64
-history_current_migration(void)
+history_migration_under(const char *label)
 {
 	int64		id;
 
@@ -201,13 +202,13 @@ history_current_migration(void)
 		return safemig_state.record_id;
 	if (open_migration_id())
 		return safemig_state.explicit_id;
-	if (safemig_label && safemig_label[0])
+	if (label && label[0])
 	{
-		if (labelled_can_go_on(safemig_label))
+		if (labelled_can_go_on(label))
 			return safemig_state.labelled_id;
-		id = history_new_migration("migration", safemig_label, "applied", NULL);
+		id = history_new_migration("migration", label, "applied", NULL);
 		safemig_state.labelled_id = id;
-		safemig_state.labelled = MemoryContextStrdup(TopMemoryContext, safemig_label);
+		safemig_state.labelled = MemoryContextStrdup(TopMemoryContext, label);
 		return id;
 	}
 	if (safemig_state.xact_id)
@@ -221,6 +222,12 @@ history_current_migration(void)
 	id = history_new_migration("migration", NULL, "applied", NULL);
 	safemig_state.xact_id = id;
 	return id;
+}
+
+int64
+history_current_migration(void)
+{
+	return history_migration_under(safemig_label);
 }
 
 int64

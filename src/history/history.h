@@ -54,6 +54,7 @@ typedef struct RecordedCommand
 
 /* ---- history.c: migrations ---- */
 extern int64 history_current_migration(void);
+extern int64 history_migration_under(const char *label);
 extern int64 history_open_record(const char *kind, const char *label,
 								 List *rolls_back, const char *reason);
 extern int64 history_new_migration(const char *kind, const char *label,

@@ -213,12 +213,17 @@ content_writers(const Kept *kept, Oid relid)
 							  "  WHERE m.state OPERATOR(pg_catalog.=) 'rolled_back'"
 							  "  OR m.id OPERATOR(pg_catalog.=) ANY"
 							  "   (SELECT pg_catalog.unnest(r.rolls_back) FROM safemig.migration_log r"
-							  "    WHERE r.id OPERATOR(pg_catalog.=) $1))"
-							  " SELECT pg_catalog.unnest(w.xids) FROM safemig.writer_log w"
-							  " WHERE w.migration OPERATOR(pg_catalog.=) ANY ("
-							  "  SELECT id FROM gone UNION ALL SELECT effective FROM gone"
+							  "    WHERE r.id OPERATOR(pg_catalog.=) $1)),"
+							  " past AS (SELECT id FROM gone UNION ALL SELECT effective FROM gone"
 							  "  UNION ALL SELECT m.id FROM safemig.migration_log m"
-							  "   WHERE m.kind OPERATOR(pg_catalog.=) 'rollback')",
+							  "   WHERE m.kind OPERATOR(pg_catalog.=) 'rollback')"
+							  " SELECT pg_catalog.unnest(w.xids) FROM safemig.writer_log w"
+							  " WHERE w.migration OPERATOR(pg_catalog.=) ANY (SELECT id FROM past)"
+							  /* one transaction may have written several migrations */
+							  " EXCEPT SELECT pg_catalog.unnest(w.xids) FROM safemig.writer_log w"
+							  " JOIN safemig.migration_log m ON m.id OPERATOR(pg_catalog.=) w.migration"
+							  " WHERE m.kind OPERATOR(pg_catalog.=) 'migration'"
+							  " AND m.id OPERATOR(pg_catalog.<>) ALL (SELECT p.id FROM past p WHERE p.id IS NOT NULL)",
 							  1, &type, &record, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read migration_log");
 	writers->xids = MemoryContextAlloc(context,

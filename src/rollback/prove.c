@@ -165,6 +165,8 @@ run_script(Proof *proof, void *arg)
 	state_save();
 	safemig_state.explicit_id = safemig_state.xact_id = safemig_state.labelled_id = 0;
 	safemig_state.written_id = 0;
+	safemig_state.relabelled = false;
+	safemig_state.row_label = NULL;
 	safemig_state.labelled = NULL;
 	level = NewGUCNestLevel();
 	(void) set_config_option("safemig.label", "safemig_prove", PGC_USERSET,

@@ -15,6 +15,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "capture/capture.h"
 #include "rollback/rollback.h"
 
 PG_FUNCTION_INFO_V1(safemig_begin);
@@ -44,6 +45,7 @@ open_migration(const char *label, const char *reason)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the label of a migration must not be empty")));
+	data_explicit_begins();
 	frame_become_owner(&frame);
 	own_work_begin();
 	id = history_new_migration("migration", label, "open", reason);
@@ -65,12 +67,12 @@ close_migration(const char *state)
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
 				 errmsg("this session has no migration open"),
 				 errhint("SELECT safemig_begin('label');")));
+	data_explicit_ends();
 	frame_become_owner(&frame);
 	own_work_begin();
 	history_set_state(id, state);
 	own_work_end();
 	frame_unpin(&frame);
-	state_save();
 	safemig_state.explicit_id = 0;
 	safemig_state.last_id = id;
 	open_lock_release(id);
@@ -154,8 +156,8 @@ safemig_attach(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to join migration " INT64_FORMAT, id),
 				 errdetail("It was opened by \"%s\".", migration->session_role)));
+	data_explicit_begins();
 	open_lock_take(id);
-	state_save();
 	safemig_state.explicit_id = id;
 	PG_RETURN_VOID();
 }

@@ -406,6 +406,41 @@ subtest 'rows found by an index with dead entries' => sub {
 	is(value($database, $rows), $before, 'every row is as before');
 };
 
+# One transaction may write several migrations: rows belong to the one under
+# which they were written, whatever follows.
+subtest 'whose the rows are' => sub {
+	my $database = new_database('whose');
+	in_database($database, q(SET safemig.enabled = off; CREATE TABLE k (id serial PRIMARY KEY, v int); INSERT INTO k (v) SELECT i FROM generate_series(1, 5) i;
+		CREATE TABLE x (id int PRIMARY KEY); INSERT INTO x VALUES (1), (2);
+		CREATE FUNCTION labelled() RETURNS void LANGUAGE sql SET safemig.label = 'function' AS 'UPDATE k SET v = v + 1000 WHERE id = 2'));
+	my @steps = (
+		[ 'one', q(UPDATE k SET v = v * 2) ],
+		[ 'copied', qq(COPY k (v) FROM STDIN;\n77\n78\n\\.\nSELECT 1) ],
+		[ 'emptied', q(TRUNCATE x) ],
+		[ 'both', q(CREATE TABLE made (a int); UPDATE k SET v = v - 1 WHERE id > 2) ],
+		[ 'set_config', q(DELETE FROM k WHERE id = 6), q(SELECT set_config('safemig.label', 'set_config', false)) ],
+		[ 'begun', q(INSERT INTO k (v) VALUES (99)), q(SELECT safemig_begin('begun')), q(SELECT safemig_end()) ],
+		[ 'run', q(SELECT safemig_run('run', 'UPDATE k SET v = 0 WHERE id = 1')), 'SELECT 1' ],
+		[ 'again', q(UPDATE k SET v = v + 10) ]);
+	my $state = q(SELECT (SELECT jsonb_agg(k ORDER BY id) FROM k), (SELECT jsonb_agg(x ORDER BY id) FROM x), (SELECT last_value FROM k_id_seq), to_regclass('made'));
+	my $script = join "\n", map { ($_->[2] // "SET safemig.label = '$_->[0]'") . ";\n$_->[1];\n" . ($_->[3] // 'SELECT 1') . ";\n$state;" } @steps;
+	my ($status, $out, $err) = in_database($database, "LOAD 'safemig'; $state;\nBEGIN; $script\nCOMMIT");
+	ok(!$status, 'written in one transaction') or diag($err);
+	my @states = $out =~ /^(\[.*)$/mg;
+	is(scalar @states, @steps + 1, 'as many states') or diag($out);
+	foreach my $n (reverse 0 .. $#steps)
+	{
+		my (undef, undef, $error) = in_database($database, "SELECT safemig_rollback('$steps[$n][0]')");
+		is(value($database, $state), $states[$n], "$steps[$n][0] is taken back") or diag($error);
+	}
+	in_database($database, q(LOAD 'safemig'; BEGIN; SET LOCAL safemig.label = 'outer'; UPDATE k SET v = 1 WHERE id = 1; SELECT labelled(); UPDATE k SET v = 3 WHERE id = 3; COMMIT));
+	in_database($database, q(SELECT safemig_rollback('function')));
+	is(value($database, q(SELECT string_agg(v::text, ' ' ORDER BY id) FROM k)), '1 2 3 4 5', 'the rows of a function that has its own label');
+	in_database($database, q(BEGIN; UPDATE k SET v = 100 WHERE id = 4; SELECT safemig_begin('inner'); UPDATE k SET v = 200 WHERE id = 5; SELECT safemig_end(); UPDATE k SET v = 300 WHERE id = 1; COMMIT;
+		SELECT safemig_rollback('inner')));
+	is(value($database, q(SELECT string_agg(v::text, ' ' ORDER BY id) FROM k)), '300 2 3 100 5', 'what is before it and after it is none of an explicit migration');
+};
+
 # No trigger, no lock that others could see.
 subtest 'nothing to be seen' => sub {
 	my $database = new_database('seen');
