@@ -94,8 +94,9 @@ alter_generated(TableChange *change, const Column *have, const Column *want)
 		column_fill(change, kept, text);
 	else if (!virtual)
 		step_add(change->steps, RANK_DEFAULT, RUN_OWNER, ACCESS_EXCLUSIVE,
-				 "scan", "UPDATE ONLY %s SET %s = (%s) WHERE %s IS DISTINCT FROM (%s)",
-				 change->name, name, text, name, text);
+				 "scan", "UPDATE ONLY %s SET %s = (%s)"
+				 " WHERE pg_catalog.record_image_ne(ROW(%s), ROW(CAST((%s) AS %s)))",
+				 change->name, name, text, name, text, column_get(want, "type"));
 	step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
 			 "catalog", "SELECT safemig.set_generated(%s, %s, %s%s)",
 			 quote_literal_cstr(change->name), quote_literal_cstr(want->name),

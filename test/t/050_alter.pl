@@ -138,6 +138,12 @@ round_trips(
 		migration => 'ALTER TABLE t ALTER id DROP IDENTITY, ALTER g DROP EXPRESSION',
 	},
 	{
+		name => 'generated columns of a type that is not the expression\'s, and of one that cannot be compared',
+		setup => q(CREATE TABLE t (id int PRIMARY KEY, qty int, price numeric, amount numeric GENERATED ALWAYS AS (qty * price) STORED,
+			j json GENERATED ALWAYS AS (('[' || qty::text || ']')::json) STORED); INSERT INTO t VALUES (1, 2, 3.5), (2, NULL, 1)),
+		migration => 'ALTER TABLE t ALTER amount TYPE text, ALTER j DROP EXPRESSION',
+	},
+	{
 		name => 'a view gets columns and a check option',
 		setup => 'CREATE TABLE t (a int, b text, c int); CREATE VIEW v AS SELECT NULL::int AS a; CREATE VIEW w WITH (security_barrier) AS SELECT a FROM t',
 		migration => 'CREATE OR REPLACE VIEW v AS SELECT a, b FROM t WHERE a > 0 WITH CHECK OPTION; CREATE OR REPLACE VIEW w WITH (security_invoker) AS SELECT a, b, c FROM t WHERE a > 0 WITH LOCAL CHECK OPTION',
