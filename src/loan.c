@@ -236,19 +236,35 @@ lend(Frame *frame, Oid classid, Oid objid, Oid role, AclMode rights)
 }
 
 /*
- * An owner may have taken his own rights from himself; a foreign key is looked
- * up in his table as him all the same.  He could give them to himself again.
+ * For a foreign key between two tables to be looked at.  Keys are looked up in
+ * the table that it refers to as that one's owner; he may have taken his own
+ * rights from himself, and could give them to himself again.
  */
 void
-frame_lend_own_table(Frame *frame, Oid relid)
+frame_lend_for_reference(Frame *frame, Oid role, Oid relid, Oid referenced)
 {
-	lend(frame, RelationRelationId, relid, relation_owner(relid), ACL_SELECT | ACL_UPDATE);
+	Oid			owner = relation_owner(referenced);
+
+	lend(frame, NamespaceRelationId, get_rel_namespace(relid), role, ACL_USAGE);
+	lend(frame, NamespaceRelationId, get_rel_namespace(referenced), role, ACL_USAGE);
+	lend(frame, NamespaceRelationId, get_rel_namespace(referenced), owner, ACL_USAGE);
+	lend(frame, RelationRelationId, referenced, owner, ACL_SELECT | ACL_UPDATE);
 }
 
-void
-frame_lend_usage(Frame *frame, Oid role, Oid namespace)
+/* What a table refers to, as its partitions will. */
+static void
+lend_references(Frame *frame, Oid role, Oid relid)
 {
-	lend(frame, NamespaceRelationId, namespace, role, ACL_USAGE);
+	Relation	rel = table_open(relid, AccessShareLock);
+	List	   *referenced = NIL;
+	ListCell   *lc;
+
+	foreach(lc, RelationGetFKeyList(rel))
+		referenced = list_append_unique_oid(referenced,
+											lfirst_node(ForeignKeyCacheInfo, lc)->confrelid);
+	table_close(rel, NoLock);
+	foreach(lc, referenced)
+		frame_lend_for_reference(frame, role, relid, lfirst_oid(lc));
 }
 
 static void
@@ -395,6 +411,7 @@ frame_lend_for_alter(Frame *frame, Oid role, Oid relid, List *cmds, bool recurse
 				break;
 			case AT_AttachPartition:
 				lend_trigger_functions(frame, role, relid);
+				lend_references(frame, role, relid);
 				lend_children(frame, role,
 							  RangeVarGetRelid(castNode(PartitionCmd, cmd->def)->name,
 											   NoLock, false));

@@ -447,12 +447,10 @@ extern bool is_administrator(Oid role);
  */
 extern void frame_become_for(Frame *frame, Oid role, Node *parsed,
 							 Oid create_in, int commands);
-/* USAGE for one more role, who needs it for the same statement */
-extern void frame_lend_usage(Frame *frame, Oid role, Oid namespace);
 /* what is called when rows of the relation are written */
 extern void frame_lend_for_rows(Frame *frame, Oid role, Relation rel);
-/* what its owner needs to read it, for a foreign key that refers to it */
-extern void frame_lend_own_table(Frame *frame, Oid relid);
+/* what is needed to look at a foreign key between these tables */
+extern void frame_lend_for_reference(Frame *frame, Oid role, Oid relid, Oid referenced);
 /* what these subcommands of ALTER TABLE change and do not ask him for */
 extern void frame_lend_for_alter(Frame *frame, Oid role, Oid relid, List *cmds,
 								 bool recurse);

@@ -77,12 +77,7 @@ alter_as_owner(Oid relid, AlterTableCmd *cmd, bool recurse)
 	stmt->objtype = OBJECT_TABLE;
 	frame_become(&frame, owner);
 	if (OidIsValid(other))
-	{
-		frame_lend_usage(&frame, owner, get_rel_namespace(relid));
-		frame_lend_usage(&frame, owner, get_rel_namespace(other));
-		frame_lend_usage(&frame, relation_owner(other), get_rel_namespace(other));
-		frame_lend_own_table(&frame, other);
-	}
+		frame_lend_for_reference(&frame, owner, relid, other);
 	frame_lend_for_alter(&frame, owner, relid, stmt->cmds, recurse);
 	/* in a rollback that a DDL command calls, PostgreSQL collects this too */
 	EventTriggerAlterTableStart((Node *) stmt);

@@ -158,6 +158,14 @@ round_trips(
 		migration => 'ALTER TABLE t ALTER m DROP DEFAULT; ALTER TABLE t ALTER m TYPE text; ALTER TABLE t DROP COLUMN m; ALTER TABLE t ADD n mood DEFAULT $$bad$$',
 	},
 	{
+		name => 'a partition whose parent refers to a table that its owner may not read any more',
+		setup => q(CREATE SCHEMA s; CREATE TABLE s.referred (id int PRIMARY KEY); INSERT INTO s.referred VALUES (1), (2);
+			CREATE TABLE referring (id int, ref int REFERENCES s.referred) PARTITION BY LIST (id); CREATE TABLE one PARTITION OF referring FOR VALUES IN (1);
+			INSERT INTO referring VALUES (1, 2); ALTER TABLE s.referred OWNER TO alice; ALTER TABLE referring OWNER TO bob; ALTER TABLE one OWNER TO bob;
+			REVOKE ALL ON s.referred FROM alice),
+		migration => 'DROP TABLE one',
+	},
+	{
 		name => 'code of the owner does not use what it is lent',
 		setup => $tree . q(
 			CREATE FUNCTION steal(int) RETURNS boolean LANGUAGE plpgsql AS
