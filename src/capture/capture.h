@@ -154,6 +154,7 @@ extern bool object_owner_address(const ObjectAddress *address,
 
 extern bool object_depends_by(const ObjectAddress *address, char deptype);
 extern bool address_in_vault(const ObjectAddress *address);
+extern Oid	address_namespace(const ObjectAddress *address);
 extern bool address_is_temporary(const ObjectAddress *address);
 
 /* ---- early.c: copies made while others still read ---- */

@@ -391,7 +391,7 @@ object_depends_by(const ObjectAddress *address, char deptype)
 /* ---- where an object is ---- */
 
 /* The namespace of the object, or of the relation that it lives in. */
-static Oid
+Oid
 address_namespace(const ObjectAddress *address)
 {
 	ObjectAddress at = *address;

@@ -116,6 +116,9 @@ extern List *states_after(List *commands);	/* as the last command left it */
 extern bool address_find(const Image *image, ObjectAddress *address);
 extern Image *image_now(const Image *recorded);	/* NULL: not there */
 
+/* ---- needs.c ---- */
+extern void check_needs_are_back(const Image *image);
+
 /* ---- plan.c ---- */
 extern RollbackPlan *plan_build(List *migrations);
 extern char *plan_hash(RollbackPlan *plan);

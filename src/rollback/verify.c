@@ -270,40 +270,6 @@ compare_state(RollbackPlan *plan, ObjectState *state, StringInfo detail)
 	}
 }
 
-/*
- * A column is described by the name that its type has out of the vault, since
- * things come back one by one; at the end the type has to be there too.
- */
-static void
-check_types_are_back(const ObjectState *state)
-{
-	ObjectAddress address;
-	Relation	rel;
-
-	if (!state->present || state->image->address.classId != RelationRelationId ||
-		strcmp(state->image->type, "table") != 0 ||
-		!address_find(state->image, &address))
-		return;
-	rel = table_open(address.objectId, AccessShareLock);
-	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
-		Kept	   *kept = att->attisdropped ? NULL : kept_of_type(att->atttypid);
-
-		if (kept)
-			ereport(ERROR,
-					(errcode(ERRCODE_SAFEMIG_LATER),
-					 errmsg("%s needs %s %s, which migration " INT64_FORMAT " dropped",
-							image_address_key(state->image), kept->object_type,
-							kept->identity, kept->migration),
-					 errdetail("Column \"%s\" is of that type. Nothing has been changed.",
-							   NameStr(att->attname)),
-					 errhint("SELECT safemig_rollback(" INT64_FORMAT "); first, or safemig_rollback_to(...), which takes the later ones back too.",
-							 kept->migration)));
-	}
-	table_close(rel, NoLock);
-}
-
 int
 plan_verify(RollbackPlan *plan, HTAB *contents_before)
 {
@@ -330,7 +296,8 @@ plan_verify(RollbackPlan *plan, HTAB *contents_before)
 		if (state->image->class == NULL)
 			continue;
 		compare_state(plan, state, &detail);
-		check_types_are_back(state);
+		if (state->present)
+			check_needs_are_back(state->image);
 		objects++;
 	}
 	walk_contents(states, report_intruder, &intruders);

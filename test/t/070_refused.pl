@@ -52,6 +52,27 @@ round_trips(
 		refused => qr/SM006/,
 	},
 	{
+		name => 'a later migration that dropped the type that a dropped domain is of',
+		setup => q(CREATE TYPE mood AS ENUM ('a', 'b'); CREATE DOMAIN moods AS mood[]),
+		migration => 'DROP DOMAIN moods',
+		after => q(SET safemig.label = 'later'; DROP TYPE mood),
+		refused => qr/SM006/,
+	},
+	{
+		name => 'a later migration that dropped the type of an attribute',
+		setup => q(CREATE TYPE mood AS ENUM ('a', 'b'); CREATE TYPE pair AS (a int, m mood)),
+		migration => 'DROP TYPE pair',
+		after => q(SET safemig.label = 'later'; DROP TYPE mood),
+		refused => qr/SM006/,
+	},
+	{
+		name => 'a later migration that dropped the function of a partition key',
+		setup => q(CREATE FUNCTION f(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 + 1'; CREATE TABLE q (a int) PARTITION BY LIST ((f(a)))),
+		migration => 'DROP TABLE q',
+		after => q(SET safemig.label = 'later'; DROP FUNCTION f),
+		refused => qr/SM006/,
+	},
+	{
 		name => 'drift: changed while safemig looked away',
 		setup => $table,
 		migration => 'ALTER TABLE t ADD COLUMN x int',
