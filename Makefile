@@ -25,6 +25,7 @@ REGRESS = \
 	prune \
 	rehearse \
 	check \
+	certificate \
 	limit \
 	doctor \
 	privilege

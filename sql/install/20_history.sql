@@ -128,6 +128,17 @@ CREATE TABLE safemig.note_log (
 	PRIMARY KEY (migration, key)
 );
 
+-- what the proof of a rollback found: object, state and fingerprint of each
+CREATE TABLE safemig.certificate_log (
+	record		bigint PRIMARY KEY,
+	on_conflict	text NOT NULL,
+	tables_put_back bigint NOT NULL,
+	rows_restored bigint NOT NULL,
+	later_writes bigint NOT NULL,
+	objects		text[] NOT NULL,
+	verified_at	timestamptz NOT NULL
+);
+
 -- what was kept and is not any more, by whose order
 CREATE TABLE safemig.prune_log (
 	kept		bigint PRIMARY KEY,
@@ -159,5 +170,6 @@ SELECT pg_catalog.pg_extension_config_dump('safemig.kept_log', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.writer_log', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.failure_log', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.note_log', '');
+SELECT pg_catalog.pg_extension_config_dump('safemig.certificate_log', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.prune_log', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.pin_log', '');

@@ -137,3 +137,28 @@ WHERE EXISTS (SELECT FROM safemig.migrations m WHERE m.id = n.migration);
 GRANT SELECT ON safemig.notes TO PUBLIC;
 COMMENT ON VIEW safemig.notes IS
 'What was noted about migrations: approver, ticket, commit, cause.';
+
+CREATE VIEW safemig.ledger WITH (security_barrier) AS
+SELECT m.id AS migration, m.label, w.tag, w.reason, m.state, n.key IS NOT NULL AS resolved, n.value AS note, m.role, m.started_at
+FROM safemig.migrations m
+JOIN safemig.migration_log l ON l.id = m.id
+JOIN LATERAL (
+	SELECT c.seq, c.tag, c.irreversible AS reason
+	FROM safemig.command_log c WHERE c.migration = l.effective AND c.irreversible IS NOT NULL
+	UNION ALL
+	SELECT k.command, c.tag, pg_catalog.format('what it kept of %s %s was pruned', k.object_type, k.identity)
+	FROM safemig.kept_log k JOIN safemig.command_log c ON c.seq = k.command
+	WHERE k.migration = l.effective AND k.state = 'pruned') w ON true
+LEFT JOIN safemig.note_log n ON n.migration = m.id AND n.key = 'resolved'
+WHERE m.kind IN ('migration', 'snapshot') AND m.state <> 'rolled_back';
+GRANT SELECT ON safemig.ledger TO PUBLIC;
+COMMENT ON VIEW safemig.ledger IS
+'What cannot be taken back: one row per command that is irreversible, or whose kept data was pruned, of a migration that stands, with the reason. resolved: safemig_note(migration, ''resolved'', ''how'') was called, and note is what it said; safemig_doctor() counts the others. Whoever sees the migration in safemig.migrations sees it here.';
+
+CREATE VIEW safemig.certificates WITH (security_barrier) AS
+SELECT c.record AS rollback, c.on_conflict, pg_catalog.array_length(c.objects, 1) AS objects, c.tables_put_back, c.rows_restored, c.later_writes, c.verified_at
+FROM safemig.certificate_log c
+WHERE EXISTS (SELECT FROM safemig.migrations m WHERE m.id = c.record);
+GRANT SELECT ON safemig.certificates TO PUBLIC;
+COMMENT ON VIEW safemig.certificates IS
+'One row per rollback: how many objects its proof found as they were recorded, tables and rows put back, later writes kept. safemig_certificate(rollback) is the whole of it.';

@@ -37,7 +37,7 @@ BEGIN ATOMIC
 		SELECT string_agg(p.pubname, ', ' ORDER BY p.pubname) AS names FROM pg_publication p WHERE p.puballtables
 	), migrations AS (
 		SELECT count(*) FILTER (WHERE m.state = 'abandoned') AS abandoned,
-			count(*) FILTER (WHERE m.kind = 'migration' AND m.state = 'applied' AND NOT m.restorable) AS irreversible,
+			(SELECT count(DISTINCT l.migration) FROM safemig.ledger l WHERE NOT l.resolved) AS irreversible,
 			COALESCE(sum(m.kept_bytes), 0)::bigint AS bytes
 		FROM safemig.migrations m
 	), differing AS (
@@ -92,7 +92,7 @@ BEGIN ATOMIC
 		FROM migrations
 		UNION ALL
 		SELECT 11, 'irreversible migrations', irreversible = 0, 'warning', irreversible::text,
-			'SELECT id, label, why_not FROM safemig.migrations WHERE state = ''applied'' AND NOT restorable;'
+			'SELECT * FROM safemig.ledger WHERE NOT resolved; SELECT safemig_note(id, ''resolved'', ''how''); for what is dealt with.'
 		FROM migrations
 		UNION ALL
 		SELECT 12, 'drift', n = 0, 'warning',

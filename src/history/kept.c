@@ -133,8 +133,8 @@ report_pruned(const Kept *kept)
 			 errmsg("the data kept of %s %s was pruned",
 					kept->object_type, kept->identity),
 			 detail ? errdetail_internal("%s", detail) : 0,
-			 errhint("SELECT * FROM safemig.pruned WHERE id = " INT64_FORMAT "; says when. Only a backup has it.",
-					 kept->id)));
+			 errhint("SELECT * FROM safemig.pruned WHERE id = " INT64_FORMAT "; says when. SELECT safemig_recovery_target(" INT64_FORMAT "); says how far to recover a backup.",
+					 kept->id, kept->migration)));
 }
 
 /* Found and still kept, or an error that says what became of it. */

@@ -16,6 +16,14 @@
 #include "compat.h"
 #include "rollback/rollback.h"
 
+/* What is left when there is no way back. */
+static char *
+recovery_hint(int64 migration)
+{
+	return psprintf("SELECT safemig_recovery_target(" INT64_FORMAT "); gives the settings of a point-in-time recovery that ends before it.",
+					migration);
+}
+
 static void
 check_irreversible(RollbackPlan *plan, List **conflicts)
 {
@@ -28,7 +36,7 @@ check_irreversible(RollbackPlan *plan, List **conflicts)
 		if (command->irreversible && !(command->unkept && plan->on_conflict == CONFLICT_KEEP))
 			add_conflict(conflicts, ERRCODE_SAFEMIG_IRREVERSIBLE, command->tag,
 						 psprintf("is irreversible: %s", command->irreversible),
-						 NULL);
+						 recovery_hint(command->migration));
 	}
 }
 
@@ -310,7 +318,7 @@ check_kept_of(Change *change, List **conflicts)
 			add_conflict(conflicts, ERRCODE_SAFEMIG_PRUNED, kept->identity,
 						 psprintf("its kept data %s is not there",
 								  quote_qualified_identifier(kept->vault_schema, kept->vault_name)),
-						 NULL);
+						 recovery_hint(kept->migration));
 	}
 }
 

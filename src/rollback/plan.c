@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "common/md5.h"
 
 #include "rollback/rollback.h"
 
@@ -157,8 +156,6 @@ plan_hash(RollbackPlan *plan)
 	StringInfoData buf;
 	ListCell   *lc;
 	ListCell   *inner;
-	char		hash[MD5_DIGEST_LENGTH * 2 + 1];
-	const char *error = NULL;
 
 	initStringInfo(&buf);
 	foreach(lc, plan->commands)
@@ -171,19 +168,7 @@ plan_hash(RollbackPlan *plan)
 		ObjectState *state = lfirst(lc);
 		Image	   *now = image_now(state->image);
 
-		appendStringInfo(&buf, "%s\n", state->key);
-		if (now == NULL)
-			continue;
-		foreach(inner, now->facets)
-		{
-			Facet	   *facet = lfirst(inner);
-
-			if (facet->name[0] != '@')
-				appendStringInfo(&buf, "%s\t%s\t%s\n", facet->part,
-								 facet->name, facet->value);
-		}
+		appendStringInfo(&buf, "%s\t%s\n", state->key, now ? image_fingerprint(now) : "");
 	}
-	if (!pg_md5_hash(buf.data, buf.len, hash, &error))
-		elog(ERROR, "could not compute hash: %s", error);
-	return pstrdup(hash);
+	return text_fingerprint(&buf);
 }

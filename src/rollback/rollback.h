@@ -116,6 +116,18 @@ extern List *states_after(List *commands);	/* as the last command left it */
 extern bool address_find(const Image *image, ObjectAddress *address);
 extern Image *image_now(const Image *recorded);	/* NULL: not there */
 
+/* ---- certificate.c: what the proof of a rollback found ---- */
+typedef struct Verified
+{
+	char	   *object;
+	char	   *fingerprint;	/* of its description; NULL: it is not there */
+} Verified;
+
+extern char *text_fingerprint(StringInfo text);
+extern char *image_fingerprint(const Image *image);
+extern Verified *verified_object(const ObjectState *state, const Image *now);
+extern void certificate_write(int64 record, List *verified);
+
 /* ---- needs.c ---- */
 extern void check_needs_are_back(const Image *image);
 
@@ -234,6 +246,6 @@ extern bool step_stands_alone(const Step *step);
 /* what lives in the tables of the plan now */
 extern HTAB *plan_contents(RollbackPlan *plan);
 /* objects found equal, or ERROR */
-extern int	plan_verify(RollbackPlan *plan, HTAB *contents_before);
+extern List *plan_verify(RollbackPlan *plan, HTAB *contents_before);
 
 #endif							/* SAFEMIG_ROLLBACK_H */

@@ -237,15 +237,16 @@ int64
 run_close(RollbackRun *run)
 {
 	Frame		frame;
-	int			objects;
+	List	   *verified;
 
 	frame_become_owner(&frame);
 	own_work_begin();
 	if (!safemig_state.collects)
 		check_references(run->plan);
-	objects = plan_verify(run->plan, run->contents);
+	verified = plan_verify(run->plan, run->contents);
 	if (!run->stamped)
 		stamp_values(run->record);
+	certificate_write(run->record, verified);
 	history_set_state(run->record, "applied");
 	own_work_end();
 	if (safemig_state.on_conflict != CONFLICT_REFUSE)
@@ -258,7 +259,7 @@ run_close(RollbackRun *run)
 	written_look();
 	astray_report();
 	frame_unpin(&frame);
-	report_done(run->plan, run->record, objects);
+	report_done(run->plan, run->record, list_length(verified));
 	return run->record;
 }
 

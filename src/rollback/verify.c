@@ -242,11 +242,10 @@ compare_order(Mismatch *mismatch, const Image *expected, const Image *now,
 }
 
 static void
-compare_state(RollbackPlan *plan, ObjectState *state, StringInfo detail)
+compare_state(RollbackPlan *plan, ObjectState *state, Image *now, StringInfo detail)
 {
 	char	   *key = image_address_key(state->image);
 	Mismatch	mismatch = {detail, key};
-	Image	   *now = image_now(state->image);
 
 	/* a range's constructor, or a row's type, that goes with it is no loss */
 	if (state->present && now == NULL &&
@@ -270,14 +269,15 @@ compare_state(RollbackPlan *plan, ObjectState *state, StringInfo detail)
 	}
 }
 
-int
+/* Returns what was found, of Verified*. */
+List *
 plan_verify(RollbackPlan *plan, HTAB *contents_before)
 {
 	List	   *states;
+	List	   *verified = NIL;
 	Intruders	intruders;
 	StringInfoData detail;
 	ListCell   *lc;
-	int			objects = 0;
 	Frame		frame;
 
 	/* pinned anew, to see what the last step did */
@@ -290,15 +290,17 @@ plan_verify(RollbackPlan *plan, HTAB *contents_before)
 	foreach(lc, states)
 	{
 		ObjectState *state = lfirst(lc);
+		Image	   *now;
 
 		if (state->present)
 			add_key(intruders.expected, state->key);
 		if (state->image->class == NULL)
 			continue;
-		compare_state(plan, state, &detail);
+		now = image_now(state->image);
+		compare_state(plan, state, now, &detail);
 		if (state->present)
 			check_needs_are_back(state->image);
-		objects++;
+		verified = lappend(verified, verified_object(state, now));
 	}
 	walk_contents(states, report_intruder, &intruders);
 	frame_unpin(&frame);
@@ -308,5 +310,5 @@ plan_verify(RollbackPlan *plan, HTAB *contents_before)
 				 errmsg("the rollback did not lead to the recorded state"),
 				 errdetail_internal("%s", detail.data),
 				 errhint("Nothing has been changed. This is a fault of safemig: please report it with the statements of the migration.")));
-	return objects;
+	return verified;
 }

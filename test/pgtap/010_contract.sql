@@ -1,7 +1,7 @@
 -- The calls and views that others write into their tools.  A test that fails
 -- here means that somebody's script breaks.
 BEGIN;
-SELECT plan(64);
+SELECT plan(68);
 
 -- The calls: name, arguments with names and types, result.  An argument in
 -- brackets has a default.
@@ -59,6 +59,8 @@ SELECT pg_temp.is_call('safemig_check', 'id bigint',
     'TABLE(severity text, object text, problem text, rows bigint, hint text)');
 SELECT pg_temp.is_call('safemig_rehearse', 'id bigint, [hold_budget interval]',
     'TABLE(step integer, outcome text, rows bigint, statement text, ms double precision)');
+SELECT pg_temp.is_call('safemig_certificate', 'id bigint', 'text');
+SELECT pg_temp.is_call('safemig_recovery_target', 'id bigint', 'text');
 SELECT pg_temp.is_call('safemig_prove', 'script text', 'TABLE(item text, outcome text, detail text)');
 SELECT pg_temp.is_call('safemig_is_reversible', 'script text, [description text]', 'text');
 SELECT pg_temp.is_call('safemig_rolls_back_ok', 'id bigint, [description text]', 'text');
@@ -103,7 +105,8 @@ SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p
 -- The views, and the columns that are promised
 SELECT has_schema('safemig');
 SELECT has_view('safemig', v, 'view safemig.' || v)
-FROM unnest(ARRAY['migrations', 'commands', 'changes', 'kept', 'pruned', 'failures', 'notes']) AS v;
+FROM unnest(ARRAY['migrations', 'commands', 'changes', 'kept', 'pruned', 'failures', 'notes',
+                  'ledger', 'certificates']) AS v;
 
 SELECT has_column('safemig', 'migrations', c, 'migrations.' || c)
 FROM unnest(ARRAY['id', 'kind', 'label', 'framework', 'version', 'state', 'restorable',
