@@ -14,8 +14,8 @@
  * partition's triggers, call, or a CHECK that is validated, USAGE of the types
  * in its expressions, CREATE in an index's tablespace, and to an owner the
  * rights on his own table that he took from himself, where a foreign key refers
- * to it.  Nothing else is; the statement could only be written because all this
- * was once there.
+ * to it or the statement writes it.  Nothing else is; the statement could only be
+ * written because all this was once there.
  *
  * Nobody else sees a loan: it is taken back before the transaction ends.  And
  * code of his that runs inside the statement cannot make it last: while it is
@@ -522,6 +522,10 @@ frame_become_for(Frame *frame, Oid role, Node *parsed, Oid create_in,
 			 role, ACL_EXECUTE);
 	if (parsed && IsA(parsed, AlterTableStmt))
 		lend_for_statement(frame, role, (AlterTableStmt *) parsed);
+	if (parsed && IsA(parsed, UpdateStmt))
+		lend(frame, RelationRelationId,
+			 RangeVarGetRelid(((UpdateStmt *) parsed)->relation, NoLock, false), role,
+			 ACL_SELECT | ACL_UPDATE);
 	if (frame->loans != NIL)
 		safemig_state.lent_commands = commands;
 }

@@ -163,15 +163,22 @@ sub make_templates
 	{
 		must('postgres', "DROP DATABASE IF EXISTS $database WITH (FORCE)");
 		must('postgres', "CREATE DATABASE $database TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'");
-		foreach (q(lc_messages = 'C'), q(lc_monetary = 'C'), q(lc_numeric = 'C'),
-			q(lc_time = 'C'), q(bytea_output = 'hex'), q(timezone_abbreviations = 'Default'))
-		{
-			must('postgres', "ALTER DATABASE $database SET $_");
-		}
+		set_up($database);
 		must($database, 'CREATE EXTENSION safemig');
 	}
 	run_setup() if $option{setup};
 	give_to_role($_) foreach $option{role} ? ($bare, $made) : ();
+	return;
+}
+
+# Settings of a database do not come with its template.  The library is loaded
+# when a session begins, as on a server that wants everything recorded.
+sub set_up
+{
+	my ($database) = @_;
+	must('postgres', "ALTER DATABASE $database SET $_")
+	  foreach q(lc_messages = 'C'), q(lc_monetary = 'C'), q(lc_numeric = 'C'), q(lc_time = 'C'),
+	  q(bytea_output = 'hex'), q(timezone_abbreviations = 'Default'), q(session_preload_libraries = 'safemig');
 	return;
 }
 
@@ -231,6 +238,7 @@ sub script
 	my $template = $option{setup} && !$alone{$name} ? $made : $bare;
 	must('postgres', "DROP DATABASE IF EXISTS $run->{database} WITH (FORCE)");
 	must('postgres', "CREATE DATABASE $run->{database} TEMPLATE $template");
+	set_up($run->{database});
 	must('postgres', "GRANT CREATE ON DATABASE $run->{database} TO $option{role}")
 	  if $option{role} && $option{owns} eq 'schema';
 	open_sessions($run);

@@ -166,6 +166,12 @@ round_trips(
 		migration => 'DROP TABLE one',
 	},
 	{
+		name => 'a generated column of an owner who took his own rights away',
+		setup => q(CREATE TABLE t (id int PRIMARY KEY, a int, g int GENERATED ALWAYS AS (a + 1) STORED, h int GENERATED ALWAYS AS (a + 2) STORED);
+			INSERT INTO t VALUES (1, 1), (2, 2); ALTER TABLE t OWNER TO alice; REVOKE ALL ON t FROM alice),
+		migration => 'ALTER TABLE t DROP COLUMN g, ALTER h DROP EXPRESSION',
+	},
+	{
 		name => 'code of the owner does not use what it is lent',
 		setup => $tree . q(
 			CREATE FUNCTION steal(int) RETURNS boolean LANGUAGE plpgsql AS
