@@ -464,8 +464,13 @@ sub lasting
 	my @lines = grep { !/\bsafemig_vault_\d/ } @_;
 	my $temporary = qr/\bpg_(?:toast_)?temp\b|\bpg_temp_\d/;
 	my %gone = map { /^depend (.*?) -> .*$temporary/ ? ($1 => 1) : () } @lines;
+	my @needed = map { /^depend (.*?) -> (.*) \w+$/ ? [ $1, $2 ] : () } @lines;
+	while (my @more = grep { !$gone{ $_->[0] } && $gone{ $_->[1] } } @needed)
+	{
+		$gone{ $_->[0] } = 1 foreach @more;
+	}
 	my $needs = join '|', map { quotemeta } sort keys %gone;
-	return grep { !/$temporary/ && !($needs && /^(?:depend |.* -> )?(?:$needs)(?:\s|$)/) } @lines;
+	return grep { !/$temporary/ && !($needs && /^(?:depend |base |.* -> )?(?:$needs)(?:\s|$)/) } @lines;
 }
 
 sub difference { return SafemigOracle::difference(@_) }

@@ -306,7 +306,7 @@ WITH ns AS (
 	FROM pg_constraint WHERE conrelid <> 0
 	  AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = conrelid)
 )
-SELECT line FROM lines ORDER BY line COLLATE "C";
+SELECT replace(line, chr(10), ' ⏎ ') FROM lines ORDER BY line COLLATE "C";
 SQL
 
 # For whoever has a session of its own to run it in.
@@ -521,7 +521,7 @@ WITH ns AS (
 				  (SELECT md5(string_agg(pageno || ':' || encode(data, 'hex'), ' ' ORDER BY pageno)) FROM pg_largeobject WHERE loid = l.oid))
 	FROM pg_largeobject_metadata l
 )
-SELECT line FROM lines ORDER BY line COLLATE "C";
+SELECT replace(line, chr(10), ' ⏎ ') FROM lines ORDER BY line COLLATE "C";
 SQL
 
 sub other_catalogs_query { return $other_catalogs_query }

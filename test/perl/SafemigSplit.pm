@@ -123,7 +123,7 @@ sub _command
 sub _data
 {
 	my ($self, $text) = @_;
-	my $bare = $self->{piece} =~ s{--[^\n]*|/\*.*?\*/}{}gsr;
+	my $bare = $self->{piece} =~ s{'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/}{}gsr;
 	return unless $bare =~ /(?:\A|;)\s*copy\b[^;]*\bfrom\s+stdin\b[^;]*;\s*\z/i;
 	# one that fails at once has none, but psql looks for its end
 	$self->{piece} .= $$text =~ /\G[^\n]*\n.*?^\\\.(?:\n|\z)/gcms ? $& : "\n\\.\n";
