@@ -137,3 +137,11 @@ AS 'MODULE_PATHNAME', 'safemig_set_not_null';
 REVOKE EXECUTE ON FUNCTION safemig.set_not_null(text, text, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION safemig.set_not_null(text, text, boolean) IS
 'Makes a column NOT NULL as the table''s owner, who needs no right to the schema for it; in the tables that inherit it, too, unless this_only. relation is a quoted, qualified name, column_name a plain one. Takes ACCESS EXCLUSIVE on the table. Errors: 42P01, 42703, 23502.';
+
+CREATE FUNCTION safemig.set_array_type_name(type text, name text)
+RETURNS void LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'safemig_set_array_type_name';
+REVOKE EXECUTE ON FUNCTION safemig.set_array_type_name(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.set_array_type_name(text, text) IS
+'Renames the array type of a type, which gave its name up to something else; a name of NULL is that with one underscore. type is a quoted, qualified name, name a plain one. Takes no lock. Errors: 42704, 42710.';

@@ -79,6 +79,32 @@ note_lost_data(Command *command, Oid relid, int sub_id)
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * An array type is being renamed, and what it is the array of is none of what
+ * the command is about: its name was wanted for something else.  The catalogs
+ * still show it as it was.
+ */
+static void
+look_at_array_type(Oid typid)
+{
+	Oid			element = get_element_type(typid);
+	ObjectAddress object;
+	Frame		frame;
+
+	if (!OidIsValid(element) || get_array_type(element) != typid)
+		return;
+	type_object(element, &object);
+	if (hash_search(stack->images, &object, HASH_FIND, NULL) ||
+		address_in_vault(&object) || address_is_temporary(&object))
+		return;
+	own_work_begin();
+	frame_become_owner(&frame);
+	command_add_root(stack, &object);
+	command_look(stack);
+	frame_unpin(&frame);
+	own_work_end();
+}
+
 static void
 on_object_access(ObjectAccessType access, Oid class_id, Oid object_id,
 				 int sub_id, void *arg)
@@ -101,6 +127,8 @@ on_object_access(ObjectAccessType access, Oid class_id, Oid object_id,
 		note(&stack->created, stack->context, class_id, object_id, sub_id);
 	else if (access == OAT_DROP && class_id == RelationRelationId)
 		note_lost_data(stack, object_id, sub_id);
+	else if (access == OAT_POST_ALTER && class_id == TypeRelationId)
+		look_at_array_type(object_id);
 }
 
 /*

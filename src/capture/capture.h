@@ -29,6 +29,7 @@ typedef struct Command
 	bool		restates;		/* changes names or types by which other
 								 * objects are described: what changes beside
 								 * the roots changes back with them */
+	bool		retypes;		/* changes types of columns */
 	bool		spares_contents;	/* what lives in its roots stays as it is */
 	bool		moves_sequence; /* may change the position of its root */
 	bool		unfinished;		/* recorded as far as it is committed */
@@ -153,6 +154,8 @@ extern bool object_owner_address(const ObjectAddress *address,
 								 ObjectAddress *owner);
 
 extern bool object_depends_by(const ObjectAddress *address, char deptype);
+/* the relation or type that this is the type of (image/array_type.c) */
+extern void type_object(Oid typid, ObjectAddress *object);
 extern bool address_in_vault(const ObjectAddress *address);
 extern Oid	address_namespace(const ObjectAddress *address);
 extern bool address_is_temporary(const ObjectAddress *address);

@@ -113,6 +113,8 @@ is_concurrent(Node *parsetree)
 			return ((DropStmt *) parsetree)->concurrent;
 		case T_ReindexStmt:
 			return reindex_is_concurrent((ReindexStmt *) parsetree);
+		case T_ClusterStmt:
+			return cluster_is_of_partitions((ClusterStmt *) parsetree);
 		case T_AlterTableStmt:
 			foreach(lc, ((AlterTableStmt *) parsetree)->cmds)
 			{

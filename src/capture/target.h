@@ -38,10 +38,12 @@ extern bool targets_role(Command *command, Node *stmt);
 extern bool is_cluster_command(Node *stmt);
 extern bool targets_cluster(Command *command, Node *stmt);
 
-/* ---- target_reindex.c ---- */
+/* ---- target_maintain.c ---- */
 extern bool reindex_is_concurrent(const ReindexStmt *stmt);
 extern bool reindex_is_looked_at(const ReindexStmt *stmt);
 extern void target_reindex(Command *command, ReindexStmt *stmt);
+extern bool cluster_is_of_partitions(const ClusterStmt *stmt);
+extern void target_cluster(Command *command, ClusterStmt *stmt);
 
 /* ---- target_table.c ---- */
 extern void target_move_all(Command *command, AlterTableMoveAllStmt *stmt);

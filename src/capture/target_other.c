@@ -262,8 +262,7 @@ targets_other(Command *command, Node *parsetree)
 							get_event_trigger_oid(((AlterEventTrigStmt *) parsetree)->trigname, true));
 			return true;
 		case T_ClusterStmt:
-			target_add_relation(command, ((ClusterStmt *) parsetree)->relation,
-								AccessExclusiveLock, true);
+			target_cluster(command, (ClusterStmt *) parsetree);
 			return true;
 		case T_ReassignOwnedStmt:
 			target_reassign_owned(command, (ReassignOwnedStmt *) parsetree);

@@ -204,7 +204,7 @@ add_others(Command *command, AlterTableStmt *stmt, Oid relid,
 				break;
 			case AT_AlterColumnType:
 				add_type_change(command, cmd);
-				command->restates = true;
+				command->restates = command->retypes = true;
 				break;
 			case AT_SetAccessMethod:
 			case AT_ChangeOwner:

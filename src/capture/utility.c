@@ -62,7 +62,7 @@ is_ours(const char *trigger)
 		get_extension_oid("safemig", true);
 }
 
-/* Of a whole table: partitions are clustered in transactions of their own. */
+/* Not of what is stored out of line: nobody sees that mark. */
 static bool
 marks_index(const ClusterStmt *stmt)
 {
@@ -71,7 +71,7 @@ marks_index(const ClusterStmt *stmt)
 	if (stmt->relation == NULL || stmt->indexname == NULL)
 		return false;
 	relid = RangeVarGetRelid(stmt->relation, NoLock, true);
-	return OidIsValid(relid) && get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE;
+	return OidIsValid(relid) && get_rel_relkind(relid) != RELKIND_TOASTVALUE;
 }
 
 static bool

@@ -119,6 +119,9 @@ extern const char *storage_name(char storage);
 #define SYSTEM_ACL "acl of "
 
 /* facets that compare.c sets itself, whatever the class */
+/* the name of a type's array type, where it is not the one that it would get */
+#define ARRAY_TYPE	"array type"
+extern void array_type_read(Image *image);
 extern bool facet_is_common(const char *name);
 /* is it in C, and can be made before everything else? (function.c) */
 extern bool function_needs_nothing(Oid function);

@@ -54,7 +54,7 @@ facet_is_common(const char *name)
 {
 	return strcmp(name, "owner") == 0 || strcmp(name, "acl") == 0 ||
 		strcmp(name, "comment") == 0 || strcmp(name, "extension") == 0 ||
-		is_label(name) || is_system_acl(name);
+		strcmp(name, ARRAY_TYPE) == 0 || is_label(name) || is_system_acl(name);
 }
 
 static bool
@@ -298,6 +298,16 @@ set_extension(const Image *image, const char *action, const char *extension,
 			 image_reference(image));
 }
 
+/* After what had taken the name it comes back to is gone. */
+static void
+set_array_type(const Image *image, const char *name, Steps *steps)
+{
+	step_add(steps, RANK_COMMON, RUN_CATALOG, NULL, "catalog",
+			 "SELECT safemig.set_array_type_name(%s, %s)",
+			 quote_literal_cstr(image->identity),
+			 name ? quote_literal_cstr(name) : "NULL");
+}
+
 /*
  * Owner first: changing it rewrites the privileges.  have is NULL for an
  * object that has just been made by the extension's owner, under whose
@@ -332,6 +342,8 @@ common_steps(const Image *have, const Image *want, int made_at, Steps *steps)
 			set_label(want, facet->part, facet->name, facet->value, steps);
 		else if (strcmp(facet->name, "extension") == 0)
 			set_extension(want, "ADD", facet->value, steps);
+		else if (strcmp(facet->name, ARRAY_TYPE) == 0)
+			set_array_type(want, facet->value, steps);
 	}
 	if (have == NULL)
 		return;
@@ -355,6 +367,8 @@ common_steps(const Image *have, const Image *want, int made_at, Steps *steps)
 			set_label(want, facet->part, facet->name, NULL, steps);
 		else if (strcmp(facet->name, "extension") == 0)
 			set_extension(want, "DROP", facet->value, steps);
+		else if (strcmp(facet->name, ARRAY_TYPE) == 0)
+			set_array_type(want, NULL, steps);
 	}
 }
 

@@ -356,6 +356,7 @@ image_take(const ObjectAddress *address)
 		if (OidIsValid(extension))
 			image_addf(image, "", "@parent extension", "%u", extension);
 	}
+	array_type_read(image);
 	image_read_marks(image, NULL);
 	return image;
 }

@@ -195,14 +195,15 @@ move_type_row(Oid typid, Oid namespace, Oid owner)
 	CommandCounterIncrement();
 }
 
+/* Its constructors stand where the range was made, wherever it is itself. */
 static void
-move_multirange(Oid multirange, Oid namespace, Oid owner)
+move_multirange(Oid multirange, Oid namespace, Oid of_constructors, Oid owner)
 {
 	make_array_name_free(multirange, namespace);
 	move_type_row(multirange, namespace, owner);
 	if (OidIsValid(get_array_type(multirange)))
 		move_type_row(get_array_type(multirange), namespace, owner);
-	move_constructors(multirange, namespace, owner);
+	move_constructors(multirange, of_constructors, owner);
 }
 
 /* ---- on the way in and out ---- */
@@ -231,7 +232,9 @@ range_keep(Oid typid, Oid vault, Kept *kept)
 	Form_pg_range form;
 	Oid			multirange = get_range_multirange(typid);
 	Oid			source = get_type_namespace(multirange);
+	Oid			vault_source;
 	List	   *functions = NIL;
+	List	   *constructors = NIL;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for range type %u", typid);
@@ -243,6 +246,10 @@ range_keep(Oid typid, Oid vault, Kept *kept)
 	kept_add_detail(kept, "canonical", function_name(form->rngcanonical));
 	kept_add_detail(kept, "subtype_diff", function_name(form->rngsubdiff));
 	kept_add_detail(kept, "multirange schema", get_namespace_name(source));
+	each_type_dependant(multirange, add_constructor, &constructors);
+	if (constructors)
+		kept_add_detail(kept, "multirange constructors",
+						get_namespace_name(get_func_namespace(linitial_oid(constructors))));
 	/* which ALTER TYPE of the range need not have changed */
 	kept_add_detail(kept, "multirange owner",
 					GetUserNameFromId(get_type_owner(multirange), false));
@@ -252,8 +259,8 @@ range_keep(Oid typid, Oid vault, Kept *kept)
 						  form->rngcanonical < FirstUnpinnedObjectId ? form->rngcanonical : InvalidOid,
 						  form->rngsubdiff < FirstUnpinnedObjectId ? form->rngsubdiff : InvalidOid);
 	move_constructors(typid, vault, vault_role());
-	move_multirange(multirange, vault_schema_for(kept->migration, kept->command, source),
-					vault_role());
+	vault_source = vault_schema_for(kept->migration, kept->command, source);
+	move_multirange(multirange, vault_source, vault_source, vault_role());
 }
 
 /* A function that is not there yet is left to safemig.set_range_functions(). */
@@ -280,14 +287,16 @@ range_restore(Oid typid, Oid target, Oid owner, const Kept *kept)
 	Oid			other = restore_namespace(kept, kept_need_detail(kept, "multirange schema"));
 	const char *multirange_owner = kept_detail(kept, "multirange owner");
 	const char *constructor_owner = kept_detail(kept, "constructor owner");
+	const char *constructors = kept_detail(kept, "multirange constructors");
+	Oid			of_constructors = constructors ? restore_namespace(kept, constructors) : other;
 	Oid			functions_owner = constructor_owner ?
 		restore_owner(kept, constructor_owner) : owner;
 
 	check_type_name_free(kept, get_type_name(multirange), other);
 	make_array_name_free(multirange, other);
-	move_multirange(multirange, other, multirange_owner ?
+	move_multirange(multirange, other, of_constructors, multirange_owner ?
 					restore_owner(kept, multirange_owner) : owner);
-	move_constructors(multirange, other, functions_owner);
+	move_constructors(multirange, of_constructors, functions_owner);
 	move_constructors(typid, target, functions_owner);
 	store_range_functions(typid, find_function(kept_need_detail(kept, "canonical")),
 						  find_function(kept_need_detail(kept, "subtype_diff")));

@@ -139,15 +139,21 @@ parent_relation(const Image *image)
 	return RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, true);
 }
 
+/* An array type is none that has an image, and gives its name up at any time. */
 static Oid
 named_type(const char *schema, const char *name)
 {
 	Oid			namespace = get_namespace_oid(schema, true);
+	Oid			typid;
 
 	if (!OidIsValid(namespace))
 		return InvalidOid;
-	return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
-						   CStringGetDatum(name), ObjectIdGetDatum(namespace));
+	typid = GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+							CStringGetDatum(name), ObjectIdGetDatum(namespace));
+	if (OidIsValid(typid) && OidIsValid(get_element_type(typid)) &&
+		get_array_type(get_element_type(typid)) == typid)
+		return InvalidOid;
+	return typid;
 }
 
 /* A constraint of a domain, whose identity its own names as parent. */

@@ -531,7 +531,7 @@ sub other_catalogs_query { return $other_catalogs_query }
 # look into one.
 my $rows_query = <<'SQL';
 SET search_path = public;
-SELECT format('SELECT %L, count(*), sum(hashtextextended(t::text, 0)) FROM %s %3$I.%4$I AS t;', format('%I.%I', nspname, relname),
+SELECT format('SELECT %L, count(*), sum(hashtextextended(t::text, 0)) FROM %s %3$I.%4$I AS t;', CASE relkind WHEN 'm' THEN 'derived ' ELSE '' END || format('%I.%I', nspname, relname),
 			  CASE WHEN relkind = 'r' THEN 'ONLY' ELSE '' END, nspname, relname)
 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
 WHERE nspname !~ '^(pg_|safemig|information_schema)' AND (relkind = 'r' OR relkind = 'm' AND relispopulated)

@@ -113,7 +113,7 @@ sub _command
 	my ($self, $command, $line, $text) = @_;
 	my $begun = _is_begun($self);
 	$self->{piece} .= $line;
-	$self->{piece} .= $& if $command =~ /^copy\b.*\bfrom\s+p?stdin\b/i && $$text =~ /\G.*?^\\\.(?:\n|\z)/gcms;
+	$self->{piece} .= $& if $command =~ /^copy\b.*\bfrom\s+p?std(?:in|out)\b/i && $$text =~ /\G.*?^\\\.(?:\n|\z)/gcms;
 	$self->{ifs} += $command =~ /^if\b/ ? 1 : $command =~ /^endif\b/ ? -1 : 0;
 	return if $self->{ifs};
 	_end($self) if !$begun || $command =~ /^(?:g|gx|gset|gexec|gdesc|crosstabview|watch|r|reset|endif)\b/;
@@ -124,7 +124,7 @@ sub _data
 {
 	my ($self, $text) = @_;
 	my $bare = $self->{piece} =~ s{'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/}{}gsr;
-	return unless $bare =~ /(?:\A|;)\s*copy\b[^;]*\bfrom\s+stdin\b[^;]*;\s*\z/i;
+	return unless $bare =~ /(?:\A|;)\s*copy\b[^;]*\bfrom\s+std(?:in|out)\b[^;]*;\s*\z/i;
 	# one that fails at once has none, but psql looks for its end
 	$self->{piece} .= $$text =~ /\G[^\n]*\n.*?^\\\.(?:\n|\z)/gcms ? $& : "\n\\.\n";
 	return;

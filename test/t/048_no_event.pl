@@ -106,6 +106,13 @@ round_trips(
 		setup => 'CREATE TABLE t (a int PRIMARY KEY, b int); CREATE INDEX i ON t (b); INSERT INTO t VALUES (1, 3), (2, 2), (3, 1); CLUSTER t USING t_pkey',
 		migration => 'CLUSTER t USING i',
 	},
+	{
+		name => 'CLUSTER marks the indexes of partitions, in transactions of their own',
+		setup => 'CREATE TABLE p (a int) PARTITION BY LIST (a); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1); CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2) PARTITION BY LIST (a);
+			CREATE TABLE p22 PARTITION OF p2 FOR VALUES IN (2); CREATE INDEX i ON p (a); INSERT INTO p VALUES (1), (2)',
+		migration => 'CLUSTER p USING i',
+		uncallable => 1,
+	},
 	{ name => 'REINDEX of an invalid index', setup => $invalid, migration => 'REINDEX INDEX u', uncallable => 1 },
 	{ name => 'REINDEX of a table with one', migration => 'REINDEX TABLE t', setup => "$invalid; DROP INDEX e", uncallable => 1, once => 1 },
 	{ name => 'REINDEX CONCURRENTLY of an invalid index', setup => $invalid, migration => 'REINDEX INDEX CONCURRENTLY u', uncallable => 1 },

@@ -133,9 +133,29 @@ round_trips(
 			COMMENT ON COLUMN wide.c17 IS 'x'; GRANT SELECT (c18) ON wide TO bob; ALTER TABLE wide ADD COLUMN more serial UNIQUE, ADD COLUMN plain int NOT NULL DEFAULT 1, DROP COLUMN c100; DROP TABLE wide),
 	},
 	{
+		name => 'names that array types give up',
+		setup => 'CREATE TYPE pair AS (a int); CREATE TABLE t (a int, p pair[]); CREATE DOMAIN d AS int; CREATE TABLE w (d d[])',
+		migration => q(CREATE TYPE _pair AS ENUM ('x'); CREATE TABLE _t (a int); CREATE DOMAIN _d AS text; ALTER TABLE w RENAME TO _w),
+	},
+	{
 		name => 'an identity loses its sequence',
 		setup => 'CREATE TABLE t (id int GENERATED ALWAYS AS IDENTITY (START 7 INCREMENT 3), b int, g int GENERATED ALWAYS AS (b + 1) STORED); INSERT INTO t (b) SELECT 1 FROM generate_series(1, 5)',
 		migration => 'ALTER TABLE t ALTER id DROP IDENTITY, ALTER g DROP EXPRESSION',
+	},
+	{
+		name => 'a type changed under indexes, checks and statistics that cast the column',
+		setup => q(CREATE TABLE t (id int PRIMARY KEY, a int, b boolean, CONSTRAINT ck CHECK (a::text <> 'x'), CONSTRAINT apart EXCLUDE (((a::text)) WITH =)) WITH (fillfactor = 90);
+			CREATE INDEX i ON t ((a::text || 'x')); CREATE UNIQUE INDEX j ON t ((a::text), id); CREATE INDEX p ON t (id) WHERE a::text > 'a' AND ('-H') >= (b::text) COLLATE "C";
+			CREATE STATISTICS st ON (a::text), b FROM t; COMMENT ON INDEX i IS 'the index'; COMMENT ON CONSTRAINT ck ON t IS 'the check'; ALTER TABLE t CLUSTER ON i; ALTER INDEX i ALTER COLUMN 1 SET STATISTICS 77;
+			INSERT INTO t VALUES (1, 5, true), (2, NULL, false)),
+		migration => 'ALTER TABLE t ALTER a TYPE text, ALTER b TYPE text',
+	},
+	{
+		name => 'a type changed under them in a partitioned and in an inherited table',
+		setup => q(CREATE TABLE p (id int, a int, CONSTRAINT ck CHECK (a::text <> 'x')) PARTITION BY LIST (id); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1); CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2) PARTITION BY LIST (id); CREATE TABLE p22 PARTITION OF p2 FOR VALUES IN (2);
+			CREATE INDEX ON p1 (id) WHERE a::text > 'b'; CREATE TABLE parent (id int, a int CHECK (a::text <> 'y')); CREATE TABLE child (b text) INHERITS (parent); CREATE INDEX ci ON child ((a::text || b));
+			INSERT INTO p VALUES (1, 1), (2, 2); INSERT INTO child VALUES (1, 1, 'b')),
+		migration => 'ALTER TABLE p ALTER a TYPE text; ALTER TABLE parent ALTER a TYPE text',
 	},
 	{
 		name => 'generated columns of a type that is not the expression\'s, and of one that cannot be compared',

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
- * target_reindex.c
- *	  What REINDEX concerns: whether indexes are valid.
+ * target_maintain.c
+ *	  What REINDEX concerns: whether indexes are valid; and CLUSTER: which one
+ *	  is marked.
  *
  * An index that was invalid is valid when it is rebuilt.  REINDEX CONCURRENTLY
  * builds another one, which takes the place of the first; when it fails, one
@@ -69,4 +70,25 @@ target_reindex(Command *command, ReindexStmt *stmt)
 	/* somebody may have dropped it while we waited */
 	if (get_rel_relkind(relid) != '\0')
 		target_add_root(command, RelationRelationId, relid);
+}
+
+/* ---- CLUSTER ---- */
+
+/* Each partition is clustered, and marked so, in a transaction of its own. */
+bool
+cluster_is_of_partitions(const ClusterStmt *stmt)
+{
+	Oid			relid = stmt->relation ? RangeVarGetRelid(stmt->relation, NoLock, true) : InvalidOid;
+
+	return OidIsValid(relid) && get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE;
+}
+
+void
+target_cluster(Command *command, ClusterStmt *stmt)
+{
+	if (command->concurrent)
+		target_add_tree(command, target_resolve_relation(stmt->relation, AccessShareLock, true),
+						AccessShareLock, true);
+	else
+		target_add_relation(command, stmt->relation, AccessExclusiveLock, true);
 }
