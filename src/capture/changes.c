@@ -172,12 +172,13 @@ position_may_differ(const Command *command, const Image *before, const Image *af
 static bool
 is_read_otherwise(const Command *command, const Image *before, const Image *after)
 {
-	return command->retypes && facet_differs(before, after, "", "definition") &&
-		image_get(after, "", "@partitioned") == NULL &&
-		image_get(after, "", "partition of") == NULL &&
-		(strcmp(before->type, "index") == 0 ||
-		 strcmp(before->type, "table constraint") == 0 ||
-		 strcmp(before->type, "statistics object") == 0);
+	if (!command->retypes || !facet_differs(before, after, "", "definition"))
+		return false;
+	if (strcmp(before->type, "index") == 0)
+		return image_get(after, "", "@partitioned") == NULL &&
+			image_get(after, "", "partition of") == NULL;
+	return strcmp(before->type, "table constraint") == 0 ||
+		strcmp(before->type, "statistics object") == 0;
 }
 
 static void

@@ -280,7 +280,7 @@ finish_column(Retyped *column)
 
 		/* where nothing was kept, nothing was to be found again */
 		rollback_count(rows->relid, rows->restored,
-					   kept && kept->vault_name == NULL ? 0 : rows->later);
+					   kept && kept->vault_name ? rows->later : 0);
 		ExecDropSingleTupleTableSlot(rows->slot);
 		tuplestore_end(rows->store);
 	}
