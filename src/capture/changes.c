@@ -406,6 +406,42 @@ mark_vaulted_parts(List *changes)
 	}
 }
 
+/* A constraint of a table's own that is its parent's as well. */
+static bool
+is_merged(const Image *image)
+{
+	return strcmp(image->type, "table constraint") == 0 &&
+		image_get(image, "", "inhcount") && image_get(image, "", "islocal") == NULL;
+}
+
+/*
+ * Made anew, a constraint would be added to the tables below too: where one of
+ * those has it for its own, all are left to be read from their text.
+ */
+static void
+restate_merged(const Command *command, List *changes)
+{
+	ListCell   *lc;
+	ListCell   *inner;
+
+	foreach(lc, changes)
+	{
+		const Change *merged = lfirst(lc);
+
+		if (merged->before == NULL || merged->after == NULL || !is_merged(merged->after) ||
+			!is_read_otherwise(command, merged->before, merged->after))
+			continue;
+		foreach(inner, changes)
+		{
+			Change	   *change = lfirst(inner);
+
+			if (change->action == 'a' && strcmp(change->before->type, "table constraint") == 0 &&
+				strcmp(change->before->name, merged->before->name) == 0)
+				change->action = 'r';
+		}
+	}
+}
+
 List *
 command_changes(Command *command)
 {
@@ -424,6 +460,7 @@ command_changes(Command *command)
 		image->seq = n--;
 		add_change(&changes, 'c', NULL, image);
 	}
+	restate_merged(command, changes);
 	mark_covered(command, changes);
 	mark_vaulted_parts(changes);
 	return changes;

@@ -159,6 +159,12 @@ round_trips(
 		migration => 'ALTER TABLE p ALTER a TYPE text; ALTER TABLE parent ALTER a TYPE text',
 	},
 	{
+		name => 'a type changed under a check that a child has for its own as well',
+		setup => q(CREATE TABLE parent (id int, b float); CREATE TABLE child () INHERITS (parent); ALTER TABLE child ADD CONSTRAINT merged CHECK (b > 1), ADD CONSTRAINT hers CHECK (b < 1000);
+			ALTER TABLE parent ADD CONSTRAINT merged CHECK (b > 1), ADD CONSTRAINT alone CHECK (b > 0) NO INHERIT; INSERT INTO child VALUES (1, 2)),
+		migration => 'ALTER TABLE parent ALTER b TYPE numeric',
+	},
+	{
 		name => 'generated columns of a type that is not the expression\'s, and of one that cannot be compared',
 		setup => q(CREATE TABLE t (id int PRIMARY KEY, qty int, price numeric, amount numeric GENERATED ALWAYS AS (qty * price) STORED,
 			j json GENERATED ALWAYS AS (('[' || qty::text || ']')::json) STORED); INSERT INTO t VALUES (1, 2, 3.5), (2, NULL, 1)),
