@@ -225,39 +225,6 @@ revoke_from(const Image *image, const char *member, Steps *steps)
 	steps->dropping = dropping;
 }
 
-/*
- * A membership whose grantor is gone, before 16: it becomes that again when the
- * role that granted it is dropped.
- */
-static bool
-loses_its_grantor(const Image *have, const Image *want, const char *member)
-{
-	const char *by = strstr(member, " GRANTED BY ");
-	char	   *alone = by ? pnstrdup(member, by - member) : NULL;
-
-	return alone && image_get(have, member, MEMBER) && !image_get(want, member, MEMBER) &&
-		image_get(want, alone, MEMBER) && !image_get(have, alone, MEMBER);
-}
-
-/* The same, by the name of the member. */
-static bool
-is_without_grantor(const Image *have, const Image *want, const char *member)
-{
-	ListCell   *lc;
-
-	foreach(lc, have->facets)
-	{
-		const Facet *facet = lfirst(lc);
-		size_t		length = strlen(member);
-
-		if (strcmp(facet->name, MEMBER) == 0 && strncmp(facet->part, member, length) == 0 &&
-			strncmp(facet->part + length, " GRANTED BY ", 12) == 0 &&
-			loses_its_grantor(have, want, facet->part))
-			return true;
-	}
-	return false;
-}
-
 /* Members and settings that have has not, or has otherwise; it may be NULL. */
 static void
 add_parts(const Image *have, const Image *want, Steps *steps)
@@ -274,8 +241,6 @@ add_parts(const Image *have, const Image *want, Steps *steps)
 			continue;
 		if (strcmp(facet->name, MEMBER) == 0)
 		{
-			if (have && is_without_grantor(have, want, facet->part))
-				continue;
 			if (now)
 				revoke_from(want, facet->part, steps);
 			add_step(steps, RANK_ROLE + 1, psprintf("GRANT %s TO %s", role, facet->value));
@@ -295,8 +260,6 @@ remove_parts(const Image *have, const Image *want, Steps *steps)
 		Facet	   *facet = lfirst(lc);
 
 		if (image_get(want, facet->part, facet->name))
-			continue;
-		if (strcmp(facet->name, MEMBER) == 0 && loses_its_grantor(have, want, facet->part))
 			continue;
 		if (strcmp(facet->name, MEMBER) == 0)
 			revoke_from(want, facet->part, steps);
