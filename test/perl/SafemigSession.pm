@@ -62,8 +62,10 @@ sub run
 		alarm 120;
 		while (defined(my $line = readline $self->{out}))
 		{
-			$answered = $line eq "$mark\n" and last;
+			# what was said last need not have ended its line
+			$answered = $line =~ s/\Q$mark\E\n\z//;
 			$output .= $line;
+			last if $answered;
 		}
 		alarm 0;
 		1;
