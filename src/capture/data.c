@@ -400,6 +400,9 @@ data_record_pending(void)
 		as_owner(history_note_writer, safemig_state.undone_id);
 	if (safemig_state.written_id != 0 && !pgstat_track_counts)
 		as_owner(record_blindness, safemig_state.written_id);
+	/* a command may have written rows anew without any of the user's */
+	if (safemig_state.written_id != 0 && safemig_state.written != NIL)
+		note_writer(safemig_state.written_id);
 	foreach(lc, safemig_state.writers)
 		as_owner(history_note_writer, *(int64 *) lfirst(lc));
 }
@@ -447,10 +450,12 @@ data_follow_label(void)
 {
 	const char *now = safemig_label ? safemig_label : "";
 
+	/* a label may be set where the extension is not: no further than a cache */
 	if (strcmp(row_label(), now) == 0 || safemig_state.own_depth > 0 ||
-		!IsTransactionState() || IsParallelWorker() || !is_on())
+		!IsTransactionState() || IsParallelWorker() || !is_wanted() ||
+		!OidIsValid(get_namespace_oid(SAFEMIG_SCHEMA, true)))
 		return;
-	if (safemig_state.written_id != 0 || row_label()[0])
+	if ((safemig_state.written_id != 0 || row_label()[0]) && is_on())
 	{
 		part();
 		safemig_state.relabelled = now[0] != '\0';

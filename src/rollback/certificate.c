@@ -183,7 +183,7 @@ safemig_certificate(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
 				 errmsg("rollback " INT64_FORMAT " has no certificate", record),
-				 errdetail("It was rolled back itself, or written by an earlier version.")));
+				 errdetail("It was recorded before safemig wrote any.")));
 	PG_RETURN_TEXT_P(cstring_to_text(text));
 }
 

@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-
 #include "rollback/rollback.h"
 
 static int
