@@ -48,6 +48,7 @@
 #include "utils/ruleutils.h"
 #include "utils/syscache.h"
 
+#include "capture/capture.h"
 #include "compat.h"
 #include "keep/column.h"
 
@@ -249,28 +250,8 @@ compare_addresses(const ListCell *a, const ListCell *b)
 static List *
 find_uses(const ObjectAddress *address)
 {
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	List	   *uses = NIL;
+	List	   *uses = address_needs(address);
 
-	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(address->classId));
-	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(address->objectId));
-	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_depend depend = (Form_pg_depend) GETSTRUCT(tuple);
-		ObjectAddress *use = palloc(sizeof(ObjectAddress));
-
-		ObjectAddressSubSet(*use, depend->refclassid, depend->refobjid,
-							depend->refobjsubid);
-		uses = lappend(uses, use);
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
 	list_sort(uses, compare_addresses);
 	return uses;
 }

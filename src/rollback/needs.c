@@ -111,27 +111,13 @@ parts_of(const ObjectAddress *address)
 static void
 check_needs_of(const Image *image, const ObjectAddress *address)
 {
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	ListCell   *lc;
 
-	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(address->classId));
-	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(address->objectId));
-	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, address_needs(address))
 	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
-		ObjectAddress needed;
-
-		ObjectAddressSet(needed, form->refclassid, form->refobjid);
-		if (address_in_vault(&needed))
-			refuse(image, &needed);
+		if (address_in_vault(lfirst(lc)))
+			refuse(image, lfirst(lc));
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
 }
 
 /* Of an object that is there again. */
