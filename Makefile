@@ -24,6 +24,7 @@ REGRESS = \
 	registry \
 	prune \
 	rehearse \
+	plan \
 	check \
 	certificate \
 	limit \

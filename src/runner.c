@@ -217,6 +217,20 @@ parse_statement(const char *sql)
 	return linitial_node(RawStmt, parsed)->stmt;
 }
 
+/* SELECT safemig.function(...), or NULL. */
+FuncCall *
+parsed_own_call(Node *parsed)
+{
+	SelectStmt *stmt = (SelectStmt *) parsed;
+	FuncCall   *call;
+
+	if (!IsA(parsed, SelectStmt) || list_length(stmt->targetList) != 1)
+		return NULL;
+	call = (FuncCall *) linitial_node(ResTarget, stmt->targetList)->val;
+	return IsA(call, FuncCall) && list_length(call->funcname) == 2 &&
+		strcmp(strVal(linitial(call->funcname)), SAFEMIG_SCHEMA) == 0 ? call : NULL;
+}
+
 /* Commands fire event triggers, other statements do not. */
 static int
 commands_in(Node *parsed)

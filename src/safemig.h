@@ -489,6 +489,7 @@ extern void frame_become_runner(Frame *frame, const Runner *runner);
 
 /* exactly one statement */
 extern Node *parse_statement(const char *sql);
+extern FuncCall *parsed_own_call(Node *parsed);
 extern Runner step_runner(const Step *step);
 extern bool step_needs_runner(const Step *step);
 /* runs one statement as whoever it has to be; owner where that cannot be told */
@@ -608,6 +609,8 @@ extern void rollback_count(Oid relid, int64 restored, int64 later);
 /* ---- keep/astray.c: what a rollback by keys cannot tell ---- */
 extern void astray_report(void);
 extern char *astray_forecast(int64 kept_id);
+/* in ACCESS SHARE, if it can be had without waiting; or NULL */
+extern Relation relation_open_now(Oid relid);
 
 /* ---- rollback/scriptrun.c: a commit in the middle of a script ---- */
 extern void script_refuse_commit(void);

@@ -159,6 +159,18 @@ CREATE TABLE safemig.pin_log (
 	pinned_at	timestamptz NOT NULL
 );
 
+-- how long steps of rollbacks and rehearsals took: what the server of now
+-- does, so that it is not dumped
+CREATE TABLE safemig.step_log (
+	measured_at	timestamptz NOT NULL,
+	kind		text NOT NULL,
+	cost		text NOT NULL,
+	rows		bigint,
+	bytes		bigint,
+	ms			double precision NOT NULL
+);
+CREATE INDEX step_log_measured_at ON safemig.step_log (measured_at);
+
 SELECT pg_catalog.pg_extension_config_dump('safemig.migration_id', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.command_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.kept_id', '');

@@ -90,7 +90,7 @@ CREATE FUNCTION pg_catalog.safemig_plan(id bigint)
 RETURNS TABLE(step int, object text, lock_mode text, cost text, rows bigint, note text, statement text, ms_estimate double precision) LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'safemig_plan';
 COMMENT ON FUNCTION pg_catalog.safemig_plan(bigint) IS
-'The statements that a rollback would run, in order, with the lock that each takes as pg_locks names it in words, and its cost class: catalog, scan, index or rewrite. The caller must own every object concerned, or administer safemig. Takes no locks. Errors: SM001.';
+'The statements that a rollback would run, in order, with the lock that each takes as pg_locks names it in words, and its cost class: catalog, scan, index or rewrite. rows: how many it brings back, takes away or goes through, as counted when they were kept or by the table''s statistics; NULL: it is not about rows, or not known. ms_estimate: milliseconds, from what such steps took in earlier rollbacks and rehearsals in this database, for as many bytes; NULL where none was run, or none of nearly that size. The caller must own every object concerned, or administer safemig. Takes no locks. Errors: SM001.';
 
 CREATE FUNCTION pg_catalog.safemig_plan_hash(id bigint)
 RETURNS text LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE

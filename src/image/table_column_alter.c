@@ -126,6 +126,7 @@ wanted_by_a_rename(const TableChange *change, const char *name)
 /*
  * In reverse order, since a generated column can only refer to columns that
  * were there before it.  A column in the way of a rename goes before that.
+ * Its values are copied, for a redo.
  */
 static void
 drop_columns(TableChange *change)
@@ -141,7 +142,8 @@ drop_columns(TableChange *change)
 			continue;
 		step_add(change->steps,
 				 wanted_by_a_rename(change, column->name) ? ORDER_OBSTACLE : RANK_COLUMN,
-				 RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
+				 RUN_CATALOG, ACCESS_EXCLUSIVE,
+				 column_get(column, "generated") ? "catalog" : "scan",
 				 "ALTER TABLE %s DROP COLUMN %s", change->name,
 				 quote_identifier(column->name));
 	}

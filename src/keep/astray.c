@@ -194,7 +194,14 @@ astray_report(void)
 
 /* ---- before one ---- */
 
-/* The relation, locked, if it can be had without waiting; or NULL. */
+Relation
+relation_open_now(Oid relid)
+{
+	if (!ConditionalLockRelationOid(relid, AccessShareLock))
+		return NULL;
+	return try_relation_open(relid, NoLock);
+}
+
 static Relation
 open_now(const Kept *kept)
 {
@@ -202,10 +209,9 @@ open_now(const Kept *kept)
 	Oid			relid = RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock,
 										 true);
 
-	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_RELATION ||
-		!ConditionalLockRelationOid(relid, AccessShareLock))
+	if (!OidIsValid(relid) || get_rel_relkind(relid) != RELKIND_RELATION)
 		return NULL;
-	return try_relation_open(relid, NoLock);
+	return relation_open_now(relid);
 }
 
 static void

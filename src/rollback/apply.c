@@ -292,6 +292,7 @@ run_steps(RollbackPlan *plan, const RecordedCommand *command, int number)
 	foreach(lc, command->steps)
 	{
 		Step	   *step = lfirst(lc);
+		Measure    *measure;
 		bool		found;
 
 		CHECK_FOR_INTERRUPTS();
@@ -303,7 +304,10 @@ run_steps(RollbackPlan *plan, const RecordedCommand *command, int number)
 		}
 		if (plan->rehearsal)
 			rehearsal_step_begin(plan->rehearsal, number++, step->sql);
+		measure = measure_begin(plan, step);
 		found = find_conflict(plan, command, step);
+		if (!found)
+			measure_end(plan, measure);
 		if (plan->rehearsal)
 			rehearsal_step_end(plan->rehearsal, found);
 	}
@@ -410,6 +414,7 @@ plan_try(RollbackPlan *plan)
 
 	plan->conflicts = NIL;
 	plan->doomed = false;
+	plan->measures = NIL;
 	PG_TRY();
 	{
 		apply(plan);

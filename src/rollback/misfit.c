@@ -198,15 +198,10 @@ of_index(const IndexStmt *stmt)
 static const char *
 argument_of_call(Node *parsed, const char *function, int n)
 {
-	SelectStmt *stmt = (SelectStmt *) parsed;
-	FuncCall   *call;
+	FuncCall   *call = parsed_own_call(parsed);
 	A_Const    *argument;
 
-	if (!IsA(parsed, SelectStmt) || list_length(stmt->targetList) != 1)
-		return NULL;
-	call = (FuncCall *) linitial_node(ResTarget, stmt->targetList)->val;
-	if (!IsA(call, FuncCall) || list_length(call->funcname) != 2 ||
-		strcmp(strVal(llast(call->funcname)), function) != 0 ||
+	if (call == NULL || strcmp(strVal(llast(call->funcname)), function) != 0 ||
 		list_length(call->args) <= n)
 		return NULL;
 	argument = list_nth(call->args, n);

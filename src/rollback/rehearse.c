@@ -306,6 +306,11 @@ migration_rehearse(Migration *migration, Rehearsal *rehearsal)
 		announce(plan, rehearsal);
 	frame_unpin(&frame);
 	rehearse(migrations, rehearsal);
+	if (rehearsal->quiet)
+		return;
+	frame_become_owner(&frame);
+	measures_write(rehearsal->measures);
+	frame_unpin(&frame);
 }
 
 Datum

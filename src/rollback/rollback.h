@@ -37,6 +37,7 @@ typedef struct Rehearsal
 	ErrorData  *error;			/* that ended it, or NULL */
 	bool		spent;			/* the budget was */
 	bool		quiet;			/* no word about locks */
+	List	   *measures;		/* of Measure*: what it took */
 } Rehearsal;
 
 /* What a rollback would do: the commands to take back, newest first. */
@@ -52,6 +53,7 @@ typedef struct RollbackPlan
 	const char *strongest_lock; /* NULL: none that anybody would notice */
 	const char *strongest_object;
 	Rehearsal  *rehearsal;		/* NULL: this is no rehearsal */
+	List	   *measures;		/* of Measure*: what its steps took */
 } RollbackPlan;
 
 /* A rollback that has begun: what is done from now on is recorded as its. */
@@ -134,6 +136,26 @@ extern void check_needs_are_back(const Image *image);
 /* ---- plan.c ---- */
 extern RollbackPlan *plan_build(List *migrations);
 extern char *plan_hash(RollbackPlan *plan);
+
+/* ---- extent.c ---- */
+typedef struct Extent
+{
+	int64		rows;			/* -1: not known */
+	int64		bytes;
+} Extent;
+
+extern Extent step_extent(RollbackPlan *plan, const Step *step);
+
+/* ---- estimate.c: how long steps took, and may take ---- */
+typedef struct Measure Measure;
+typedef struct Rate Rate;
+
+extern Measure *measure_begin(RollbackPlan *plan, const Step *step);
+extern void measure_end(RollbackPlan *plan, Measure *measure);
+extern void measures_write(List *measures);
+extern List *rates_read(void);	/* of Rate* */
+/* milliseconds, or -1: nothing is known */
+extern double step_estimate(List *rates, const Step *step, const Extent *extent);
 
 /* ---- lock.c ---- */
 /* one rollback, or prune, at a time */

@@ -247,6 +247,7 @@ run_close(RollbackRun *run)
 	if (!run->stamped)
 		stamp_values(run->record);
 	certificate_write(run->record, verified);
+	measures_write(run->plan->measures);
 	history_set_state(run->record, "applied");
 	own_work_end();
 	if (safemig_state.on_conflict != CONFLICT_REFUSE)

@@ -63,6 +63,33 @@ note_of(const RecordedCommand *command, const Step *step)
 	return note ? note : step->note;
 }
 
+static void
+put_step(ReturnSetInfo *result, RollbackPlan *plan, int number,
+		 const RecordedCommand *command, const Step *step, List *rates)
+{
+	Datum		values[8];
+	bool		nulls[8] = {false};
+	Extent		extent;
+	double		ms;
+	Frame		frame;
+
+	frame_become_owner(&frame);
+	extent = step_extent(plan, step);
+	ms = step_estimate(rates, step, &extent);
+	frame_unpin(&frame);
+	values[0] = Int32GetDatum(number);
+	values[1] = text_datum(step->object, &nulls[1]);
+	values[2] = text_datum(step->lock_mode, &nulls[2]);
+	values[3] = text_datum(step->cost, &nulls[3]);
+	values[4] = Int64GetDatum(extent.rows);
+	nulls[4] = extent.rows < 0;
+	values[5] = text_datum(note_of(command, step), &nulls[5]);
+	values[6] = text_datum(step->sql, &nulls[6]);
+	values[7] = Float8GetDatum(ms);
+	nulls[7] = ms < 0;
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
 Datum
 safemig_plan(PG_FUNCTION_ARGS)
 {
@@ -70,29 +97,20 @@ safemig_plan(PG_FUNCTION_ARGS)
 	RollbackPlan *plan = plan_of_argument(fcinfo);
 	ListCell   *lc;
 	ListCell   *inner;
+	List	   *rates;
+	Frame		frame;
 	int			n = 0;
 
 	InitMaterializedSRF(fcinfo, 0);
+	frame_become_owner(&frame);
+	rates = rates_read();
+	frame_unpin(&frame);
 	foreach(lc, plan->commands)
 	{
 		RecordedCommand *command = lfirst(lc);
 
 		foreach(inner, command->steps)
-		{
-			Step	   *step = lfirst(inner);
-			Datum		values[8];
-			bool		nulls[8] = {false};
-
-			values[0] = Int32GetDatum(++n);
-			values[1] = text_datum(step->object, &nulls[1]);
-			values[2] = text_datum(step->lock_mode, &nulls[2]);
-			values[3] = text_datum(step->cost, &nulls[3]);
-			nulls[4] = true;
-			values[5] = text_datum(note_of(command, step), &nulls[5]);
-			values[6] = text_datum(step->sql, &nulls[6]);
-			nulls[7] = true;
-			tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-		}
+			put_step(result, plan, ++n, command, lfirst(inner), rates);
 	}
 	return (Datum) 0;
 }
