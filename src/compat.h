@@ -38,6 +38,7 @@
 #include "parser/parse_type.h"
 #include "pgstat.h"
 #include "utils/acl.h"
+#include "utils/backend_status.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/rel.h"
@@ -565,6 +566,17 @@ membership_options(Form_pg_auth_members form)
 					form->set_option ? "TRUE" : "FALSE");
 #else
 	return pstrdup(form->admin_option ? " WITH ADMIN OPTION" : "");
+#endif
+}
+
+/* 8a674faa26 (16): by index, from 1 on, under another name */
+static inline LocalPgBackendStatus *
+backend_status_by_index(int index)
+{
+#if PG_VERSION_NUM >= 160000
+	return pgstat_get_local_beentry_by_index(index);
+#else
+	return pgstat_fetch_stat_local_beentry(index);
 #endif
 }
 

@@ -392,6 +392,7 @@ typedef struct State
 	List	   *conversion_settings;	/* of char*, by conversion_settings_now()
 										 * for the command that is about to run, or NIL */
 	struct Caller *caller;		/* of the rollback that runs, or NULL */
+	struct Progress *progress;	/* how far that is, or NULL */
 	struct RestoredValues *restored_values; /* what safemig.restored_value()
 											 * answers with, or NULL */
 } State;

@@ -37,6 +37,7 @@
 
 #include "compat.h"
 #include "keep/column.h"
+#include "progress.h"
 
 /* The name of a keyless copy's first column, which must not be the value's. */
 char *
@@ -253,14 +254,17 @@ copy_rows(Relation rel, CopyShape *shape, Oid copy, CopyProof *proof)
 	bool		nulls[INDEX_MAX_KEYS + 1] = {false};
 	int			last = copy_fixed_columns(shape);
 	StoredColumn *unfit = NULL;
+	Progress	progress;
 
 	copy_writer_open(&writer, copy);
 	memset(proof, 0, sizeof(CopyProof));
+	progress_begin_scan(&progress, PROGRESS_COPYING, rel);
 	while (unfit == NULL && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		MemoryContext old = MemoryContextSwitchTo(writer.context);
 
 		CHECK_FOR_INTERRUPTS();
+		progress_row(&progress, slot);
 		if (shape->nkeys == 0)
 			values[0] = Int64GetDatum(proof->rows + 1);
 		if (shape->has_content)
@@ -278,6 +282,7 @@ copy_rows(Relation rel, CopyShape *shape, Oid copy, CopyProof *proof)
 		}
 		MemoryContextSwitchTo(old);
 	}
+	progress_end(&progress);
 	plain_scan_end(scan, snapshot);
 	ExecDropSingleTupleTableSlot(slot);
 	copy_writer_close(&writer);
@@ -388,14 +393,17 @@ pair_rows(Relation rel, Relation before, CopyShape *shape, Oid copy,
 	Datum		values[INDEX_MAX_KEYS + 2];
 	bool		nulls[INDEX_MAX_KEYS + 2];
 	StoredColumn *unfit = NULL;
+	Progress	progress;
 
 	copy_writer_open(&writer, copy);
 	memset(proof, 0, sizeof(CopyProof));
+	progress_begin_scan(&progress, PROGRESS_COPYING, rel);
 	while (unfit == NULL && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		MemoryContext old = MemoryContextSwitchTo(writer.context);
 
 		CHECK_FOR_INTERRUPTS();
+		progress_row(&progress, slot);
 		if (!table_scan_getnextslot(kept_scan, ForwardScanDirection, kept))
 			elog(ERROR, "\"%s\" has more rows than were copied",
 				 RelationGetRelationName(rel));
@@ -414,6 +422,7 @@ pair_rows(Relation rel, Relation before, CopyShape *shape, Oid copy,
 			unfit = &shape->converted;
 		MemoryContextSwitchTo(old);
 	}
+	progress_end(&progress);
 	if (unfit == NULL && table_scan_getnextslot(kept_scan, ForwardScanDirection, kept))
 		elog(ERROR, "\"%s\" has fewer rows than were copied",
 			 RelationGetRelationName(rel));
@@ -484,14 +493,18 @@ column_has_no_value(Relation rel, AttrNumber attnum, int64 *rows)
 	Snapshot	snapshot;
 	TableScanDesc scan = plain_scan_begin(rel, &snapshot);
 	bool		empty = true;
+	Progress	progress;
 
 	*rows = 0;
+	progress_begin_scan(&progress, PROGRESS_READING, rel);
 	while (empty && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
+		progress_row(&progress, slot);
 		empty = slot_attisnull(slot, attnum);
 		(*rows)++;
 	}
+	progress_end(&progress);
 	plain_scan_end(scan, snapshot);
 	ExecDropSingleTupleTableSlot(slot);
 	return empty;
@@ -507,19 +520,23 @@ prove_rows(Relation copy, CopyProof *proof)
 												  ALLOCSET_DEFAULT_SIZES);
 	Snapshot	snapshot;
 	TableScanDesc scan = plain_scan_begin(copy, &snapshot);
+	Progress	progress;
 
 	memset(proof, 0, sizeof(CopyProof));
+	progress_begin_scan(&progress, PROGRESS_PROVING_ROWS, copy);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
 
 		CHECK_FOR_INTERRUPTS();
+		progress_row(&progress, slot);
 		slot_getallattrs(slot);
 		proof_add_row(proof, RelationGetDescr(copy), slot->tts_values,
 					  slot->tts_isnull);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
 	}
+	progress_end(&progress);
 	plain_scan_end(scan, snapshot);
 	ExecDropSingleTupleTableSlot(slot);
 	MemoryContextDelete(context);

@@ -40,6 +40,7 @@
 #include "compat.h"
 #include "history/history.h"
 #include "keep/retype.h"
+#include "progress.h"
 
 PG_FUNCTION_INFO_V1(fill_column);
 
@@ -251,6 +252,7 @@ fill_rows(Relation rel, const Kept *kept, CopyShape *shape,
 	RowWriter	writer;
 	FillCounts	counts = {0};
 	Frame		frame;
+	Progress	progress;
 
 	frame_become(&frame, rel->rd_rel->relowner);
 	frame_lend_for_rows(&frame, rel->rd_rel->relowner, rel);
@@ -259,6 +261,7 @@ fill_rows(Relation rel, const Kept *kept, CopyShape *shape,
 	writer.snapshot = snapshot_of_drop(rel, kept, shape->value.attnum);
 	writer.only_new = which == FILL_ONLY_NEW;
 	writer.generated = generated ? generated[0] : '\0';
+	progress_begin(&progress, PROGRESS_PUTTING_BACK, rel, kept->rows);
 	for (;;)
 	{
 		SPITupleTable *rows;
@@ -279,9 +282,11 @@ fill_rows(Relation rel, const Kept *kept, CopyShape *shape,
 				counts.later++;
 			MemoryContextSwitchTo(old);
 			MemoryContextReset(writer.context);
+			progress_count(&progress);
 		}
 		SPI_freetuptable(rows);
 	}
+	progress_end(&progress);
 	writer_end(&writer);
 	frame_unpin(&frame);
 	counts.valued = present.valued;
@@ -302,9 +307,11 @@ prove_column(Relation rel, StoredColumn *column, CopyProof *proof)
 												  ALLOCSET_DEFAULT_SIZES);
 	Snapshot	snapshot;
 	TableScanDesc scan = plain_scan_begin(rel, &snapshot);
+	Progress	progress;
 
 	TupleDescInitEntry(desc, 1, "value", stored_column_type(column), -1, 0);
 	memset(proof, 0, sizeof(CopyProof));
+	progress_begin_scan(&progress, PROGRESS_PROVING_ROWS, rel);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
@@ -312,6 +319,7 @@ prove_column(Relation rel, StoredColumn *column, CopyProof *proof)
 		Datum		value = slot_getattr(slot, column->attnum, &isnull);
 
 		CHECK_FOR_INTERRUPTS();
+		progress_row(&progress, slot);
 		proof->rows++;
 		if (!isnull)
 			proof_add_value(proof, TupleDescAttr(desc, 0),
@@ -319,6 +327,7 @@ prove_column(Relation rel, StoredColumn *column, CopyProof *proof)
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
 	}
+	progress_end(&progress);
 	plain_scan_end(scan, snapshot);
 	ExecDropSingleTupleTableSlot(slot);
 	MemoryContextDelete(context);

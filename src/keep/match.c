@@ -31,6 +31,7 @@
 
 #include "compat.h"
 #include "keep/writes.h"
+#include "progress.h"
 
 /* A lookup costs about as much as reading this many pages in a scan. */
 #define LOOKUP_PAGES	4
@@ -115,17 +116,21 @@ each_kept(Matching *matching, MemoryContext context,
 	TupleTableSlot *slot = table_slot_create(matching->copy, NULL);
 	Snapshot	snapshot;
 	TableScanDesc scan = plain_scan_begin(matching->copy, &snapshot);
+	Progress	progress;
 
+	progress_begin_scan(&progress, PROGRESS_READING, matching->copy);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
 
 		CHECK_FOR_INTERRUPTS();
+		progress_row(&progress, slot);
 		if (is_to_be_found(slot))
 			what(matching, slot, arg);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
 	}
+	progress_end(&progress);
 	plain_scan_end(scan, snapshot);
 	ExecDropSingleTupleTableSlot(slot);
 }
@@ -298,18 +303,22 @@ put_rows(Matching *matching, HashSort *sort, MemoryContext context)
 	TupleTableSlot *slot = table_slot_create(matching->rel, NULL);
 	Snapshot	snapshot;
 	TableScanDesc scan = plain_scan_begin(matching->rel, &snapshot);
+	Progress	progress;
 
+	progress_begin_scan(&progress, PROGRESS_READING, matching->rel);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
 		RowHash		hash;
 
 		CHECK_FOR_INTERRUPTS();
+		progress_row(&progress, slot);
 		hash = hash_of_row(matching->shape, RelationGetDescr(matching->copy), slot);
 		MemoryContextSwitchTo(old);
 		hash_sort_put(sort, hash, &slot->tts_tid);
 		MemoryContextReset(context);
 	}
+	progress_end(&progress);
 	plain_scan_end(scan, snapshot);
 	ExecDropSingleTupleTableSlot(slot);
 }

@@ -31,6 +31,7 @@
 #include "utils/tuplestore.h"
 
 #include "keep/column.h"
+#include "progress.h"
 
 #define PRESENT			"present"
 #define FIXED_COLUMNS	4		/* place, xid, cid, value */
@@ -141,13 +142,16 @@ read_rows(Relation rel, const Kept *kept, CopyShape *shape, AttrNumber attnum,
 	Stamp		stamp = stamp_read(kept);
 	int64		ordinal = 0;
 	int64		rows = 0;
+	Progress	progress;
 
+	progress_begin_scan(&progress, PROGRESS_READING, rel);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		MemoryContext old;
 		bool		counts = !stamp.valid || stamp_is_on(&stamp, slot);
 
 		CHECK_FOR_INTERRUPTS();
+		progress_row(&progress, slot);
 		ordinal += counts;
 		if (only_null && !slot_attisnull(slot, attnum))
 		{
@@ -161,6 +165,7 @@ read_rows(Relation rel, const Kept *kept, CopyShape *shape, AttrNumber attnum,
 		MemoryContextReset(context);
 		rows++;
 	}
+	progress_end(&progress);
 	plain_scan_end(scan, snapshot);
 	ExecDropSingleTupleTableSlot(slot);
 	MemoryContextDelete(context);

@@ -33,6 +33,7 @@
 
 #include "compat.h"
 #include "keep/rows.h"
+#include "progress.h"
 
 /* Places of rows, in the order in which they were added. */
 typedef struct Places
@@ -88,13 +89,16 @@ hash_rows(Relation rel, RowShape *shape, TupleDesc copy_desc,
 	bool	   *nulls = palloc0(Max(copy_desc->natts, 1) * sizeof(bool));
 	Snapshot	snapshot;
 	TableScanDesc scan = plain_scan_begin(rel, &snapshot);
+	Progress	progress;
 
+	progress_begin_scan(&progress, PROGRESS_READING, rel);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
 		RowHash		hash;
 
 		CHECK_FOR_INTERRUPTS();
+		progress_row(&progress, slot);
 		if (shape)
 			hash = hash_in_copy_form(shape, copy_desc, slot, values, nulls);
 		else
@@ -108,6 +112,7 @@ hash_rows(Relation rel, RowShape *shape, TupleDesc copy_desc,
 			hash_sort_put(sort, hash, &slot->tts_tid);
 		MemoryContextReset(context);
 	}
+	progress_end(&progress);
 	plain_scan_end(scan, snapshot);
 	ExecDropSingleTupleTableSlot(slot);
 	MemoryContextDelete(context);
@@ -181,16 +186,20 @@ static void
 delete_rows(Relation rel, Places *places)
 {
 	Snapshot	snapshot;
+	Progress	progress;
 
 	if (places->n == 0)
 		return;
+	progress_begin(&progress, PROGRESS_TAKING_AWAY, rel, places->n);
 	CheckCmdReplicaIdentity(rel, CMD_DELETE);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	for (int64 i = 0; i < places->n; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		simple_table_tuple_delete(rel, &places->tids[i], snapshot);
+		progress_count(&progress);
 	}
+	progress_end(&progress);
 	UnregisterSnapshot(snapshot);
 	CommandCounterIncrement();
 }
@@ -238,7 +247,9 @@ insert_rows(Relation rel, Relation copy, RowShape *shape, Places *places)
 	TupleTableSlot *kept = table_slot_create(copy, NULL);
 	BulkInsertState bulk = GetBulkInsertState();
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	Progress	progress;
 
+	progress_begin(&progress, PROGRESS_PUTTING_BACK, rel, places->n);
 	InitResultRelInfo(target, rel, 1, NULL, 0);
 	ExecOpenIndices(target, false);
 	for (int64 i = 0; i < places->n; i++)
@@ -253,7 +264,9 @@ insert_rows(Relation rel, Relation copy, RowShape *shape, Places *places)
 		fill_slot(slot, shape, kept);
 		insert_row(target, estate, slot, bulk);
 		MemoryContextSwitchTo(old);
+		progress_count(&progress);
 	}
+	progress_end(&progress);
 	ExecCloseIndices(target);
 	UnregisterSnapshot(snapshot);
 	FreeBulkInsertState(bulk);

@@ -32,6 +32,7 @@
 #include "keep/limit.h"
 #include "keep/rows.h"
 #include "keep/vault.h"
+#include "progress.h"
 
 #define FIRST_SEED	UINT64CONST(0)
 #define SECOND_SEED UINT64CONST(0x9e3779b97f4a7c15)
@@ -143,14 +144,17 @@ copy_rows(Relation rel, Snapshot snapshot, RowShape *shape, Oid copy,
 	Datum	   *values = palloc0(Max(shape->ncolumns, 1) * sizeof(Datum));
 	bool	   *nulls = palloc0(Max(shape->ncolumns, 1) * sizeof(bool));
 	StoredColumn *unfit = NULL;
+	Progress	progress;
 
 	copy_writer_open(&writer, copy);
 	memset(proof, 0, sizeof(RowsProof));
+	progress_begin_scan(&progress, PROGRESS_COPYING, rel);
 	while (unfit == NULL && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		MemoryContext old = MemoryContextSwitchTo(writer.context);
 
 		CHECK_FOR_INTERRUPTS();
+		progress_row(&progress, slot);
 		if (store_row(&writer, shape, slot, values, nulls, &unfit))
 		{
 			rows_proof_add(proof, row_hash(RelationGetDescr(writer.copy), values, nulls));
@@ -158,6 +162,7 @@ copy_rows(Relation rel, Snapshot snapshot, RowShape *shape, Oid copy,
 		}
 		MemoryContextSwitchTo(old);
 	}
+	progress_end(&progress);
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	copy_writer_close(&writer);
@@ -293,19 +298,23 @@ prove_copy(Relation copy, RowsProof *proof)
 												  ALLOCSET_DEFAULT_SIZES);
 	Snapshot	snapshot;
 	TableScanDesc scan = plain_scan_begin(copy, &snapshot);
+	Progress	progress;
 
 	memset(proof, 0, sizeof(RowsProof));
+	progress_begin_scan(&progress, PROGRESS_PROVING_ROWS, copy);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
 
 		CHECK_FOR_INTERRUPTS();
+		progress_row(&progress, slot);
 		slot_getallattrs(slot);
 		rows_proof_add(proof, row_hash(RelationGetDescr(copy), slot->tts_values,
 									   slot->tts_isnull));
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
 	}
+	progress_end(&progress);
 	plain_scan_end(scan, snapshot);
 	ExecDropSingleTupleTableSlot(slot);
 	MemoryContextDelete(context);

@@ -41,6 +41,7 @@
 
 #include "compat.h"
 #include "keep/undo.h"
+#include "progress.h"
 
 void
 undo_take_snapshot(Undo *undo)
@@ -178,7 +179,9 @@ each_pair(Undo *undo, Tuplestorestate *store,
 		  void (*what) (Undo *undo, ItemPointer first, ItemPointer second))
 {
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(match_descriptor(), &TTSOpsMinimalTuple);
+	Progress	progress;
 
+	progress_begin(&progress, PROGRESS_PUTTING_BACK, undo->rel, -1);
 	tuplestore_rescan(store);
 	while (tuplestore_gettupleslot(store, true, false, slot))
 	{
@@ -193,7 +196,9 @@ each_pair(Undo *undo, Tuplestorestate *store,
 		old = MemoryContextSwitchTo(GetPerTupleMemoryContext(undo->estate));
 		what(undo, &first, isnull ? NULL : &second);
 		MemoryContextSwitchTo(old);
+		progress_count(&progress);
 	}
+	progress_end(&progress);
 	ExecDropSingleTupleTableSlot(slot);
 }
 
@@ -291,12 +296,15 @@ insert_all_deleted(Undo *undo)
 {
 	Snapshot	snapshot;
 	TableScanDesc scan = plain_scan_begin(undo->copy, &snapshot);
+	Progress	progress;
 
+	progress_begin(&progress, PROGRESS_PUTTING_BACK, undo->rel, -1);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, undo->kept))
 	{
 		MemoryContext old;
 
 		CHECK_FOR_INTERRUPTS();
+		progress_count(&progress);
 		if (undo_action_of(undo->kept) != ROW_DELETED)
 			continue;
 		ResetPerTupleExprContext(undo->estate);
@@ -304,6 +312,7 @@ insert_all_deleted(Undo *undo)
 		insert_deleted(undo);
 		MemoryContextSwitchTo(old);
 	}
+	progress_end(&progress);
 	ExecClearTuple(undo->kept);
 	plain_scan_end(scan, snapshot);
 }

@@ -41,6 +41,7 @@
 
 #include "compat.h"
 #include "keep/writes.h"
+#include "progress.h"
 
 /* What decides which versions count. */
 typedef struct Finder
@@ -325,18 +326,23 @@ versions_find(Relation rel, CommandId since, List *seen, bool note)
 	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
 	Buffer		map = InvalidBuffer;
 	Heads	   *heads = palloc(sizeof(Heads));
+	Progress	progress;
 
+	progress_begin(&progress, PROGRESS_LOOKING, rel, blocks);
 	if (note)
 		versions->seen = seen_begin(RelationGetRelid(rel));
 	for (BlockNumber block = 0; block < blocks; block++)
 	{
 		CHECK_FOR_INTERRUPTS();
+		if (block % PROGRESS_ROWS == 0)
+			progress_at(&progress, block);
 		if (!finder.fresh &&
 			(visibilitymap_get_status(rel, block, &map) & VISIBILITYMAP_ALL_VISIBLE))
 			continue;
 		heads_of_page(&finder, block, strategy, heads);
 		put_heads(&finder, block, heads);
 	}
+	progress_end(&progress);
 	if (versions->seen)
 		qsort(versions->seen->versions, versions->seen->nversions,
 			  sizeof(SeenVersion), compare_seen);
@@ -355,12 +361,16 @@ versions_of_all(Relation rel)
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	Snapshot	snapshot;
 	TableScanDesc scan = plain_scan_begin(rel, &snapshot);
+	Progress	progress;
 
+	progress_begin_scan(&progress, PROGRESS_LOOKING, rel);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
+		progress_row(&progress, slot);
 		versions_put(versions, &slot->tts_tid, NULL);
 	}
+	progress_end(&progress);
 	plain_scan_end(scan, snapshot);
 	ExecDropSingleTupleTableSlot(slot);
 	return versions;

@@ -36,6 +36,7 @@
 #include "keep/limit.h"
 #include "keep/vault.h"
 #include "keep/writes.h"
+#include "progress.h"
 
 /* ---- the copy ---- */
 
@@ -296,10 +297,12 @@ copy_writes(Relation rel, Versions *versions, WritesShape *shape, Oid copy,
 	TupleTableSlot *before = table_slot_create(rel, NULL);
 	TupleTableSlot *after = table_slot_create(rel, NULL);
 	WrittenRow	row;
+	Progress	progress;
 	ItemPointerData old_tid,
 				new_tid;
 
 	row_init(&row, shape);
+	progress_begin(&progress, PROGRESS_COPYING_WRITTEN, rel, -1);
 	copy_writer_open(&writer, copy);
 	memset(proof, 0, sizeof(RowsProof));
 	versions_again(versions);
@@ -317,7 +320,9 @@ copy_writes(Relation rel, Versions *versions, WritesShape *shape, Oid copy,
 			copy_writer_put(&writer, row.values, row.nulls);
 		}
 		MemoryContextSwitchTo(old);
+		progress_count(&progress);
 	}
+	progress_end(&progress);
 	ExecDropSingleTupleTableSlot(pair);
 	ExecDropSingleTupleTableSlot(before);
 	ExecDropSingleTupleTableSlot(after);

@@ -302,8 +302,10 @@ run_steps(RollbackPlan *plan, const RecordedCommand *command, int number)
 			unsettle(command);
 			break;
 		}
+		progress_step(plan->progress, number, plan->steps, step_relation(command, step));
 		if (plan->rehearsal)
-			rehearsal_step_begin(plan->rehearsal, number++, step->sql);
+			rehearsal_step_begin(plan->rehearsal, number, step->sql);
+		number++;
 		measure = measure_begin(plan, step);
 		found = find_conflict(plan, command, step);
 		if (!found)

@@ -367,3 +367,29 @@ step_extent(RollbackPlan *plan, const Step *step)
 		extent.rows = extent.bytes = -1;
 	return extent;
 }
+
+/* The table or view that a step is about, for whoever looks on; InvalidOid: none. */
+Oid
+step_relation(const RecordedCommand *command, const Step *step)
+{
+	ListCell   *lc;
+
+	foreach(lc, command->changes)
+	{
+		const Change *change = lfirst(lc);
+		const Image *image = change->before ? change->before : change->after;
+		const char *identity;
+
+		if (strcmp(image_address_key(image), step->object) != 0)
+			continue;
+		if (image->address.classId == RelationRelationId && !image->elsewhere &&
+			get_rel_relkind(image->address.objectId) != '\0')
+			return image->address.objectId;
+		identity = image->address.classId == RelationRelationId && image->parent_identity == NULL ?
+			image->identity : image->parent_identity;
+		if (identity && strcmp(image->type, "domain constraint") != 0)
+			return RangeVarGetRelid(makeRangeVarFromNameList(qualified_name_list(identity)),
+									NoLock, true);
+	}
+	return InvalidOid;
+}

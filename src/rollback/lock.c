@@ -216,17 +216,23 @@ plan_locked_names(RollbackPlan *plan)
 }
 
 static void
-lock_all(List *wanted)
+lock_all(List *wanted, Progress *progress)
 {
 	ListCell   *lc;
 
 	foreach(lc, wanted)
-		LockRelationOid(((Wanted *) lfirst(lc))->relid, ((Wanted *) lfirst(lc))->mode);
+	{
+		const Wanted *one = lfirst(lc);
+
+		if (progress)
+			progress_lock(progress, foreach_current_index(lc), list_length(wanted), one->relid);
+		LockRelationOid(one->relid, one->mode);
+	}
 }
 
 /* One try, under lock_timeout; false if somebody else holds a lock. */
 static bool
-try_lock_all(List *wanted)
+try_lock_all(List *wanted, Progress *progress)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -241,7 +247,7 @@ try_lock_all(List *wanted)
 		snprintf(timeout, sizeof(timeout), "%d", safemig_lock_timeout);
 		(void) set_config_option("lock_timeout", timeout, PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-		lock_all(wanted);
+		lock_all(wanted, progress);
 		AtEOXact_GUC(false, level);
 		ReleaseCurrentSubTransaction();
 	}
@@ -390,12 +396,12 @@ plan_lock_holders(RollbackPlan *plan)
 }
 
 static void
-lock_within_tries(List *wanted, const char *what)
+lock_within_tries(List *wanted, const char *what, Progress *progress)
 {
 	char	   *holders;
 	int			tries = 0;
 
-	while (!try_lock_all(wanted))
+	while (!try_lock_all(wanted, progress))
 	{
 		if (++tries < LOCK_TRIES)
 			continue;
@@ -410,15 +416,21 @@ lock_within_tries(List *wanted, const char *what)
 	}
 }
 
-void
-rollback_lock(void)
+static void
+lock_out_others(Progress *progress)
 {
 	Oid			own = get_relname_relid("incarnation",
 										get_namespace_oid(SAFEMIG_SCHEMA, false));
 	/* one rollback at a time; readers of the history are not in the way */
 	Wanted		wanted = {own, ShareUpdateExclusiveLock, 0};
 
-	lock_within_tries(list_make1(&wanted), "out other rollbacks");
+	lock_within_tries(list_make1(&wanted), "out other rollbacks", progress);
+}
+
+void
+rollback_lock(void)
+{
+	lock_out_others(NULL);
 }
 
 static bool
@@ -437,12 +449,12 @@ concerns_large_objects(RollbackPlan *plan)
 void
 plan_lock(RollbackPlan *plan)
 {
-	rollback_lock();
-	lock_within_tries(plan_wanted(plan), "the tables of the rollback");
+	lock_out_others(plan->progress);
+	lock_within_tries(plan_wanted(plan), "the tables of the rollback", plan->progress);
 	if (concerns_large_objects(plan))
 	{
 		Wanted		objects = {LargeObjectRelationId, ShareRowExclusiveLock, 0};
 
-		lock_within_tries(list_make1(&objects), "large objects against writing");
+		lock_within_tries(list_make1(&objects), "large objects against writing", plan->progress);
 	}
 }

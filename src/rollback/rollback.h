@@ -12,6 +12,7 @@
 #include "utils/hsearch.h"
 
 #include "history/history.h"
+#include "progress.h"
 
 /* What became of a step of a rehearsal. */
 #define REHEARSED	"done"
@@ -54,6 +55,9 @@ typedef struct RollbackPlan
 	const char *strongest_object;
 	Rehearsal  *rehearsal;		/* NULL: this is no rehearsal */
 	List	   *measures;		/* of Measure*: what its steps took */
+	ProgressCommand progress_command;
+	TimestampTz since;			/* it was begun */
+	Progress   *progress;		/* while it is worked on, or NULL */
 } RollbackPlan;
 
 /* A rollback that has begun: what is done from now on is recorded as its. */
@@ -145,6 +149,7 @@ typedef struct Extent
 } Extent;
 
 extern Extent step_extent(RollbackPlan *plan, const Step *step);
+extern Oid	step_relation(const RecordedCommand *command, const Step *step);
 
 /* ---- estimate.c: how long steps took, and may take ---- */
 typedef struct Measure Measure;

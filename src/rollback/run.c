@@ -76,18 +76,43 @@ migration_ids(List *migrations)
 	return ids;
 }
 
+static ProgressCommand
+progress_command(const RollbackOptions *options, const char *kind)
+{
+	if (options->rehearsal)
+		return options->rehearsal->quiet ? PROGRESS_CHECK : PROGRESS_REHEARSAL;
+	return strcmp(kind, "redo") == 0 ? PROGRESS_REDO : PROGRESS_ROLLBACK;
+}
+
+static void
+progress_begin_part(RollbackPlan *plan, Progress *progress, ProgressPhase phase)
+{
+	plan->progress = progress;
+	progress_begin_command(progress, plan->progress_command, plan->since, phase);
+}
+
+static void
+progress_end_part(RollbackPlan *plan)
+{
+	progress_end(plan->progress);
+	plan->progress = NULL;
+}
+
 static RollbackPlan *
-prepare(List *migrations, RollbackOptions *options)
+prepare(List *migrations, RollbackOptions *options, const char *kind)
 {
 	Frame		frame;
 	RollbackPlan *plan;
 	List	   *conflicts;
+	Progress	progress;
 
 	frame_become_owner(&frame);
 	own_work_begin();
 	plan = plan_build(migrations);
 	plan->on_conflict = options->on_conflict;
 	plan->rehearsal = options->rehearsal;
+	plan->progress_command = progress_command(options, kind);
+	plan->since = GetCurrentTimestamp();
 	own_work_end();
 	frame_unpin(&frame);
 
@@ -97,7 +122,9 @@ prepare(List *migrations, RollbackOptions *options)
 	own_work_begin();
 	if (plan->rehearsal)
 		rehearsal_start_clock(plan->rehearsal);
+	progress_begin_part(plan, &progress, PROGRESS_LOCKING);
 	plan_lock(plan);
+	progress_phase(&progress, PROGRESS_CHECKING);
 	if (options->plan_hash && strcmp(options->plan_hash, plan_hash(plan)) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_STALE_PLAN),
@@ -106,6 +133,7 @@ prepare(List *migrations, RollbackOptions *options)
 				 errhint("SELECT * FROM safemig_plan(" INT64_FORMAT ");",
 						 ((Migration *) linitial(migrations))->id)));
 	conflicts = plan_check(plan);
+	progress_end_part(plan);
 	own_work_end();
 	frame_unpin(&frame);
 	if (conflicts != NIL)
@@ -199,7 +227,7 @@ run_open(List *migrations, RollbackOptions *options, const char *kind)
 				 errmsg("a rollback is under way in this transaction already")));
 	/* what the transaction wrote up to now is not the rollback's */
 	data_record_pending();
-	run->plan = prepare(migrations, options);
+	run->plan = prepare(migrations, options, kind);
 	announce(run->plan);
 	frame_become_owner(&frame);
 	state_save();
@@ -238,9 +266,11 @@ run_close(RollbackRun *run)
 {
 	Frame		frame;
 	List	   *verified;
+	Progress	progress;
 
 	frame_become_owner(&frame);
 	own_work_begin();
+	progress_begin_part(run->plan, &progress, PROGRESS_PROVING);
 	if (!safemig_state.collects)
 		check_references(run->plan);
 	verified = plan_verify(run->plan, run->contents);
@@ -249,6 +279,7 @@ run_close(RollbackRun *run)
 	certificate_write(run->record, verified);
 	measures_write(run->plan->measures);
 	history_set_state(run->record, "applied");
+	progress_end_part(run->plan);
 	own_work_end();
 	if (safemig_state.on_conflict != CONFLICT_REFUSE)
 		writes_warn();
@@ -340,6 +371,7 @@ int64
 take_back(List *migrations, RollbackOptions *options, const char *kind)
 {
 	RollbackRun *run = run_open(migrations, options, kind);
+	Progress	progress;
 	int64		record;
 	Frame		frame;
 	ListCell   *lc;
@@ -348,7 +380,9 @@ take_back(List *migrations, RollbackOptions *options, const char *kind)
 	safemig_state.collects = true;
 	foreach(lc, run->plan->commands)
 		plan_warn_unkept(lfirst(lc));
+	progress_begin_part(run->plan, &progress, PROGRESS_STEPS);
 	apply(run);
+	progress_end_part(run->plan);
 	frame_unpin(&frame);
 	if (options->rehearsal)
 		rehearsal_step_begin(options->rehearsal, 0, "-- the proof");

@@ -18,7 +18,8 @@ For tests that run thousands of short statements, and for what only a session
 that has lived for a while can show.  run() returns what the statement printed
 and its error, "SQLSTATE: message" with what follows it, or undef.  A server
 that goes away, or does not answer for two minutes, is an error of its own:
-"crash: ..." and "timeout: ...".
+"crash: ..." and "timeout: ...".  begin() does not wait for the answer, which
+answer() returns: for what others see of a statement that has not ended.
 
 =cut
 
@@ -49,12 +50,28 @@ sub new
 sub run
 {
 	my ($self, $sql) = @_;
+	$self->begin($sql);
+	return $self->answer;
+}
+
+sub begin
+{
+	my ($self, $sql) = @_;
 	my $mark = '-- answered ' . ++$self->{count} . ' --';
 	local $SIG{PIPE} = 'IGNORE';
 	# an unfinished statement is ended; not after the data of COPY, where psql
 	# would take the semicolon for something else
 	my $end = $sql =~ /^\\\.\s*\z/m ? '' : ";\n";
 	print { $self->{in} } "$sql\n$end\\echo $mark\n";
+	$self->{sql} = $sql;
+	$self->{mark} = $mark;
+	return;
+}
+
+sub answer
+{
+	my ($self) = @_;
+	my ($sql, $mark) = @$self{qw(sql mark)};
 	my ($output, $answered) = ('', 0);
 	my $in_time = eval
 	{
