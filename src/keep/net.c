@@ -228,6 +228,7 @@ net_add_misfits(NetWrites *net, List *misfits)
 		copy->message = pstrdup(misfit->message);
 		copy->detail = pstrdup(misfit->detail);
 		copy->hint = pstrdup(misfit->hint);
+		copy->command = misfit->command ? pstrdup(misfit->command) : NULL;
 		net->misfits = lappend(net->misfits, copy);
 	}
 	MemoryContextSwitchTo(old);

@@ -142,7 +142,7 @@ describe_misfit(Oid root, const Retyped *column)
 							   column->name, get_rel_name(root), column->type,
 							   (long long) column->misfits);
 	misfit->detail = pstrdup("They were written since the type was changed.");
-	misfit->hint = psprintf("%s;", column->misfit_query);
+	misfit->hint = misfit->command = psprintf("%s;", column->misfit_query);
 	return misfit;
 }
 

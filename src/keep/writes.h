@@ -163,6 +163,7 @@ typedef struct Misfit
 	char	   *message;
 	char	   *detail;
 	char	   *hint;
+	char	   *command;		/* to be pasted, or NULL */
 } Misfit;
 
 extern void net_add_misfits(NetWrites *net, List *misfits);

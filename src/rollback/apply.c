@@ -117,7 +117,10 @@ conflict_of_error(const ErrorData *error, const RecordedCommand *command, const 
 	conflict->of_step = true;
 	query = misfit_query(command, step, error->sqlerrcode);
 	if (query)
+	{
+		conflict->command = query;
 		conflict->hint = psprintf("%s shows the rows.", query);
+	}
 	return conflicts;
 }
 
@@ -278,7 +281,14 @@ find_conflict(RollbackPlan *plan, const RecordedCommand *command, const Step *st
 		conflicts_raise(NULL, conflict_of_error(error, command, step));
 	plan->doomed = true;
 	if (!doubtful)
-		plan->conflicts = list_concat(plan->conflicts, conflict_of_error(error, command, step));
+	{
+		List	   *found = conflict_of_error(error, command, step);
+
+		/* who only looks has the time */
+		if (plan->rehearsal)
+			((Conflict *) linitial(found))->rows = misfit_count(command, step, error->sqlerrcode);
+		plan->conflicts = list_concat(plan->conflicts, found);
+	}
 	return true;
 }
 

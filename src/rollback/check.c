@@ -10,18 +10,34 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "commands/defrem.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 #include "compat.h"
 #include "rollback/rollback.h"
 
 /* What is left when there is no way back. */
 static char *
+recovery_command(int64 migration)
+{
+	return psprintf("SELECT safemig_recovery_target(" INT64_FORMAT ");", migration);
+}
+
+static char *
 recovery_hint(int64 migration)
 {
-	return psprintf("SELECT safemig_recovery_target(" INT64_FORMAT "); gives the settings of a point-in-time recovery that ends before it.",
-					migration);
+	return psprintf("%s gives the settings of a point-in-time recovery that ends before it.",
+					recovery_command(migration));
+}
+
+static char *
+verify_command(const RollbackPlan *plan)
+{
+	return psprintf("SELECT * FROM safemig_verify(" INT64_FORMAT ");",
+					((Migration *) linitial(plan->migrations))->id);
 }
 
 static void
@@ -36,7 +52,8 @@ check_irreversible(RollbackPlan *plan, List **conflicts)
 		if (command->irreversible && !(command->unkept && plan->on_conflict == CONFLICT_KEEP))
 			add_conflict(conflicts, ERRCODE_SAFEMIG_IRREVERSIBLE, command->tag,
 						 psprintf("is irreversible: %s", command->irreversible),
-						 recovery_hint(command->migration));
+						 recovery_hint(command->migration))->command =
+				recovery_command(command->migration);
 	}
 }
 
@@ -177,7 +194,8 @@ check_later(RollbackPlan *plan, List **conflicts)
 					 SPI_getvalue(tuple, SPI_tuptable->tupdesc, 3),
 					 label ? psprintf("was changed by the later migration %s \"%s\"", id, label) :
 					 psprintf("was changed by the later migration %s", id),
-					 "SELECT safemig_rollback_to(...) takes the later ones back too.");
+					 "SELECT safemig_rollback_to(...) takes the later ones back too.")->command =
+			psprintf("SELECT safemig_rollback(%s);", id);
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
@@ -187,6 +205,7 @@ typedef struct DriftReport
 {
 	List	  **conflicts;
 	const char *object;
+	char	   *command;
 } DriftReport;
 
 static void
@@ -201,16 +220,26 @@ report_drift(void *arg, const char *part, const char *name,
 				 psprintf("%s%s%s is %s, but was recorded as %s",
 						  part, part[0] ? " " : "", name,
 						  b ? b : "absent", a ? a : "absent"),
-				 "It was changed without safemig having seen it.");
+				 "It was changed without safemig having seen it.")->command = report->command;
 }
 
 /* Is the name that has to be free again taken by something else? */
-static bool
-name_is_taken(const Image *image)
+static void
+check_name(const Image *image, const char *key, List **conflicts)
 {
 	ObjectAddress address;
+	Conflict   *conflict;
 
-	return address_find(image, &address);
+	if (!address_find(image, &address))
+		return;
+	conflict = add_conflict(conflicts, ERRCODE_SAFEMIG_CONFLICT, key,
+							pstrdup("has to come back, but the name is taken"),
+							"Rename or drop what has the name now.");
+	if (address.classId == RelationRelationId &&
+		get_rel_relkind(address.objectId) != RELKIND_COMPOSITE_TYPE)
+		conflict->command = psprintf("ALTER TABLE %s RENAME TO %s;", image->identity,
+									 quote_identifier(makeObjectName(get_rel_name(address.objectId),
+																	 NULL, "later")));
 }
 
 /*
@@ -254,10 +283,7 @@ check_states(RollbackPlan *plan, List **conflicts)
 			continue;
 		if (!state->present)
 		{
-			if (name_is_taken(state->image))
-				add_conflict(conflicts, ERRCODE_SAFEMIG_CONFLICT, key,
-							 pstrdup("has to come back, but the name is taken"),
-							 "Rename or drop what has the name now.");
+			check_name(state->image, key, conflicts);
 			continue;
 		}
 		now = image_now(state->image);
@@ -271,10 +297,11 @@ check_states(RollbackPlan *plan, List **conflicts)
 		if (now == NULL || strcmp(now->type, state->image->type) != 0)
 			add_conflict(conflicts, ERRCODE_SAFEMIG_CONFLICT, key,
 						 pstrdup("is no longer there"),
-						 "It was dropped or renamed without safemig having seen it.");
+						 "It was dropped or renamed without safemig having seen it.")->command =
+				verify_command(plan);
 		else
 		{
-			DriftReport report = {conflicts, key};
+			DriftReport report = {conflicts, key, verify_command(plan)};
 
 			image_compare(state->image, now, report_drift, &report);
 		}
@@ -318,7 +345,8 @@ check_kept_of(Change *change, List **conflicts)
 			add_conflict(conflicts, ERRCODE_SAFEMIG_PRUNED, kept->identity,
 						 psprintf("its kept data %s is not there",
 								  quote_qualified_identifier(kept->vault_schema, kept->vault_name)),
-						 recovery_hint(kept->migration));
+						 recovery_hint(kept->migration))->command =
+				recovery_command(kept->migration);
 	}
 }
 

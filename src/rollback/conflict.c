@@ -137,6 +137,7 @@ note_all(Rehearsal *rehearsal, List *conflicts)
 		noted->of_step = conflict->of_step;
 		noted->message = copy(conflict->message);
 		noted->detail = copy(conflict->detail);
+		noted->command = copy(conflict->command);
 	}
 	MemoryContextSwitchTo(old);
 }

@@ -8,6 +8,8 @@
  * rows do to it: but only where no lock has to be waited for, and for a second
  * at most.  So in a database at rest the answer is that of the rollback.
  *
+ * Every hint can be pasted: what is not SQL is a comment.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -18,6 +20,7 @@
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/guc.h"
 #include "utils/tuplestore.h"
 
@@ -44,6 +47,36 @@ put_row(ReturnSetInfo *result, const char *severity, const char *object,
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+/* What is only for people becomes a comment. */
+static char *
+pasteable(const char *command, const char *words)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	if (command)
+		appendStringInfoString(&buf, command);
+	if (words == NULL || words[0] == '\0')
+		return buf.data;
+	appendStringInfoString(&buf, command ? " -- " : "-- ");
+	for (; *words; words++)
+	{
+		appendStringInfoChar(&buf, *words);
+		if (*words == '\n')
+			appendStringInfoString(&buf, "-- ");
+	}
+	return buf.data;
+}
+
+static char *
+hint_of(const Conflict *conflict)
+{
+	if (conflict->of_policy)
+		return pasteable(conflict->command,
+						 "safemig_rollback(..., on_conflict => 'keep') leaves these rows as they are, 'restore' overwrites them.");
+	return conflict->command ? conflict->command : pasteable(NULL, conflict->hint);
+}
+
 static void
 put_conflicts(ReturnSetInfo *result, const char *severity, List *conflicts)
 {
@@ -54,9 +87,7 @@ put_conflicts(ReturnSetInfo *result, const char *severity, List *conflicts)
 		const Conflict *conflict = lfirst(lc);
 
 		put_row(result, severity, conflict->object, conflict->problem, conflict->rows,
-				conflict->of_policy ?
-				psprintf("%ssafemig_rollback(..., on_conflict => 'keep') leaves these rows as they are, 'restore' overwrites them.",
-						 conflict->hint ? conflict->hint : "") : conflict->hint);
+				hint_of(conflict));
 	}
 }
 
@@ -82,7 +113,8 @@ put_missing_rights(ReturnSetInfo *result, RollbackPlan *plan)
 				continue;
 			put_row(result, "error", step->object,
 					"can be restored by a superuser, or who administers safemig, only", -1,
-					"GRANT EXECUTE ON FUNCTION safemig_administer() to the role, or let a superuser do it.");
+					psprintf("GRANT EXECUTE ON FUNCTION safemig_administer() TO %s;",
+							 quote_identifier(GetUserNameFromId(GetUserId(), false))));
 			missing = true;
 		}
 	}
@@ -103,12 +135,12 @@ put_replication(ReturnSetInfo *result, RollbackPlan *plan)
 
 		SPI_connect();
 		if (SPI_execute_with_args("SELECT $1::pg_catalog.regclass::pg_catalog.text, 'is published by ' || pg_catalog.string_agg(pg_catalog.quote_ident(x.pubname), ', ' ORDER BY x.pubname),"
-								  " 'What the rollback does to its columns has to be done on the subscribers too.'"
+								  " 'SELECT * FROM pg_publication_tables WHERE pubname = ANY (' || pg_catalog.quote_literal(pg_catalog.array_agg(x.pubname)) || '); -- What the rollback does to columns has to be done on the subscribers too.'"
 								  " FROM pg_catalog.pg_publication p CROSS JOIN LATERAL"
 								  "  (SELECT p.pubname FROM pg_catalog.pg_get_publication_tables(p.pubname) t WHERE t.relid OPERATOR(pg_catalog.=) $1) x"
 								  " HAVING pg_catalog.count(*) OPERATOR(pg_catalog.>) 0"
 								  " UNION ALL SELECT $1::pg_catalog.regclass::pg_catalog.text, 'is filled by subscription ' || pg_catalog.quote_ident(s.subname),"
-								  " 'ALTER SUBSCRIPTION ' || pg_catalog.quote_ident(s.subname) || ' DISABLE; lets it wait until the rollback is done.'"
+								  " 'ALTER SUBSCRIPTION ' || pg_catalog.quote_ident(s.subname) || ' DISABLE; -- It waits until the rollback is done.'"
 								  " FROM pg_catalog.pg_subscription_rel r JOIN pg_catalog.pg_subscription s ON s.oid OPERATOR(pg_catalog.=) r.srsubid"
 								  " WHERE r.srrelid OPERATOR(pg_catalog.=) $1",
 								  1, &type, &arg, NULL, true, 0) != SPI_OK_SELECT)
@@ -122,6 +154,27 @@ put_replication(ReturnSetInfo *result, RollbackPlan *plan)
 	}
 }
 
+/* Of any database: WAL is the server's. */
+static void
+put_slots(ReturnSetInfo *result)
+{
+	SPI_connect();
+	if (SPI_execute("SELECT 'replication slot ' || pg_catalog.quote_ident(s.slot_name),"
+					" CASE WHEN s.active THEN 'decodes what the rollback writes to this database'"
+					"  ELSE 'is not in use, and keeps the WAL of the rollback' END,"
+					" pg_catalog.format('SELECT * FROM pg_replication_slots WHERE slot_name = %L;', s.slot_name)"
+					" FROM pg_catalog.pg_replication_slots s"
+					" WHERE NOT s.active OR s.database OPERATOR(pg_catalog.=) pg_catalog.current_database()"
+					" ORDER BY s.slot_name", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read pg_replication_slots");
+	for (uint64 i = 0; i < SPI_processed; i++)
+		put_row(result, "info",
+				SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1),
+				SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2), -1,
+				SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3));
+	SPI_finish();
+}
+
 static bool
 put_lock_holders(ReturnSetInfo *result, RollbackPlan *plan)
 {
@@ -132,6 +185,7 @@ put_lock_holders(ReturnSetInfo *result, RollbackPlan *plan)
 	frame_become_owner(&frame);
 	holders = plan_lock_holders(plan);
 	put_replication(result, plan);
+	put_slots(result);
 	frame_unpin(&frame);
 	foreach(lc, holders)
 	{
@@ -140,9 +194,66 @@ put_lock_holders(ReturnSetInfo *result, RollbackPlan *plan)
 
 		/* nothing but a person ends a prepared one */
 		put_row(result, prepared ? "error" : "warning", holder->object, holder->problem,
-				-1, holder->hint);
+				-1, hint_of(holder));
 	}
 	return holders != NIL;
+}
+
+/* ---- space ---- */
+
+/* What somebody watching disks would not notice is not told. */
+#define SPACE_TOLD	(INT64CONST(16) << 20)
+
+/* Bytes that the step writes at most, or -1. */
+static int64
+space_of_step(RollbackPlan *plan, const Step *step)
+{
+	Extent		extent;
+
+	if (strcmp(step->cost, "catalog") == 0)
+		return 0;
+	/* what only reads */
+	if (strncmp(step->sql, "SELECT safemig.validate_constraint(", 35) == 0 ||
+		strncmp(step->sql, "SELECT safemig.set_not_null(", 28) == 0)
+		return 0;
+	extent = step_extent(plan, step);
+	/* rows that are written over are copied first, for a redo */
+	if (strncmp(step->sql, "SELECT safemig.undo_writes(", 27) == 0 ||
+		strncmp(step->sql, "SELECT safemig.restore_rows(", 28) == 0)
+		return extent.bytes < 0 ? -1 : 2 * extent.bytes;
+	return extent.bytes;
+}
+
+static void
+put_space(ReturnSetInfo *result, RollbackPlan *plan)
+{
+	int64		migration = ((Migration *) linitial(plan->migrations))->id;
+	int64		space = 0;
+	int			unknown = 0;
+	ListCell   *lc;
+	ListCell   *inner;
+	Frame		frame;
+
+	frame_become_owner(&frame);
+	foreach(lc, plan->commands)
+	{
+		foreach(inner, ((RecordedCommand *) lfirst(lc))->steps)
+		{
+			int64		of_step = space_of_step(plan, lfirst(inner));
+
+			space += Max(of_step, 0);
+			unknown += of_step < 0;
+		}
+	}
+	frame_unpin(&frame);
+	if (space < SPACE_TOLD)
+		return;
+	put_row(result, "info", psprintf("migration " INT64_FORMAT, migration),
+			psprintf("needs up to %s of disk%s, and about as much in WAL",
+					 text_to_cstring(DatumGetTextPP(DirectFunctionCall1(pg_size_pretty, Int64GetDatum(space)))),
+					 unknown > 0 ? ", without what cannot be told" : ""), -1,
+			psprintf("SELECT step, cost, rows, statement FROM safemig_plan(" INT64_FORMAT ") WHERE cost <> 'catalog';",
+					 migration));
 }
 
 /* ---- rows ---- */
@@ -166,11 +277,11 @@ put_rehearsed(ReturnSetInfo *result, Migration *migration)
 				psprintf("SELECT * FROM safemig_rehearse(" INT64_FORMAT ", '1 min');", migration->id));
 	else if (rehearsal.error && rehearsal.error->sqlerrcode == ERRCODE_SAFEMIG_LOCK)
 		put_row(result, "warning", object, rehearsal.error->message, -1,
-				"What rows do to it was not looked at: that takes the locks of the rollback.");
+				pasteable(NULL, "What rows do to it was not looked at: that takes the locks of the rollback."));
 	else if (rehearsal.error)
 		put_row(result, "error", object,
 				rehearsal.error->detail ? psprintf("%s\n%s", rehearsal.error->message, rehearsal.error->detail) :
-				rehearsal.error->message, -1, rehearsal.error->hint);
+				rehearsal.error->message, -1, pasteable(NULL, rehearsal.error->hint));
 }
 
 Datum
@@ -198,6 +309,7 @@ safemig_check(PG_FUNCTION_ARGS)
 	put_conflicts(result, "error", conflicts);
 	if (obstacle)
 		return (Datum) 0;
+	put_space(result, plan);
 	/* the locks of others are told in any case */
 	if (put_missing_rights(result, plan) || conflicts != NIL)
 		(void) put_lock_holders(result, plan);
@@ -206,7 +318,7 @@ safemig_check(PG_FUNCTION_ARGS)
 	else
 		put_row(result, "warning", psprintf("migration " INT64_FORMAT, migration->id),
 				"was not proved: its tables are in use", -1,
-				psprintf("SELECT * FROM safemig_rehearse(" INT64_FORMAT "); waits for them.",
+				psprintf("SELECT * FROM safemig_rehearse(" INT64_FORMAT "); -- waits for them",
 						 migration->id));
 	return (Datum) 0;
 }

@@ -341,6 +341,17 @@ plan_locked(RollbackPlan *plan)
 	return relids;
 }
 
+/* One rollback at a time; readers of the history are not in the way. */
+static Wanted
+wanted_of_rollbacks(void)
+{
+	Wanted		wanted = {get_relname_relid("incarnation",
+											get_namespace_oid(SAFEMIG_SCHEMA, false)),
+	ShareUpdateExclusiveLock, 0};
+
+	return wanted;
+}
+
 /*
  * A session ends its transaction some time; a prepared one waits for somebody
  * to do so.
@@ -350,11 +361,13 @@ plan_lock_holders(RollbackPlan *plan)
 {
 	List	   *conflicts = NIL;
 	MemoryContext context = CurrentMemoryContext;
+	Wanted		own = wanted_of_rollbacks();
 	ListCell   *lc;
 
-	foreach(lc, plan_wanted(plan))
+	foreach(lc, lcons(&own, plan_wanted(plan)))
 	{
 		const Wanted *wanted = lfirst(lc);
+		const char *object = wanted == &own ? "the lock of rollbacks" : NULL;
 		Oid			types[2] = {OIDOID, INT4OID};
 		Datum		args[2] = {ObjectIdGetDatum(wanted->relid), Int32GetDatum(harmless_up_to(wanted->mode))};
 
@@ -364,8 +377,8 @@ plan_lock_holders(RollbackPlan *plan)
 								  " ELSE pg_catalog.format('is locked by process %s in %s%s, in a transaction for %s s', l.pid, l.mode,"
 								  "  COALESCE(' (' || NULLIF(a.application_name, '') || ')', ''),"
 								  "  COALESCE(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) a.xact_start)::pg_catalog.int8::pg_catalog.text, '?')) END,"
-								  " CASE WHEN p.gid IS NOT NULL THEN pg_catalog.format('COMMIT PREPARED %L; or ROLLBACK PREPARED %1$L;', p.gid)"
-								  " ELSE pg_catalog.format('SELECT pg_terminate_backend(%s); or wait until it ends.', l.pid) END"
+								  " CASE WHEN p.gid IS NOT NULL THEN pg_catalog.format('COMMIT PREPARED %L; -- or ROLLBACK PREPARED %1$L;', p.gid)"
+								  " ELSE pg_catalog.format('SELECT pg_terminate_backend(%s); -- or wait until it ends', l.pid) END"
 								  " FROM pg_catalog.pg_locks l"
 								  " LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid OPERATOR(pg_catalog.=) l.pid"
 								  " LEFT JOIN pg_catalog.pg_prepared_xacts p ON l.pid IS NULL"
@@ -385,9 +398,11 @@ plan_lock_holders(RollbackPlan *plan)
 			MemoryContext old = MemoryContextSwitchTo(context);
 
 			add_conflict(&conflicts, ERRCODE_SAFEMIG_LOCK,
+						 object ? object :
 						 SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1),
 						 SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2),
-						 SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3));
+						 NULL)->command =
+				SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3);
 			MemoryContextSwitchTo(old);
 		}
 		SPI_finish();
@@ -419,10 +434,7 @@ lock_within_tries(List *wanted, const char *what, Progress *progress)
 static void
 lock_out_others(Progress *progress)
 {
-	Oid			own = get_relname_relid("incarnation",
-										get_namespace_oid(SAFEMIG_SCHEMA, false));
-	/* one rollback at a time; readers of the history are not in the way */
-	Wanted		wanted = {own, ShareUpdateExclusiveLock, 0};
+	Wanted		wanted = wanted_of_rollbacks();
 
 	lock_within_tries(list_make1(&wanted), "out other rollbacks", progress);
 }

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * misfit.c
- *	  The query that shows the rows which a returning constraint refuses.
+ *	  The query that shows the rows which a returning constraint refuses, and
+ *	  how many they are.
  *
  * A step has failed: there are duplicates where a unique key comes back, NULLs
  * under a NOT NULL, rows without parents under a foreign key.  PostgreSQL names
@@ -17,13 +18,18 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/transam.h"
+#include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_constraint.h"
+#include "executor/spi.h"
 #include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/resowner.h"
 
 #include "compat.h"
 #include "rollback/rollback.h"
@@ -87,32 +93,78 @@ in_parentheses(const char *sql, const char *word)
 	return NULL;
 }
 
+/* One for people, and one that counts. */
+typedef struct MisfitQuery
+{
+	char	   *show;
+	char	   *count;
+	bool		plain;			/* it runs nothing of the users' */
+} MisfitQuery;
+
+/* Rows that are shown one by one: what comes after SELECT *. */
+static MisfitQuery *
+rows_query(char *from)
+{
+	MisfitQuery *query = palloc0(sizeof(MisfitQuery));
+
+	query->show = psprintf("SELECT * %s;", from);
+	query->count = psprintf("SELECT pg_catalog.count(*) %s", from);
+	return query;
+}
+
 /* ---- one kind each ---- */
 
-static char *
+static MisfitQuery *
 duplicates(const RangeVar *relation, List *names, bool nulls_are_equal)
 {
+	MisfitQuery *query;
 	char	   *columns = names_of(names);
+	char	   *from;
 
 	if (names == NIL)
 		return NULL;
-	return psprintf("SELECT %s, count(*) FROM %s%s%s GROUP BY %s HAVING count(*) > 1;",
-					columns, table_name(relation),
+	query = palloc0(sizeof(MisfitQuery));
+	from = psprintf("FROM %s%s%s GROUP BY %s HAVING count(*) > 1",
+					table_name(relation),
 					nulls_are_equal ? "" : " WHERE ",
 					nulls_are_equal ? "" : each_name(names, "", " IS NOT NULL", " AND "),
 					columns);
+	query->show = psprintf("SELECT %s, count(*) %s;", columns, from);
+	query->count = psprintf("SELECT pg_catalog.sum(d.n)::pg_catalog.int8 FROM (SELECT count(*) AS n %s) d",
+							from);
+	return query;
 }
 
-static char *
+static MisfitQuery *
 nulls(const RangeVar *relation, List *names)
 {
-	return psprintf("SELECT * FROM %s WHERE %s;", table_name(relation),
-					each_name(names, "", " IS NULL", " OR "));
+	return rows_query(psprintf("FROM %s WHERE %s", table_name(relation),
+							   each_name(names, "", " IS NULL", " OR ")));
 }
 
-static char *
+/* Such as "=" compares them without any search_path. */
+static bool
+are_built_in(const RangeVar *relation, List *names)
+{
+	Oid			relid = RangeVarGetRelid(relation, NoLock, true);
+	ListCell   *lc;
+
+	if (!OidIsValid(relid))
+		return false;
+	foreach(lc, names)
+	{
+		AttrNumber	attnum = get_attnum(relid, strVal(lfirst(lc)));
+
+		if (attnum == InvalidAttrNumber || get_atttype(relid, attnum) >= FirstGenbkiObjectId)
+			return false;
+	}
+	return true;
+}
+
+static MisfitQuery *
 orphans(const RangeVar *relation, const Constraint *constraint)
 {
+	MisfitQuery *query;
 	StringInfoData same;
 	ListCell   *fk;
 	ListCell   *pk;
@@ -124,13 +176,18 @@ orphans(const RangeVar *relation, const Constraint *constraint)
 		appendStringInfo(&same, "%sp.%s = c.%s", same.len ? " AND " : "",
 						 quote_identifier(strVal(lfirst(pk))),
 						 quote_identifier(strVal(lfirst(fk))));
-	return psprintf("SELECT * FROM %s c WHERE %s AND NOT EXISTS (SELECT FROM %s p WHERE %s);",
-					table_name(relation),
-					each_name(constraint->fk_attrs, "c.", " IS NOT NULL", " AND "),
-					table_name(constraint->pktable), same.data);
+	query = rows_query(psprintf("FROM %s c WHERE %s AND NOT EXISTS (SELECT FROM %s p WHERE %s)",
+								table_name(relation),
+								each_name(constraint->fk_attrs, "c.", " IS NOT NULL", " AND "),
+								table_name(constraint->pktable), same.data));
+	query->plain = are_built_in(relation, constraint->fk_attrs) &&
+		are_built_in(constraint->pktable, constraint->pk_attrs);
+	if (!query->plain)
+		query->count = NULL;
+	return query;
 }
 
-static char *
+static MisfitQuery *
 of_constraint(const RangeVar *relation, const Constraint *constraint,
 			  const char *sql, int sqlstate)
 {
@@ -148,14 +205,14 @@ of_constraint(const RangeVar *relation, const Constraint *constraint,
 			return orphans(relation, constraint);
 		case CONSTR_CHECK:
 			check = in_parentheses(sql, " CHECK ");
-			return check ? psprintf("SELECT * FROM %s WHERE NOT %s;",
-									table_name(relation), check) : NULL;
+			return check ? rows_query(psprintf("FROM %s WHERE NOT %s",
+											   table_name(relation), check)) : NULL;
 		default:
 			return NULL;
 	}
 }
 
-static char *
+static MisfitQuery *
 of_alter_table(const AlterTableStmt *stmt, const char *sql, int sqlstate)
 {
 	ListCell   *lc;
@@ -172,7 +229,7 @@ of_alter_table(const AlterTableStmt *stmt, const char *sql, int sqlstate)
 	return NULL;
 }
 
-static char *
+static MisfitQuery *
 of_index(const IndexStmt *stmt)
 {
 	List	   *names = NIL;
@@ -218,7 +275,7 @@ relation_of_call(Node *parsed, const char *function)
 }
 
 /* The step of the same command that has added the constraint, not valid yet. */
-static char *
+static MisfitQuery *
 of_validation(const RangeVar *relation, const char *name, List *steps, int sqlstate)
 {
 	ListCell   *lc;
@@ -240,7 +297,7 @@ of_validation(const RangeVar *relation, const char *name, List *steps, int sqlst
 	return NULL;
 }
 
-static char *
+static MisfitQuery *
 of_call(Node *parsed, List *steps, int sqlstate)
 {
 	RangeVar   *relation = relation_of_call(parsed, "validate_constraint");
@@ -257,9 +314,8 @@ of_call(Node *parsed, List *steps, int sqlstate)
 		nulls(relation, list_make1(makeString(pstrdup(name)))) : NULL;
 }
 
-/* The query, or NULL if there is none to tell. */
-char *
-misfit_query(const RecordedCommand *command, const Step *step, int sqlstate)
+static MisfitQuery *
+find_query(const RecordedCommand *command, const Step *step, int sqlstate)
 {
 	Node	   *parsed;
 
@@ -277,6 +333,15 @@ misfit_query(const RecordedCommand *command, const Step *step, int sqlstate)
 		default:
 			return NULL;
 	}
+}
+
+/* The query, or NULL if there is none to tell. */
+char *
+misfit_query(const RecordedCommand *command, const Step *step, int sqlstate)
+{
+	MisfitQuery *query = find_query(command, step, sqlstate);
+
+	return query ? query->show : NULL;
 }
 
 /* ---- before it is run: which tables are looked through ---- */
@@ -358,4 +423,64 @@ misfit_tables(const Step *step)
 		default:
 			return NIL;
 	}
+}
+
+/* ---- how many they are ---- */
+
+static int64
+count_rows(const MisfitQuery *query, Oid owner)
+{
+	Frame		frame;
+	int64		rows = -1;
+	bool		isnull = true;
+
+	if (query->plain)
+		frame_become_owner(&frame);
+	else
+		frame_become_for(&frame, owner, parse_statement(query->count), InvalidOid, 0);
+	SPI_connect();
+	if (SPI_execute(query->count, true, 1) == SPI_OK_SELECT && SPI_processed == 1)
+		rows = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	frame_unpin(&frame);
+	return isnull ? -1 : rows;
+}
+
+/*
+ * The rows that such a step refused, once it is undone; -1 where it cannot be
+ * told: the owner may not be allowed to see all of them.
+ */
+int64
+misfit_count(const RecordedCommand *command, const Step *step, int sqlstate)
+{
+	MisfitQuery *query = find_query(command, step, sqlstate);
+	List	   *tables = misfit_tables(step);
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner resources = CurrentResourceOwner;
+	volatile int64 rows = -1;
+
+	if (query == NULL || query->count == NULL || tables == NIL)
+		return -1;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		rows = count_rows(query, relation_owner(llast_oid(tables)));
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		if (plan_error_is_no_reason(error))
+			ReThrowError(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = resources;
+	return rows;
 }

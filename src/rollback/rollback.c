@@ -67,7 +67,7 @@ is_kind(const Migration *migration, const char *kind)
 }
 
 static Conflict *
-obstacle(const Migration *migration, char *problem, char *detail, char *hint)
+obstacle(const Migration *migration, char *problem, char *detail, char *command, char *hint)
 {
 	List	   *list = NIL;
 	Conflict   *conflict = add_conflict(&list, ERRCODE_SAFEMIG_WRONG_STATE,
@@ -75,28 +75,30 @@ obstacle(const Migration *migration, char *problem, char *detail, char *hint)
 										problem, hint);
 
 	conflict->detail = detail;
+	conflict->command = command;
 	return conflict;
 }
 
 Conflict *
 migration_obstacle(const Migration *migration)
 {
+	char	   *redo = psprintf("SELECT safemig_redo(" INT64_FORMAT ");", migration->id);
+
 	if (is_kind(migration, "rollback") || is_kind(migration, "redo"))
-		return obstacle(migration, psprintf("is a %s", migration->kind), NULL,
-						psprintf("SELECT safemig_redo(" INT64_FORMAT "); applies again what it took back.",
-								 migration->id));
+		return obstacle(migration, psprintf("is a %s", migration->kind), NULL, redo,
+						psprintf("%s applies again what it took back.", redo));
 	if (is_kind(migration, "baseline"))
 		return obstacle(migration, "is a baseline",
 						"It changed nothing that could be taken back.",
+						psprintf("SELECT * FROM safemig_verify(" INT64_FORMAT ");", migration->id),
 						psprintf("SELECT * FROM safemig_verify(" INT64_FORMAT "); lists what differs from it now. SELECT safemig_rollback_to(" INT64_FORMAT "); takes back what came after it.",
 								 migration->id, migration->id));
 	if (strcmp(migration->state, "rolled_back") == 0)
 		return obstacle(migration, psprintf("has been rolled back already, by " INT64_FORMAT,
-											migration->rolled_back_by), NULL,
-						psprintf("SELECT safemig_redo(" INT64_FORMAT "); applies it again.",
-								 migration->id));
+											migration->rolled_back_by), NULL, redo,
+						psprintf("%s applies it again.", redo));
 	if (migration_is_open(migration))
-		return obstacle(migration, "is still open", NULL,
+		return obstacle(migration, "is still open", NULL, NULL,
 						"Its session has to call safemig_end() or safemig_abort() first.");
 	return NULL;
 }

@@ -109,6 +109,7 @@ typedef struct Conflict
 	char	   *problem;
 	int64		rows;			/* -1: not counted */
 	char	   *hint;			/* may be NULL */
+	char	   *command;		/* to be pasted; NULL: the hint is for people */
 	bool		of_policy;		/* on_conflict says what is to become of it */
 	bool		of_step;		/* PostgreSQL's own error, in a step */
 	/* what is said if it is the only one; may be NULL */
@@ -262,6 +263,8 @@ extern void plan_warn_unkept(const RecordedCommand *command);
 /* ---- misfit.c ---- */
 /* shows the rows that made the step fail with such an error, or NULL */
 extern char *misfit_query(const RecordedCommand *command, const Step *step,
+						  int sqlstate);
+extern int64 misfit_count(const RecordedCommand *command, const Step *step,
 						  int sqlstate);
 /* what the rows have to pass: OIDs of the tables, or NIL if it is another step */
 extern List *misfit_tables(const Step *step);

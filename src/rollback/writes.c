@@ -34,7 +34,7 @@ append_conflict(StringInfo buf, int64 rows, const char *one, const char *many)
 						 rows, rows == 1 ? one : many);
 }
 
-/* The query that shows them, or the first of them. */
+/* The query that shows them, or the first of them; or NULL. */
 static char *
 show_query(const NetTable *table)
 {
@@ -43,16 +43,25 @@ show_query(const NetTable *table)
 	ListCell   *lc;
 
 	if (conflicts->rows == NIL)
-		return "";
+		return NULL;
 	initStringInfo(&buf);
 	appendStringInfo(&buf, "SELECT * FROM %s WHERE %s IN (", table->identity, conflicts->key);
 	foreach(lc, conflicts->rows)
 		appendStringInfo(&buf, "%s%s", foreach_current_index(lc) > 0 ? ", " : "",
 						 (char *) lfirst(lc));
-	appendStringInfo(&buf, "); shows %s. ",
-					 list_length(conflicts->rows) < UNDO_ROWS_TOLD ?
-					 "those that are there" : "some that are there");
+	appendStringInfoString(&buf, ");");
 	return buf.data;
+}
+
+static char *
+show_hint(const NetTable *table)
+{
+	char	   *query = show_query(table);
+
+	return query == NULL ? "" :
+		psprintf("%s shows %s. ", query,
+				 list_length(table->conflicts.rows) < UNDO_ROWS_TOLD ?
+				 "those that are there" : "some that are there");
 }
 
 /* What stands in the way in one table, in words; empty: nothing. */
@@ -110,7 +119,7 @@ writes_warn(void)
 						table->type, table->identity),
 				 errdetail_internal("%s.", conflicts_in_words(&table->conflicts)),
 				 safemig_state.on_conflict == CONFLICT_KEEP ?
-				 errhint("%sThese rows stay as they are.", show_query(table)) :
+				 errhint("%sThese rows stay as they are.", show_hint(table)) :
 				 errhint("What the migration found is there again, but for rows that it only changed and that are gone; safemig_redo() brings back what was overwritten.")));
 	}
 }
@@ -131,7 +140,8 @@ writes_conflicts(void)
 			continue;
 		conflict = add_conflict(&conflicts, ERRCODE_SAFEMIG_CONFLICT, table->identity,
 								psprintf("%s.", conflicts_in_words(&table->conflicts)),
-								show_query(table));
+								show_hint(table));
+		conflict->command = show_query(table);
 		conflict->rows = all_conflicts(&table->conflicts);
 		conflict->of_policy = true;
 		conflict->message = psprintf("rows of %s %s were written again after the migration",
@@ -154,6 +164,7 @@ misfit_conflicts(void)
 											misfit->message, misfit->hint);
 
 		conflict->rows = misfit->rows;
+		conflict->command = misfit->command;
 		conflict->message = misfit->message;
 		conflict->detail = misfit->detail;
 	}

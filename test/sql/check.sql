@@ -36,13 +36,49 @@ SET safemig.enabled = off;
 ALTER TABLE orders ALTER COLUMN note SET NOT NULL;
 CREATE VIEW customers AS SELECT 1 AS x;
 SET safemig.enabled = on;
-SELECT * FROM safemig_check(:id) ORDER BY object COLLATE "C";
+SELECT severity, object, problem, rows, regexp_replace(hint, '\(\d+\)', '(…)') AS hint FROM safemig_check(:id) ORDER BY object COLLATE "C";
 SET safemig.enabled = off;
 ALTER TABLE orders ALTER COLUMN note DROP NOT NULL;
 DROP VIEW customers;
 SET safemig.enabled = on;
 
+-- rows that keys, NOT NULLs and foreign keys refuse: how many they are
+CREATE TABLE kinds (id int PRIMARY KEY);
+CREATE TABLE parts (id int CONSTRAINT parts_key PRIMARY KEY, kind int NOT NULL CONSTRAINT parts_kind REFERENCES kinds, price int CONSTRAINT dear CHECK (price > 10), name text CONSTRAINT named UNIQUE);
+INSERT INTO kinds VALUES (1);
+INSERT INTO parts VALUES (1, 1, 11, 'one'), (2, 1, 12, 'two');
+SET safemig.label = 'constraints';
+ALTER TABLE parts DROP CONSTRAINT parts_key, DROP CONSTRAINT parts_kind, DROP CONSTRAINT dear, DROP CONSTRAINT named, ALTER kind DROP NOT NULL;
+RESET safemig.label;
+INSERT INTO parts VALUES (1, 1, 13, 'one'), (1, NULL, 1, 'two'), (3, 7, 2, 'three'), (4, 8, 3, 'four'), (5, 9, 14, 'five');
+SELECT severity, object, problem, rows, hint FROM safemig_check(safemig_last()) ORDER BY object COLLATE "C", problem COLLATE "C";
+CREATE TEMP TABLE told AS SELECT rows, hint FROM safemig_check(safemig_last());
+-- as many rows as the hint shows
+DO $$
+DECLARE told record; shown bigint;
+BEGIN
+	FOR told IN SELECT * FROM told LOOP
+		EXECUTE format(CASE WHEN told.hint LIKE '%HAVING%' THEN 'SELECT sum(count) FROM (%s) q' ELSE 'SELECT count(*) FROM (%s) q' END, rtrim(told.hint, ';')) INTO shown;
+		IF shown IS DISTINCT FROM told.rows THEN RAISE '% shows %, not %', told.hint, shown, told.rows; END IF;
+	END LOOP;
+END $$;
+DROP TABLE told;
+DELETE FROM parts WHERE id > 1 OR price <> 11;
+SELECT * FROM safemig_check(safemig_last());
+
+-- space
+CREATE TABLE large AS SELECT i, repeat('x', 1900) AS x FROM generate_series(1, 10000) i;
+ANALYZE large;
+SET safemig.label = 'large';
+ALTER TABLE large ADD COLUMN y int;
+RESET safemig.label;
+SELECT severity, regexp_replace(problem, '[0-9]+', '…') AS problem, rows, regexp_replace(hint, '[0-9]+', '…') AS hint FROM safemig_check(safemig_last());
+DROP TABLE large;
+
 -- others
+SELECT count(*) AS made FROM pg_create_physical_replication_slot('regress_checked');
+SELECT * FROM safemig_check(:id);
+SELECT pg_drop_replication_slot('regress_checked');
 SET client_min_messages = error;
 CREATE PUBLICATION regress_checked FOR TABLE orders;
 SET client_min_messages = warning;
