@@ -35,6 +35,9 @@ REGRESS_OPTS = --inputdir=test --outputdir=. --encoding=UTF8
 # isolation, test/specs/iso_*.spec
 ISOLATION = \
 	iso_rollback \
+	iso_rollbacks \
+	iso_changes \
+	iso_begin \
 	iso_locks \
 	iso_copy \
 	iso_snapshot

@@ -258,7 +258,9 @@ try_lock_all(List *wanted, Progress *progress)
 		MemoryContextSwitchTo(context);
 		RollbackAndReleaseCurrentSubTransaction();
 		CurrentResourceOwner = owner;
-		if (sqlstate != ERRCODE_LOCK_NOT_AVAILABLE)
+		/* what was held is free again, so that the other one can go on */
+		if (sqlstate != ERRCODE_LOCK_NOT_AVAILABLE &&
+			sqlstate != ERRCODE_T_R_DEADLOCK_DETECTED)
 			PG_RE_THROW();
 		FlushErrorState();
 		locked = false;

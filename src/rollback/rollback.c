@@ -262,6 +262,44 @@ check_can_all_be_rolled_back(List *migrations)
 	frame_unpin(&frame);
 }
 
+/* The rollback that a redo takes back, while that waited. */
+static void
+check_rollback_stands(const Migration *rollback)
+{
+	if (strcmp(rollback->state, "applied") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
+				 errmsg("rollback " INT64_FORMAT " has been redone already, by " INT64_FORMAT,
+						rollback->id, rollback->rolled_back_by)));
+}
+
+/*
+ * With the locks held: what others did while they were waited for may be what
+ * was to be done, and leave nothing in the way of doing it once more.
+ */
+void
+check_still_as_planned(List *migrations)
+{
+	ListCell   *lc;
+
+	foreach(lc, migrations)
+	{
+		const Migration *planned = lfirst(lc);
+		const Migration *now = history_get_migration(planned->id, false);
+
+		if (strcmp(now->state, planned->state) == 0 && now->effective == planned->effective)
+			continue;
+		if (is_kind(now, "rollback"))
+			check_rollback_stands(now);
+		else
+			check_can_be_rolled_back(now);
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
+				 errmsg("migration " INT64_FORMAT " was rolled back and redone in the meantime", now->id),
+				 errhint("Try again.")));
+	}
+}
+
 static void
 mark_rolled_back(List *migrations, int64 record)
 {

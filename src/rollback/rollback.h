@@ -214,6 +214,7 @@ extern int64 redo_one(int64 id, char *reason);
 extern void check_shares_record(List *migrations);
 /* NULL, or why its state does not allow it */
 extern Conflict *migration_obstacle(const Migration *migration);
+extern void check_still_as_planned(List *migrations);
 /* their states allow it; the plan itself is not looked at */
 extern void check_can_all_be_rolled_back(List *migrations);
 extern Migration *resolve_id(int64 id);

@@ -124,6 +124,7 @@ prepare(List *migrations, RollbackOptions *options, const char *kind)
 		rehearsal_start_clock(plan->rehearsal);
 	progress_begin_part(plan, &progress, PROGRESS_LOCKING);
 	plan_lock(plan);
+	check_still_as_planned(migrations);
 	progress_phase(&progress, PROGRESS_CHECKING);
 	if (options->plan_hash && strcmp(options->plan_hash, plan_hash(plan)) != 0)
 		ereport(ERROR,
