@@ -161,4 +161,4 @@ FROM safemig.certificate_log c
 WHERE EXISTS (SELECT FROM safemig.migrations m WHERE m.id = c.record);
 GRANT SELECT ON safemig.certificates TO PUBLIC;
 COMMENT ON VIEW safemig.certificates IS
-'One row per rollback: how many objects its proof found as they were recorded, tables and rows put back, later writes kept. safemig_certificate(rollback) is the whole of it.';
+'One row per rollback and redo (column rollback is its id): how many objects its proof found as they were recorded, tables and rows put back, later writes kept. safemig_certificate(rollback) is the whole of it.';

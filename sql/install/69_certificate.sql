@@ -6,7 +6,7 @@ RETURNS text LANGUAGE sql STABLE STRICT PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
 	SELECT concat_ws(E'\n',
-		format('Certificate of rollback %s', r.id),
+		format('Certificate of %s %s', r.kind, r.id),
 		'',
 		(SELECT string_agg(format('takes back     %s %s', m.kind, concat_ws(' ', m.id, quote_ident(m.label))), E'\n' ORDER BY m.id DESC)
 			FROM safemig.migration_log m WHERE m.id = ANY (r.rolls_back)),
@@ -16,7 +16,8 @@ BEGIN ATOMIC
 		'on_conflict    ' || c.on_conflict,
 		'verified at    ' || c.verified_at,
 		format('put back       tables: %s, rows: %s, later writes kept: %s', c.tables_put_back, c.rows_restored, c.later_writes),
-		format('verified       objects: %s, each as it was recorded before', array_length(c.objects, 1)),
+		format('verified       objects: %s, each as it was recorded before%s', array_length(c.objects, 1),
+			CASE WHEN r.kind = 'redo' THEN ' the rollback' END),
 		(SELECT string_agg(format('  %s  %s', COALESCE('sha256 ' || c.objects[n][2], 'not there'), c.objects[n][1]), E'\n' ORDER BY n)
 			FROM generate_series(1, array_length(c.objects, 1)) AS n),
 		'from what was kept:' || E'\n' || (
@@ -35,7 +36,7 @@ CREATE FUNCTION pg_catalog.safemig_certificate(id bigint)
 RETURNS text LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'safemig_certificate';
 COMMENT ON FUNCTION pg_catalog.safemig_certificate(bigint) IS
-'What a rollback proved, as text to be kept with a ticket: what it took back, who did it, when and why; each object that it concerned, with the SHA-256 of its description (by names, without OIDs: the same in a copy of the database), or that it is not there, as before the migration; rows put back and later writes kept; and the kept data that it used, with rows and checksums as they were when they were kept. id is that of the rollback, or of a migration that is rolled back. To be seen by whoever sees the rollback in safemig.migrations. Takes no locks. Errors: SM001; SM002 it is not rolled back, or has no certificate.';
+'What a rollback proved, as text to be kept with a ticket: what it took back, who did it, when and why; each object that it concerned, with the SHA-256 of its description (by names, without OIDs: the same in a copy of the database), or that it is not there, as before the migration; rows put back and later writes kept; and the kept data that it used, with rows and checksums as they were when they were kept. id is that of the rollback, or of a migration that is rolled back; or that of a redo, which is proved the same way: then before means before the rollback. To be seen by whoever sees the rollback in safemig.migrations. Takes no locks. Errors: SM001; SM002 it is not rolled back, or has no certificate.';
 
 CREATE FUNCTION safemig.recovery_target_text(id bigint)
 RETURNS text LANGUAGE sql STABLE STRICT PARALLEL SAFE

@@ -152,12 +152,14 @@ kind_of(int64 id)
 	return kind;
 }
 
+/* A redo is the rollback of a rollback, proved like any. */
 static int64
 record_of(int64 id)
 {
+	char	   *kind = kind_of(id);
 	char	   *record;
 
-	if (strcmp(kind_of(id), "rollback") == 0)
+	if (strcmp(kind, "rollback") == 0 || strcmp(kind, "redo") == 0)
 		return id;
 	record = text_about("SELECT m.rolled_back_by FROM safemig.migrations m"
 						" WHERE m.id OPERATOR(pg_catalog.=) $1", id);
@@ -165,7 +167,7 @@ record_of(int64 id)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
 				 errmsg("migration " INT64_FORMAT " has not been rolled back", id),
-				 errhint("safemig_certificate() takes the id of a rollback, or of a migration that is rolled back.")));
+				 errhint("safemig_certificate() takes the id of a rollback or a redo, or of a migration that is rolled back.")));
 	return strtoll(record, NULL, 10);
 }
 
@@ -182,7 +184,7 @@ safemig_certificate(PG_FUNCTION_ARGS)
 	if (text == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("rollback " INT64_FORMAT " has no certificate", record),
+				 errmsg("%s " INT64_FORMAT " has no certificate", kind_of(record), record),
 				 errdetail("It was recorded before safemig wrote any.")));
 	PG_RETURN_TEXT_P(cstring_to_text(text));
 }

@@ -28,7 +28,7 @@ SELECT safemig_rollback(:id, on_conflict => 'keep', reason => 'ticket 12') AS re
 -- without what is another each time
 CREATE FUNCTION masked(text) RETURNS text LANGUAGE sql AS $$
 	SELECT regexp_replace(regexp_replace(regexp_replace(regexp_replace($1,
-		'((rollback|migration) )[0-9]+', '\1N', 'g'),
+		'((rollback|redo|migration) )[0-9]+', '\1N', 'g'),
 		'(\nby +)[^\n]*', '\1…'),
 		'(verified at +)[^\n]*', '\1…'),
 		'(checksum|sha256) [0-9a-f]+', '\1 …', 'g')
@@ -52,6 +52,13 @@ SELECT on_conflict, objects, tables_put_back, rows_restored, later_writes FROM s
 -- the same description has the same fingerprint, wherever it is
 SELECT (regexp_match(safemig_certificate(:record), 'sha256 (\w+)  table certified.t'))[1] AS print \gset
 SELECT safemig_redo(:id) AS redone \gset
+-- a redo has one too
+\pset tuples_only on
+\pset format unaligned
+SELECT masked(safemig_certificate(:redone));
+\pset format aligned
+\pset tuples_only off
+SELECT on_conflict, objects, tables_put_back, rows_restored, later_writes FROM safemig.certificates WHERE rollback = :redone;
 SELECT safemig_rollback(:id, on_conflict => 'keep') AS record \gset
 SELECT (regexp_match(safemig_certificate(:record), 'sha256 (\w+)  table certified.t'))[1] = :'print' AS same_again;
 
