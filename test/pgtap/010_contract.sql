@@ -1,7 +1,7 @@
 -- The calls and views that others write into their tools.  A test that fails
 -- here means that somebody's script breaks.
 BEGIN;
-SELECT plan(68);
+SELECT plan(69);
 
 -- The calls: name, arguments with names and types, result.  An argument in
 -- brackets has a default.
@@ -106,7 +106,7 @@ SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p
 SELECT has_schema('safemig');
 SELECT has_view('safemig', v, 'view safemig.' || v)
 FROM unnest(ARRAY['migrations', 'commands', 'changes', 'kept', 'pruned', 'failures', 'notes',
-                  'ledger', 'certificates']) AS v;
+                  'ledger', 'certificates', 'progress']) AS v;
 
 SELECT has_column('safemig', 'migrations', c, 'migrations.' || c)
 FROM unnest(ARRAY['id', 'kind', 'label', 'framework', 'version', 'state', 'restorable',
