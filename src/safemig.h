@@ -290,6 +290,14 @@ extern bool spelled_alike(const char *a, const char *b);
 /* a view's or materialized view's query, without the names of its columns
  * where those would make another query of it */
 extern char *view_words(Oid view);
+/* the transforms that creating a function anew would make it hang on, and those
+ * it does hang on (image/function.c) */
+extern List *function_possible_transforms(HeapTuple row);
+extern List *function_transforms(Oid function);
+
+/* what pg_depend says (depend.c) */
+extern bool object_depends_by(const ObjectAddress *address, char deptype);
+extern List *address_needs(const ObjectAddress *address);
 
 /* ---- image/steps.c ---- */
 /*

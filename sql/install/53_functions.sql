@@ -15,6 +15,13 @@ REVOKE EXECUTE ON FUNCTION safemig.set_function_settings(text, text) FROM PUBLIC
 COMMENT ON FUNCTION safemig.set_function_settings(text, text) IS
 	'gives a function the settings that it is called under; settings: an array as pg_proc.proconfig has it; a step of a rollback, lock: the function';
 
+CREATE FUNCTION safemig.set_function_transforms(signature text, types text[])
+	RETURNS void LANGUAGE C STRICT VOLATILE
+	AS 'MODULE_PATHNAME', 'safemig_set_function_transforms';
+REVOKE EXECUTE ON FUNCTION safemig.set_function_transforms(text, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.set_function_transforms(text, text[]) IS
+	'makes a function hang on the transforms for these types, and on no others; a step of a rollback, lock: the function';
+
 CREATE FUNCTION safemig.make_operator_shell(schema text, name text, leftarg text, rightarg text)
 	RETURNS void LANGUAGE C VOLATILE
 	AS 'MODULE_PATHNAME', 'safemig_make_operator_shell';

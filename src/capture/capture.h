@@ -153,8 +153,6 @@ extern bool type_is_dependent(Oid typid);
 extern bool object_owner_address(const ObjectAddress *address,
 								 ObjectAddress *owner);
 
-extern bool object_depends_by(const ObjectAddress *address, char deptype);
-extern List *address_needs(const ObjectAddress *address);
 /* the relation or type that this is the type of (image/array_type.c) */
 extern void type_object(Oid typid, ObjectAddress *object);
 extern bool address_in_vault(const ObjectAddress *address);

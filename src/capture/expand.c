@@ -366,56 +366,6 @@ object_owner_address(const ObjectAddress *address, ObjectAddress *owner)
 	return true;
 }
 
-/* Has it a dependency of that type on anything? */
-bool
-object_depends_by(const ObjectAddress *address, char deptype)
-{
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		found = false;
-
-	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(address->classId));
-	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(address->objectId));
-	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, key);
-	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		found = ((Form_pg_depend) GETSTRUCT(tuple))->deptype == deptype;
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return found;
-}
-
-/* What it depends on itself, of ObjectAddress*: columns one by one. */
-List *
-address_needs(const ObjectAddress *address)
-{
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	List	   *needs = NIL;
-
-	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(address->classId));
-	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(address->objectId));
-	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
-		ObjectAddress *needed = palloc(sizeof(ObjectAddress));
-
-		ObjectAddressSubSet(*needed, form->refclassid, form->refobjid, form->refobjsubid);
-		needs = lappend(needs, needed);
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return needs;
-}
-
 /* ---- where an object is ---- */
 
 /* The namespace of the object, or of the relation that it lives in. */

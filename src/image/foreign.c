@@ -90,25 +90,43 @@ wrapper_read(Image *image)
 	return true;
 }
 
-static char *
-wrapper_functions(const Image *image, bool all)
+static void
+alter_wrapper(const Image *image, Steps *steps, const char *changes)
 {
-	const char *handler = image_get(image, "", "handler");
+	step_add(steps, RANK_FOREIGN_WRAPPER, RUN_SUPERUSER, NULL, "catalog",
+			 "ALTER FOREIGN DATA WRAPPER %s%s", image_qualified_name(image), changes);
+}
+
+/* After the options: it may have come after them, and not take them. */
+static void
+set_validator(const Image *image, Steps *steps)
+{
 	const char *validator = image_get(image, "", "validator");
 
-	return psprintf("%s%s%s%s",
-					handler ? " HANDLER " : all ? " NO HANDLER" : "",
-					handler ? handler : "",
-					validator ? " VALIDATOR " : all ? " NO VALIDATOR" : "",
-					validator ? validator : "");
+	if (validator)
+		alter_wrapper(image, steps, psprintf(" VALIDATOR %s", validator));
+}
+
+static char *
+handler_clause(const Image *image, const char *otherwise)
+{
+	const char *handler = image_get(image, "", "handler");
+
+	return handler ? psprintf(" HANDLER %s", handler) : pstrdup(otherwise);
 }
 
 static void
 wrapper_create(const Image *image, Steps *steps)
 {
+	const char *options = options_clause(image);
+	const char *validator = options[0] ? NULL : image_get(image, "", "validator");
+
 	step_add(steps, RANK_FOREIGN_WRAPPER, RUN_SUPERUSER, NULL, "catalog",
-			 "CREATE FOREIGN DATA WRAPPER %s%s%s", image_qualified_name(image),
-			 wrapper_functions(image, false), options_clause(image));
+			 "CREATE FOREIGN DATA WRAPPER %s%s%s%s%s", image_qualified_name(image),
+			 handler_clause(image, ""), validator ? " VALIDATOR " : "",
+			 validator ? validator : "", options);
+	if (options[0])
+		set_validator(image, steps);
 }
 
 static void
@@ -120,9 +138,18 @@ wrapper_drop(const Image *image, Steps *steps)
 static bool
 wrapper_alter(const Image *have, const Image *want, Steps *steps)
 {
-	step_add(steps, RANK_FOREIGN_WRAPPER, RUN_SUPERUSER, NULL, "catalog",
-			 "ALTER FOREIGN DATA WRAPPER %s%s%s", image_qualified_name(want),
-			 wrapper_functions(want, true), options_change(have, want));
+	const char *change = options_change(have, want);
+	StringInfoData changes;
+
+	initStringInfo(&changes);
+	if (facet_differs(have, want, "", "handler"))
+		appendStringInfoString(&changes, handler_clause(want, " NO HANDLER"));
+	if (change[0] || facet_differs(have, want, "", "validator"))
+		appendStringInfo(&changes, " NO VALIDATOR%s", change);
+	if (changes.len)
+		alter_wrapper(want, steps, changes.data);
+	if (change[0] || facet_differs(have, want, "", "validator"))
+		set_validator(want, steps);
 	return true;
 }
 

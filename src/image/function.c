@@ -22,6 +22,7 @@
 #include "catalog/pg_depend.h"
 #include "catalog/pg_language.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_transform.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "commands/proclang.h"
@@ -229,6 +230,81 @@ read_transforms(Image *image, HeapTuple row)
 	image_add(image, "", "transform", buf.data);
 }
 
+static List *
+add_transform(List *transforms, Oid typid, Oid language)
+{
+	Oid			transform = get_transform_oid(typid, language, true);
+
+	return OidIsValid(transform) ? list_append_unique_oid(transforms, transform) : transforms;
+}
+
+/* Those for the types of its arguments and its result, whether it hangs on them or not. */
+List *
+function_possible_transforms(HeapTuple row)
+{
+	Form_pg_proc form = (Form_pg_proc) GETSTRUCT(row);
+	List	   *transforms = add_transform(NIL, form->prorettype, form->prolang);
+	Oid		   *types;
+	char	  **names;
+	char	   *modes;
+	int			n = get_func_arg_info(row, &types, &names, &modes);
+
+	for (int i = 0; i < n; i++)
+		transforms = add_transform(transforms, types[i], form->prolang);
+	return transforms;
+}
+
+/* Those it does hang on. */
+List *
+function_transforms(Oid function)
+{
+	ObjectAddress address;
+	List	   *transforms = NIL;
+	ListCell   *lc;
+
+	ObjectAddressSet(address, ProcedureRelationId, function);
+	foreach(lc, address_needs(&address))
+	{
+		ObjectAddress *needed = lfirst(lc);
+
+		if (needed->classId == TransformRelationId)
+			transforms = lappend_oid(transforms, needed->objectId);
+	}
+	return transforms;
+}
+
+static const char *
+transform_type(Oid transform)
+{
+	HeapTuple	row = SearchSysCache1(TRFOID, ObjectIdGetDatum(transform));
+	const char *type;
+
+	if (!HeapTupleIsValid(row))
+		elog(ERROR, "cache lookup failed for transform %u", transform);
+	type = format_type_be_qualified(((Form_pg_transform) GETSTRUCT(row))->trftype);
+	ReleaseSysCache(row);
+	return type;
+}
+
+/* For the steps alone: a transform may come and go without the function. */
+static void
+read_dependencies_on_transforms(Image *image, HeapTuple row)
+{
+	List	   *transforms;
+	const char **types;
+	ListCell   *lc;
+
+	if (function_possible_transforms(row) == NIL)
+		return;
+	transforms = function_transforms(image->address.objectId);
+	types = palloc(sizeof(char *) * (list_length(transforms) + 1));
+	foreach(lc, transforms)
+		types[foreach_current_index(lc)] = transform_type(lfirst_oid(lc));
+	image_add(image, "", "@transforms",
+			  OidOutputFunctionCall(F_ARRAY_OUT,
+									PointerGetDatum(text_array_from(types, list_length(transforms)))));
+}
+
 /* BEGIN ATOMIC ... END, or RETURN expression */
 static char *
 sql_body(Node *node)
@@ -391,6 +467,7 @@ function_read(Image *image)
 	image_addf(image, "", "language", "LANGUAGE %s",
 			   quote_identifier(get_language_name(form->prolang, false)));
 	read_transforms(image, row);
+	read_dependencies_on_transforms(image, row);
 	read_attributes(image, form);
 	read_settings(image, row);
 	read_body(image, row);
@@ -457,9 +534,21 @@ function_define(const Image *image, Steps *steps, const char *create)
 }
 
 static void
+set_transforms(const Image *image, Steps *steps)
+{
+	const char *types = image_get(image, "", "@transforms");
+
+	if (types)
+		step_add(steps, Max(image->rank, RANK_FUNCTION) + 1, RUN_CATALOG, NULL, "catalog",
+				 "SELECT safemig.set_function_transforms(%s, %s)",
+				 quote_literal_cstr(image->identity), quote_literal_cstr(types));
+}
+
+static void
 function_create(const Image *image, Steps *steps)
 {
 	function_define(image, steps, "CREATE");
+	set_transforms(image, steps);
 	extension_dependency_steps(NULL, image, steps, image->rank);
 }
 
@@ -491,6 +580,7 @@ replace(const Image *have, const Image *want, Steps *steps)
 				 quote_literal_cstr(want->identity),
 				 number_of_defaults(want));
 	function_define(want, steps, "CREATE OR REPLACE");
+	set_transforms(want, steps);
 }
 
 /*

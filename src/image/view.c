@@ -11,6 +11,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_rewrite.h"
 #include "rewrite/prs2lock.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -20,6 +21,7 @@
 #include "utils/syscache.h"
 
 #include "image/classes.h"
+#include "image/table.h"
 
 /* ---- the query ---- */
 
@@ -169,6 +171,90 @@ view_words(Oid view)
 	return spell_exactly(words);
 }
 
+/* ---- views that read each other ---- */
+
+#define CIRCLE "@circle"
+
+/* What the query of a view needs, of ObjectAddress*. */
+static List *
+query_needs(Oid view)
+{
+	Relation	rel = relation_open(view, AccessShareLock);
+	ObjectAddress rule;
+
+	ObjectAddressSet(rule, RewriteRelationId, InvalidOid);
+	for (int i = 0; rel->rd_rules && i < rel->rd_rules->numLocks; i++)
+	{
+		if (rel->rd_rules->rules[i]->event == CMD_SELECT)
+			rule.objectId = rel->rd_rules->rules[i]->ruleId;
+	}
+	relation_close(rel, AccessShareLock);
+	return address_needs(&rule);
+}
+
+static bool
+is_view(const ObjectAddress *address)
+{
+	return address->classId == RelationRelationId &&
+		get_rel_relkind(address->objectId) == RELKIND_VIEW;
+}
+
+static bool
+reads_view(Oid view, Oid sought, List **seen)
+{
+	ListCell   *lc;
+
+	*seen = lappend_oid(*seen, view);
+	foreach(lc, query_needs(view))
+	{
+		ObjectAddress *needed = lfirst(lc);
+
+		if (!is_view(needed))
+			continue;
+		/* every query names its own view, but not the columns */
+		if (needed->objectId == sought &&
+			(view != sought || needed->objectSubId != 0))
+			return true;
+		if (!list_member_oid(*seen, needed->objectId) &&
+			reads_view(needed->objectId, sought, seen))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * CREATE OR REPLACE can make views that read each other, which is an error
+ * only when they are used.  No order makes them again: they come without
+ * their queries first.
+ */
+static bool
+is_in_circle(Oid view)
+{
+	List	   *seen = NIL;
+
+	return reads_view(view, view, &seen);
+}
+
+/* The columns that the view has, and no rows. */
+static char *
+columns_without_query(const Image *image)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, image_parts(image))
+	{
+		const char *collation = image_get(image, lfirst(lc), "collation");
+
+		appendStringInfo(&buf, "%sNULL::%s%s%s AS %s", buf.len ? ", " : "",
+						 image_get(image, lfirst(lc), "type"),
+						 collation ? " COLLATE " : "", collation ? collation : "",
+						 quote_identifier(lfirst(lc)));
+	}
+	return psprintf("SELECT %s", buf.data);
+}
+
 /* ---- columns ---- */
 
 static void
@@ -244,6 +330,8 @@ view_read(Image *image)
 	rel = relation_open(image->address.objectId, AccessShareLock);
 	read_columns(image, rel, form->relowner);
 	view_read_query(image, rel);
+	if (is_in_circle(RelationGetRelid(rel)))
+		image_add(image, "", CIRCLE, "true");
 	relation_close(rel, AccessShareLock);
 	ReleaseSysCache(row);
 	return true;
@@ -251,12 +339,22 @@ view_read(Image *image)
 
 /* ---- steps ---- */
 
+#define RANK_EMPTY_VIEW (RANK_VIEW - 1)
+
+static void
+define_without_query(const Image *image, int rank, Steps *steps, const char *create)
+{
+	step_add(steps, rank, RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
+			 "%s VIEW %s AS %s", create, image_qualified_name(image),
+			 columns_without_query(image));
+}
+
 static void
 view_define(const Image *image, Steps *steps, const char *create)
 {
 	const char *options = image_get(image, "", "options");
 
-	step_add(steps, RANK_VIEW, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
+	step_add(steps, RANK_VIEW, RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
 			 "%s VIEW %s%s%s AS %s", create, image_qualified_name(image),
 			 view_columns_sql(image),
 			 options ? psprintf(" WITH (%s)", options) : "",
@@ -268,7 +366,7 @@ static void
 set_default(const Image *image, const char *part, const char *value,
 			Steps *steps)
 {
-	step_add(steps, RANK_VIEW_INDEX, RUN_CATALOG, "ACCESS EXCLUSIVE",
+	step_add(steps, RANK_VIEW_INDEX, RUN_CATALOG, ACCESS_EXCLUSIVE,
 			 "catalog", "ALTER VIEW %s ALTER COLUMN %s %s%s",
 			 image_qualified_name(image), quote_identifier(part),
 			 value ? "SET DEFAULT " : "DROP DEFAULT", value ? value : "");
@@ -279,7 +377,13 @@ view_create(const Image *image, Steps *steps)
 {
 	ListCell   *lc;
 
-	view_define(image, steps, "CREATE");
+	if (image_get(image, "", CIRCLE))
+	{
+		define_without_query(image, RANK_EMPTY_VIEW, steps, "CREATE");
+		view_define(image, steps, "CREATE OR REPLACE");
+	}
+	else
+		view_define(image, steps, "CREATE");
 	foreach(lc, image->facets)
 	{
 		Facet	   *facet = lfirst(lc);
@@ -292,8 +396,12 @@ view_create(const Image *image, Steps *steps)
 static void
 view_drop(const Image *image, Steps *steps)
 {
-	step_add(steps, RANK_VIEW, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
-			 "DROP VIEW %s", image_qualified_name(image));
+	bool		circle = image_get(image, "", CIRCLE) != NULL;
+
+	if (circle)
+		define_without_query(image, RANK_VIEW_INDEX, steps, "CREATE OR REPLACE");
+	step_add(steps, circle ? RANK_EMPTY_VIEW : RANK_VIEW, RUN_CATALOG,
+			 ACCESS_EXCLUSIVE, "catalog", "DROP VIEW %s", image_qualified_name(image));
 }
 
 static bool
@@ -326,7 +434,7 @@ view_columns_extend(const Image *have, const Image *want)
 static void
 set_options(const Image *have, const Image *want, Steps *steps)
 {
-	options_steps(have, want, "options", steps, RANK_VIEW, "ACCESS EXCLUSIVE");
+	options_steps(have, want, "options", steps, RANK_VIEW, ACCESS_EXCLUSIVE);
 }
 
 /*
@@ -345,7 +453,7 @@ remove_columns(const Image *have, const Image *want, int columns, Steps *steps)
 	plain.index = NULL;
 	if (other_options)
 		set_options(have, &plain, steps);
-	step_add(steps, RANK_VIEW, RUN_CATALOG, "ACCESS EXCLUSIVE", "catalog",
+	step_add(steps, RANK_VIEW, RUN_CATALOG, ACCESS_EXCLUSIVE, "catalog",
 			 "SELECT safemig.replace_view(%s, %d, %s)",
 			 quote_literal_cstr(image_qualified_name(want)), columns,
 			 quote_literal_cstr(view_query_sql(want)));

@@ -268,8 +268,8 @@ forget_arguments(Oid function)
 	CommandCounterIncrement();
 }
 
-static Oid
-find_function(text *signature)
+Oid
+function_of_signature(text *signature)
 {
 	char	   *name = text_to_cstring(signature);
 	Oid			function = DatumGetObjectId(DirectFunctionCall1(regprocedurein,
@@ -297,7 +297,7 @@ safemig_forget_function_arguments(PG_FUNCTION_ARGS)
 
 	check_is_extension_owner();
 	frame_become_owner(&frame);
-	search.function = find_function(PG_GETARG_TEXT_PP(0));
+	search.function = function_of_signature(PG_GETARG_TEXT_PP(0));
 	search.needed = get_func_nargs(search.function) - PG_GETARG_INT32(1);
 
 	ObjectAddressSet(address, ProcedureRelationId, search.function);
@@ -347,7 +347,7 @@ safemig_set_function_settings(PG_FUNCTION_ARGS)
 	check_is_extension_owner();
 	frame_become_owner(&frame);
 	ObjectAddressSet(address, ProcedureRelationId,
-					 find_function(PG_GETARG_TEXT_PP(0)));
+					 function_of_signature(PG_GETARG_TEXT_PP(0)));
 	capture_internal_begin("ALTER FUNCTION", list_make1(&address));
 	store_settings(address.objectId, settings);
 	capture_internal_end();

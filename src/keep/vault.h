@@ -96,6 +96,10 @@ extern List *type_containers(List *typids);
 /* columns (ObjectAddress *) declared to be of one of these types */
 extern List *type_columns(List *typids);
 
+/* ---- function.c ---- */
+/* locked */
+extern Oid	function_of_signature(text *signature);
+
 /* ---- acl.c ---- */
 /* writes the list as it is; NULL: the default */
 extern void acl_store(const ObjectAddress *address, Acl *acl);

@@ -134,7 +134,7 @@ execute(const Step *step)
 }
 
 static void
-run_step(const Step *step)
+run_once(const Step *step)
 {
 	Runner		runner = step_runner(step);
 	Frame		frame;
@@ -142,6 +142,55 @@ run_step(const Step *step)
 	frame_become_runner(&frame, &runner);
 	execute(step);
 	frame_unpin(&frame);
+}
+
+/*
+ * NULL, or the error, with what the step did undone.  An error that says
+ * nothing about the state is none.
+ */
+static ErrorData *
+attempt(void (*run) (const Step *step), const Step *step)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		run(step);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	if (error && plan_error_is_no_reason(error))
+		ReThrowError(error);
+	return error;
+}
+
+static void
+run_step(const Step *step)
+{
+	Node	   *stmt = parse_statement(step->sql);
+	List	   *lifted;
+
+	if (!step_may_have_lapsed(stmt))
+		run_once(step);
+	else if (attempt(run_once, step))
+	{
+		lifted = lapsed_lift(stmt);
+		run_once(step);
+		lapsed_put_back(lifted);
+	}
 }
 
 void
@@ -170,40 +219,6 @@ plan_run_step(const RecordedCommand *command, const Step *step)
 }
 
 /* ---- going on after a conflict, to find the others ---- */
-
-/*
- * NULL, or the error, with what the step did undone: then the others can be
- * tried.  An error that says nothing about the state is none.
- */
-static ErrorData *
-try_step(const Step *step)
-{
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		run_step(step);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	if (error && plan_error_is_no_reason(error))
-		ReThrowError(error);
-	CommandCounterIncrement();
-	return error;
-}
 
 /* May these have rows that break a constraint only because of going on? */
 static bool
@@ -274,9 +289,12 @@ find_conflict(RollbackPlan *plan, const RecordedCommand *command, const Step *st
 		plan_run_step(command, step);
 		return false;
 	}
-	error = try_step(step);
+	error = attempt(run_step, step);
 	if (error == NULL)
+	{
+		CommandCounterIncrement();
 		return false;
+	}
 	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
 		conflicts_raise(NULL, conflict_of_error(error, command, step));
 	plan->doomed = true;

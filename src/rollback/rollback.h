@@ -251,6 +251,13 @@ typedef struct ProofItem
 
 extern List *script_prove(const char *script);	/* of ProofItem* */
 
+/* ---- lapsed.c ---- */
+/* may it be refused now although it ran once? */
+extern bool step_may_have_lapsed(const Node *stmt);
+/* what it was refused for, for the moment; to be put back */
+extern List *lapsed_lift(const Node *stmt);
+extern void lapsed_put_back(List *lifted);
+
 /* ---- apply.c ---- */
 /* runs it to its end; of Conflict*: all that it met */
 extern List *plan_try(RollbackPlan *plan);

@@ -39,6 +39,19 @@ round_trips(
 			INSERT INTO uses VALUES (1, ROW(5, 'x'), ROW(6, 'y'), ARRAY[ROW(7, 'z')::far, NULL])),
 		migration => [ 'DROP TABLE uses', 'DROP VIEW v; DROP SERVER s CASCADE' ],
 	},
+	{
+		name => 'views that read each other, and one that reads itself',
+		setup => q(CREATE TABLE t (a int, b text COLLATE "C"); CREATE VIEW v1 AS SELECT a, b FROM t; CREATE VIEW v2 AS SELECT * FROM v1;
+			CREATE OR REPLACE VIEW v1 AS SELECT * FROM v2 WHERE a > 3; ALTER VIEW v1 ALTER b SET DEFAULT 'x'; COMMENT ON COLUMN v2.b IS 'b';
+			CREATE VIEW self AS SELECT a FROM t; CREATE OR REPLACE VIEW self AS SELECT a FROM self),
+		migration => 'DROP VIEW v1, self CASCADE',
+		unrestorable => 1,
+	},
+	{
+		name => 'views are made to read each other',
+		setup => 'CREATE TABLE t (a int); CREATE VIEW v1 AS SELECT a FROM t; CREATE VIEW v2 AS SELECT * FROM v1',
+		migration => 'CREATE OR REPLACE VIEW v1 AS SELECT a FROM v2; CREATE VIEW w1 AS SELECT a FROM t; CREATE VIEW w2 AS SELECT a FROM w1; CREATE OR REPLACE VIEW w1 AS SELECT a + 1 AS a FROM w2',
+	},
 	map {
 		{
 			name => "drop $_->[0], CASCADE",

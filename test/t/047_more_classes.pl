@@ -139,4 +139,31 @@ foreach my $class (sort keys %classes)
 	}) if $of{drop};
 }
 
+# What CREATE would not make as it is there.
+round_trips(
+	{
+		name => 'options that the validator does not take, and an owner who is no superuser any more',
+		roles => ['formerly'],
+		setup => q(ALTER ROLE formerly SUPERUSER; CREATE FOREIGN DATA WRAPPER w OPTIONS (a '1'); ALTER FOREIGN DATA WRAPPER w OWNER TO formerly;
+			CREATE SERVER s FOREIGN DATA WRAPPER w OPTIONS (b '2'); CREATE USER MAPPING FOR alice SERVER s OPTIONS (c '3');
+			CREATE FOREIGN TABLE ft (a int OPTIONS (d '4')) SERVER s OPTIONS (e '5');
+			ALTER FOREIGN DATA WRAPPER w VALIDATOR postgresql_fdw_validator; ALTER ROLE formerly NOSUPERUSER),
+		migration => 'DROP FOREIGN DATA WRAPPER w CASCADE',
+		unrestorable => 1,
+	},
+	{
+		name => 'options that the validator does not take are changed',
+		setup => q(CREATE FOREIGN DATA WRAPPER w OPTIONS (a '1'); CREATE SERVER s FOREIGN DATA WRAPPER w OPTIONS (b '2');
+			ALTER FOREIGN DATA WRAPPER w VALIDATOR postgresql_fdw_validator),
+		migration => 'ALTER FOREIGN DATA WRAPPER w NO VALIDATOR OPTIONS (DROP a); ALTER SERVER s OPTIONS (DROP b)',
+		unrestorable => 1,
+	},
+	{
+		name => 'a procedure that is older than a transform for its argument, and one that is newer',
+		setup => q(CREATE SCHEMA app; CREATE PROCEDURE app.early(int) LANGUAGE sql AS 'SELECT 1';
+			CREATE TRANSFORM FOR int LANGUAGE sql (FROM SQL WITH FUNCTION prsd_lextype(internal), TO SQL WITH FUNCTION int4recv(internal));
+			CREATE PROCEDURE app.late(int) LANGUAGE sql AS 'SELECT 1'),
+		migration => 'DROP SCHEMA app CASCADE; DROP TRANSFORM FOR int LANGUAGE sql',
+	});
+
 done_testing();
