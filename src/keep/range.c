@@ -119,26 +119,84 @@ add_constructor(Form_pg_depend form, List **result)
 		*result = list_append_unique_oid(*result, form->objid);
 }
 
-/*
- * The constructor functions of a range belong to it, but do not move with it:
- * DROP SCHEMA of where they are would take the type along.
- */
-static void
-move_constructors(Oid typid, Oid namespace, Oid owner)
+static List *
+constructors_of(Oid typid)
 {
 	List	   *functions = NIL;
-	ListCell   *lc;
 
 	each_type_dependant(typid, add_constructor, &functions);
-	foreach(lc, functions)
-	{
-		ObjectAddresses *moved = new_object_addresses();
+	return functions;
+}
 
-		AlterObjectNamespace_oid(ProcedureRelationId, lfirst_oid(lc), namespace, moved);
-		free_object_addresses(moved);
-		CommandCounterIncrement();
-		change_object_owner(ProcedureRelationId, lfirst_oid(lc), owner);
-		CommandCounterIncrement();
+static void
+move_constructor(Oid function, Oid namespace, Oid owner)
+{
+	ObjectAddresses *moved = new_object_addresses();
+
+	AlterObjectNamespace_oid(ProcedureRelationId, function, namespace, moved);
+	free_object_addresses(moved);
+	CommandCounterIncrement();
+	change_object_owner(ProcedureRelationId, function, owner);
+	CommandCounterIncrement();
+}
+
+/* "range constructor 2 schema": by what tells it from the others of its type. */
+static char *
+constructor_detail(Oid typid, Form_pg_proc form, const char *what)
+{
+	return psprintf("%s constructor %d%s %s", type_is_multirange(typid) ? "multirange" : "range",
+					form->pronargs, OidIsValid(form->provariadic) ? " variadic" : "", what);
+}
+
+static HeapTuple
+function_tuple(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	return tuple;
+}
+
+/*
+ * The constructor functions of a range belong to it, but do not move with it,
+ * and each can be moved and given away by itself: DROP SCHEMA of where they
+ * are would take the type along.
+ */
+static void
+keep_constructors(Oid typid, Oid vault, Kept *kept)
+{
+	ListCell   *lc;
+
+	foreach(lc, constructors_of(typid))
+	{
+		HeapTuple	tuple = function_tuple(lfirst_oid(lc));
+		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
+
+		kept_add_detail(kept, constructor_detail(typid, form, "schema"),
+						get_namespace_name(form->pronamespace));
+		kept_add_detail(kept, constructor_detail(typid, form, "owner"),
+						GetUserNameFromId(form->proowner, false));
+		ReleaseSysCache(tuple);
+		move_constructor(lfirst_oid(lc), vault, vault_role());
+	}
+}
+
+static void
+restore_constructors(Oid typid, const Kept *kept)
+{
+	ListCell   *lc;
+
+	foreach(lc, constructors_of(typid))
+	{
+		HeapTuple	tuple = function_tuple(lfirst_oid(lc));
+		Form_pg_proc form = (Form_pg_proc) GETSTRUCT(tuple);
+		const char *schema = kept_need_detail(kept, constructor_detail(typid, form, "schema"));
+		const char *owner = kept_need_detail(kept, constructor_detail(typid, form, "owner"));
+
+		ReleaseSysCache(tuple);
+		move_constructor(lfirst_oid(lc), restore_namespace(kept, schema),
+						 restore_owner(kept, owner));
 	}
 }
 
@@ -195,31 +253,16 @@ move_type_row(Oid typid, Oid namespace, Oid owner)
 	CommandCounterIncrement();
 }
 
-/* Its constructors stand where the range was made, wherever it is itself. */
 static void
-move_multirange(Oid multirange, Oid namespace, Oid of_constructors, Oid owner)
+move_multirange(Oid multirange, Oid namespace, Oid owner)
 {
 	make_array_name_free(multirange, namespace);
 	move_type_row(multirange, namespace, owner);
 	if (OidIsValid(get_array_type(multirange)))
 		move_type_row(get_array_type(multirange), namespace, owner);
-	move_constructors(multirange, of_constructors, owner);
 }
 
 /* ---- on the way in and out ---- */
-
-static char *
-proc_owner_name(Oid function)
-{
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	char	   *result;
-
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for function %u", function);
-	result = GetUserNameFromId(((Form_pg_proc) GETSTRUCT(tuple))->proowner, false);
-	ReleaseSysCache(tuple);
-	return result;
-}
 
 /*
  * Takes down what range_keep() is about to change.  The multirange may stand
@@ -233,23 +276,13 @@ range_keep(Oid typid, Oid vault, Kept *kept)
 	Oid			multirange = get_range_multirange(typid);
 	Oid			source = get_type_namespace(multirange);
 	Oid			vault_source;
-	List	   *functions = NIL;
-	List	   *constructors = NIL;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for range type %u", typid);
 	form = (Form_pg_range) GETSTRUCT(tuple);
-	each_type_dependant(typid, add_constructor, &functions);
-	if (functions)
-		kept_add_detail(kept, "constructor owner",
-						proc_owner_name(linitial_oid(functions)));
 	kept_add_detail(kept, "canonical", function_name(form->rngcanonical));
 	kept_add_detail(kept, "subtype_diff", function_name(form->rngsubdiff));
 	kept_add_detail(kept, "multirange schema", get_namespace_name(source));
-	each_type_dependant(multirange, add_constructor, &constructors);
-	if (constructors)
-		kept_add_detail(kept, "multirange constructors",
-						get_namespace_name(get_func_namespace(linitial_oid(constructors))));
 	/* which ALTER TYPE of the range need not have changed */
 	kept_add_detail(kept, "multirange owner",
 					GetUserNameFromId(get_type_owner(multirange), false));
@@ -258,9 +291,10 @@ range_keep(Oid typid, Oid vault, Kept *kept)
 	store_range_functions(typid,
 						  form->rngcanonical < FirstUnpinnedObjectId ? form->rngcanonical : InvalidOid,
 						  form->rngsubdiff < FirstUnpinnedObjectId ? form->rngsubdiff : InvalidOid);
-	move_constructors(typid, vault, vault_role());
+	keep_constructors(typid, vault, kept);
 	vault_source = vault_schema_for(kept->migration, kept->command, source);
-	move_multirange(multirange, vault_source, vault_source, vault_role());
+	move_multirange(multirange, vault_source, vault_role());
+	keep_constructors(multirange, vault_source, kept);
 }
 
 /* A function that is not there yet is left to safemig.set_range_functions(). */
@@ -280,24 +314,19 @@ find_function(const char *name)
 }
 
 void
-range_restore(Oid typid, Oid target, Oid owner, const Kept *kept)
+range_restore(Oid typid, Oid owner, const Kept *kept)
 {
 	Oid			multirange = get_range_multirange(typid);
 	Oid			vault = get_type_namespace(multirange);
 	Oid			other = restore_namespace(kept, kept_need_detail(kept, "multirange schema"));
 	const char *multirange_owner = kept_detail(kept, "multirange owner");
-	const char *constructor_owner = kept_detail(kept, "constructor owner");
-	const char *constructors = kept_detail(kept, "multirange constructors");
-	Oid			of_constructors = constructors ? restore_namespace(kept, constructors) : other;
-	Oid			functions_owner = constructor_owner ?
-		restore_owner(kept, constructor_owner) : owner;
 
 	check_type_name_free(kept, get_type_name(multirange), other);
 	make_array_name_free(multirange, other);
-	move_multirange(multirange, other, of_constructors, multirange_owner ?
+	move_multirange(multirange, other, multirange_owner ?
 					restore_owner(kept, multirange_owner) : owner);
-	move_constructors(multirange, of_constructors, functions_owner);
-	move_constructors(typid, target, functions_owner);
+	restore_constructors(multirange, kept);
+	restore_constructors(typid, kept);
 	store_range_functions(typid, find_function(kept_need_detail(kept, "canonical")),
 						  find_function(kept_need_detail(kept, "subtype_diff")));
 	vault_drop_if_empty(vault);

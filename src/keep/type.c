@@ -293,7 +293,7 @@ restore_type(Oid typid, const Kept *kept)
 		check_relation_name_free(kept, kept->vault_name, target);
 	move_type(typid, target, owner);
 	if (get_typtype(typid) == TYPTYPE_RANGE)
-		range_restore(typid, target, owner, kept);
+		range_restore(typid, owner, kept);
 	vault_drop_if_empty(vault);
 }
 

@@ -85,7 +85,7 @@ extern Kept *kept_of_type(Oid typid);
 extern bool type_analyze_runs_user_code(Oid typid);
 extern Oid	get_type_owner(Oid typid);
 extern void range_keep(Oid typid, Oid vault, Kept *kept);
-extern void range_restore(Oid typid, Oid target, Oid owner, const Kept *kept);
+extern void range_restore(Oid typid, Oid owner, const Kept *kept);
 
 /* ---- uses.c ---- */
 /* calls visit for each row of pg_depend that refers to the type */

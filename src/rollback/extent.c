@@ -29,6 +29,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
+#include "utils/varlena.h"
 
 #include "compat.h"
 #include "rollback/rollback.h"
@@ -368,6 +369,18 @@ step_extent(RollbackPlan *plan, const Step *step)
 	return extent;
 }
 
+/* An identity that is no name, as that of a constraint, names nothing. */
+static Oid
+relation_of_identity(const char *identity)
+{
+	List	   *parts;
+
+	if (!SplitIdentifierString(pstrdup(identity), '.', &parts))
+		return InvalidOid;
+	return RangeVarGetRelid(makeRangeVarFromNameList(qualified_name_list(identity)),
+							NoLock, true);
+}
+
 /* The table or view that a step is about, for whoever looks on; InvalidOid: none. */
 Oid
 step_relation(const RecordedCommand *command, const Step *step)
@@ -388,8 +401,7 @@ step_relation(const RecordedCommand *command, const Step *step)
 		identity = image->address.classId == RelationRelationId && image->parent_identity == NULL ?
 			image->identity : image->parent_identity;
 		if (identity && strcmp(image->type, "domain constraint") != 0)
-			return RangeVarGetRelid(makeRangeVarFromNameList(qualified_name_list(identity)),
-									NoLock, true);
+			return relation_of_identity(identity);
 	}
 	return InvalidOid;
 }

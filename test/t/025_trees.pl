@@ -603,6 +603,12 @@ round_trips(
 		migration => q(CREATE TYPE span AS RANGE (subtype = float8); ALTER FUNCTION span(float8, float8) SET work_mem TO '5MB'),
 	},
 	{
+		name => 'a range whose constructors stand elsewhere, each by itself',
+		setup => q(CREATE SCHEMA app; CREATE SCHEMA other; CREATE TYPE span AS RANGE (subtype = float8); ALTER TYPE span SET SCHEMA app;
+			ALTER FUNCTION span_multirange(VARIADIC app.span[]) SET SCHEMA other; ALTER FUNCTION span(float8, float8) OWNER TO bob),
+		migration => 'DROP SCHEMA app CASCADE',
+	},
+	{
 		name => 'a partition without an index that the parent has ON ONLY',
 		setup => q(CREATE TABLE event (id int NOT NULL, at int NOT NULL) PARTITION BY LIST (at);
 			CREATE TABLE event_1 PARTITION OF event FOR VALUES IN (1) PARTITION BY RANGE (id);

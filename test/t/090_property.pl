@@ -373,12 +373,18 @@ sub writes
 	my @done;
 	foreach my $sql (@tries)
 	{
+		my @positions = $sql =~ /^INSERT/ ? map { ($_->run($positions_query))[0] } $subject, $twin : ();
 		$_->run('BEGIN') foreach $subject, $twin;
 		my @said = map { [ $_->run("$sql;\nSET CONSTRAINTS ALL IMMEDIATE") ] } $subject, $twin;
 		my $end = (grep { defined $_->[1] } @said) || rows_of($said[0]) ne rows_of($said[1])
 		  ? 'ROLLBACK' : 'COMMIT';
 		my @errors = map { ($_->run($end))[1] } $subject, $twin;
-		next if $end eq 'ROLLBACK' || grep { defined } @errors;
+		if ($end eq 'ROLLBACK' || grep { defined } @errors)
+		{
+			# it may have taken numbers in one of them
+			$subject->run($positions[0]), $twin->run($positions[1]) if @positions;
+			next;
+		}
 		push @done, $sql;
 		$count{writes}++;
 	}
