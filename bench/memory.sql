@@ -1,12 +1,14 @@
 --
 -- The memory of a session that writes :rows rows, captured, and takes that
--- back: called by bench/run, which starts a session for each number.
+-- back: called by bench/run, which starts a session for each number.  The table
+-- is made in a session of its own: VACUUM takes memory by the size of a table.
 --
 \set QUIET on
-SET jit = off;
 CREATE TABLE bench.written (id bigint PRIMARY KEY, v int, t text);
 INSERT INTO bench.written SELECT i, i, i FROM generate_series(1, :rows) i;
 VACUUM ANALYZE bench.written;
+\connect
+SET jit = off;
 SET safemig.enabled = on;
 
 -- once, so that what is loaded and cached is not counted
