@@ -159,8 +159,9 @@ CREATE TABLE safemig.pin_log (
 	pinned_at	timestamptz NOT NULL
 );
 
--- how long steps of rollbacks and rehearsals took: what the server of now
--- does, so that it is not dumped
+-- how long steps of rollbacks and rehearsals took; those that change catalogs
+-- alone are one line for each kind, with the mean.  It is what the server of
+-- now does, so that it is not dumped.
 CREATE TABLE safemig.step_log (
 	measured_at	timestamptz NOT NULL,
 	kind		text NOT NULL,

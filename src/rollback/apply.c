@@ -310,11 +310,14 @@ find_conflict(RollbackPlan *plan, const RecordedCommand *command, const Step *st
 	return true;
 }
 
-/* number: that of the first step in the plan. */
-/* What comes after a type that could not return would be about another table. */
+/*
+ * What comes after a type that could not return would be about another table.
+ * number: that of the first step in the plan.
+ */
 static void
 run_steps(RollbackPlan *plan, const RecordedCommand *command, int number)
 {
+	HTAB	   *changes = changes_by_object(command);
 	ListCell   *lc;
 
 	foreach(lc, command->steps)
@@ -330,7 +333,7 @@ run_steps(RollbackPlan *plan, const RecordedCommand *command, int number)
 			unsettle(command);
 			break;
 		}
-		progress_step(plan->progress, number, plan->steps, step_relation(command, step));
+		progress_step(plan->progress, number, plan->steps, step_relation(changes, step));
 		if (plan->rehearsal)
 			rehearsal_step_begin(plan->rehearsal, number, step->sql);
 		number++;

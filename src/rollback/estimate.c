@@ -31,6 +31,7 @@ struct Measure
 	const char *cost;
 	Extent		extent;
 	double		ms;
+	int			steps;			/* that this is about */
 	TimestampTz since;
 };
 
@@ -70,6 +71,7 @@ measure_begin(RollbackPlan *plan, const Step *step)
 
 	measure->kind = kind_of(step);
 	measure->cost = step->cost;
+	measure->steps = 1;
 	if (is_catalog(step->cost))
 		measure->extent.rows = measure->extent.bytes = -1;
 	else
@@ -87,12 +89,54 @@ measure_end(RollbackPlan *plan, Measure *measure)
 	*measures = lappend(*measures, measure);
 }
 
+static Measure *
+find_kind(List *measures, const char *kind)
+{
+	ListCell   *lc;
+
+	foreach(lc, measures)
+	{
+		if (strcmp(((Measure *) lfirst(lc))->kind, kind) == 0)
+			return lfirst(lc);
+	}
+	return NULL;
+}
+
+/*
+ * Changes of the catalogs are one for all of a kind: a schema has thousands,
+ * which would drive out what is known of rows.
+ */
+static List *
+together(List *measures)
+{
+	List	   *of_catalogs = NIL;
+	List	   *others = NIL;
+	ListCell   *lc;
+
+	foreach(lc, measures)
+	{
+		Measure    *measure = lfirst(lc);
+		Measure    *same = is_catalog(measure->cost) ? find_kind(of_catalogs, measure->kind) : NULL;
+
+		if (same)
+		{
+			same->ms += measure->ms;
+			same->steps++;
+		}
+		else if (is_catalog(measure->cost))
+			of_catalogs = lappend(of_catalogs, measure);
+		else
+			others = lappend(others, measure);
+	}
+	return list_concat(of_catalogs, others);
+}
+
 void
 measures_write(List *measures)
 {
 	ListCell   *lc;
 
-	foreach(lc, measures)
+	foreach(lc, together(measures))
 	{
 		const Measure *measure = lfirst(lc);
 		Datum		values[6];
@@ -105,7 +149,7 @@ measures_write(List *measures)
 		nulls[3] = measure->extent.rows < 0;
 		values[4] = Int64GetDatum(measure->extent.bytes);
 		nulls[4] = measure->extent.bytes < 0;
-		values[5] = Float8GetDatum(measure->ms);
+		values[5] = Float8GetDatum(measure->ms / measure->steps);
 		history_insert("step_log", values, nulls, lengthof(values));
 	}
 }

@@ -139,31 +139,55 @@ relation_of_image(const Image *image)
 		image->address.objectId : InvalidOid;
 }
 
-static Oid
-find_table(RollbackPlan *plan, const RangeVar *name)
+typedef struct TableEntry
 {
-	Oid			relid = RangeVarGetRelid(name, NoLock, true);
-	const char *identity;
+	char		identity[NAMEDATALEN * 8];	/* a longer one is cut */
+	const Image *image;
+} TableEntry;
+
+/* The relations that come back, by name. */
+static HTAB *
+tables_of_plan(RollbackPlan *plan)
+{
+	HASHCTL		ctl = {.keysize = NAMEDATALEN * 8,.entrysize = sizeof(TableEntry),
+	.hcxt = GetMemoryChunkContext(plan)};
 	ListCell   *lc;
 	ListCell   *inner;
 
-	if (OidIsValid(relid) || name->schemaname == NULL)
-		return relid;
-	identity = quote_qualified_identifier(name->schemaname, name->relname);
+	if (plan->tables)
+		return plan->tables;
+	plan->tables = hash_create("safemig tables of a plan", 64, &ctl,
+							   HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 	foreach(lc, plan->commands)
 	{
 		foreach(inner, ((RecordedCommand *) lfirst(lc))->changes)
 		{
 			const Image *image = ((Change *) lfirst(inner))->before;
+			TableEntry *entry;
+			bool		found;
 
-			if (image && image->address.classId == RelationRelationId &&
-				strcmp(image->identity, identity) == 0)
-				relid = relation_of_image(image);
-			if (OidIsValid(relid))
-				return relid;
+			if (image == NULL || image->address.classId != RelationRelationId)
+				continue;
+			entry = hash_search(plan->tables, image->identity, HASH_ENTER, &found);
+			if (!found || !OidIsValid(relation_of_image(entry->image)))
+				entry->image = image;
 		}
 	}
-	return InvalidOid;
+	return plan->tables;
+}
+
+static Oid
+find_table(RollbackPlan *plan, const RangeVar *name)
+{
+	Oid			relid = RangeVarGetRelid(name, NoLock, true);
+	const TableEntry *entry;
+
+	if (OidIsValid(relid) || name->schemaname == NULL)
+		return relid;
+	entry = hash_search(tables_of_plan(plan),
+						quote_qualified_identifier(name->schemaname, name->relname),
+						HASH_FIND, NULL);
+	return entry ? relation_of_image(entry->image) : InvalidOid;
 }
 
 /* ---- of what is kept ---- */
@@ -381,27 +405,52 @@ relation_of_identity(const char *identity)
 							NoLock, true);
 }
 
-/* The table or view that a step is about, for whoever looks on; InvalidOid: none. */
-Oid
-step_relation(const RecordedCommand *command, const Step *step)
+typedef struct ChangeEntry
 {
+	char		key[NAMEDATALEN * 8];	/* a longer one is cut */
+	const Change *change;
+} ChangeEntry;
+
+/* A command's changes by the object, for step_relation(). */
+HTAB *
+changes_by_object(const RecordedCommand *command)
+{
+	HASHCTL		ctl = {.keysize = NAMEDATALEN * 8,.entrysize = sizeof(ChangeEntry),
+	.hcxt = CurrentMemoryContext};
+	HTAB	   *changes = hash_create("safemig changes", 64, &ctl,
+									  HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 	ListCell   *lc;
 
 	foreach(lc, command->changes)
 	{
 		const Change *change = lfirst(lc);
-		const Image *image = change->before ? change->before : change->after;
-		const char *identity;
+		bool		found;
+		ChangeEntry *entry = hash_search(changes,
+										 image_address_key(change->before ? change->before : change->after),
+										 HASH_ENTER, &found);
 
-		if (strcmp(image_address_key(image), step->object) != 0)
-			continue;
-		if (image->address.classId == RelationRelationId && !image->elsewhere &&
-			get_rel_relkind(image->address.objectId) != '\0')
-			return image->address.objectId;
-		identity = image->address.classId == RelationRelationId && image->parent_identity == NULL ?
-			image->identity : image->parent_identity;
-		if (identity && strcmp(image->type, "domain constraint") != 0)
-			return relation_of_identity(identity);
+		if (!found)
+			entry->change = change;
 	}
-	return InvalidOid;
+	return changes;
+}
+
+/* The table or view that a step is about, for whoever looks on; InvalidOid: none. */
+Oid
+step_relation(HTAB *changes, const Step *step)
+{
+	const ChangeEntry *entry = hash_search(changes, step->object, HASH_FIND, NULL);
+	const Image *image;
+	const char *identity;
+
+	if (entry == NULL)
+		return InvalidOid;
+	image = entry->change->before ? entry->change->before : entry->change->after;
+	if (image->address.classId == RelationRelationId && !image->elsewhere &&
+		get_rel_relkind(image->address.objectId) != '\0')
+		return image->address.objectId;
+	identity = image->address.classId == RelationRelationId && image->parent_identity == NULL ?
+		image->identity : image->parent_identity;
+	return identity && strcmp(image->type, "domain constraint") != 0 ?
+		relation_of_identity(identity) : InvalidOid;
 }

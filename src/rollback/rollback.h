@@ -47,6 +47,7 @@ typedef struct RollbackPlan
 	List	   *migrations;		/* of Migration*, newest first */
 	List	   *records;		/* of int64*: whose commands these are */
 	List	   *commands;		/* of RecordedCommand* */
+	HTAB	   *tables;			/* of these by name, once asked for */
 	ConflictPolicy on_conflict;
 	List	   *conflicts;		/* of Conflict*: constraints that rows break */
 	bool		doomed;			/* some step could not be run */
@@ -150,7 +151,8 @@ typedef struct Extent
 } Extent;
 
 extern Extent step_extent(RollbackPlan *plan, const Step *step);
-extern Oid	step_relation(const RecordedCommand *command, const Step *step);
+extern HTAB *changes_by_object(const RecordedCommand *command);
+extern Oid	step_relation(HTAB *changes, const Step *step);
 
 /* ---- estimate.c: how long steps took, and may take ---- */
 typedef struct Measure Measure;

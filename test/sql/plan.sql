@@ -38,7 +38,8 @@ SELECT step, cost, rows, ms_estimate, regexp_replace(statement, '\d+', '…', 'g
 -- time is that of earlier ones: of a rehearsal ...
 SELECT count(*) FILTER (WHERE outcome <> 'done') AS not_done FROM safemig_rehearse(:id);
 SELECT count(*) FILTER (WHERE rows IS NULL) AS without_rows, count(*) FILTER (WHERE cost <> 'catalog' AND bytes IS NULL) AS without_bytes,
-	count(*) = (SELECT count(*) FROM safemig_plan(:id)) AS every_step FROM safemig.step_log;
+	count(*) FILTER (WHERE cost <> 'catalog') = (SELECT count(*) FROM safemig_plan(:id) WHERE cost <> 'catalog') AS every_step,
+	count(*) FILTER (WHERE cost = 'catalog') = count(DISTINCT kind) FILTER (WHERE cost = 'catalog') AS one_of_each_kind FROM safemig.step_log;
 SELECT count(*) AS not_told FROM safemig_plan(:id) WHERE ms_estimate IS NULL OR ms_estimate < 0;
 -- ... that of a kind that was never measured by its class; nothing by another class
 DELETE FROM safemig.step_log WHERE kind <> 'fill_column';
