@@ -11,7 +11,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_rewrite.h"
+#include "nodes/nodeFuncs.h"
 #include "rewrite/prs2lock.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -175,51 +175,51 @@ view_words(Oid view)
 
 #define CIRCLE "@circle"
 
-/* What the query of a view needs, of ObjectAddress*. */
-static List *
-query_needs(Oid view)
+typedef struct CircleSearch
 {
-	Relation	rel = relation_open(view, AccessShareLock);
-	ObjectAddress rule;
+	Oid			sought;
+	List	   *seen;			/* views */
+} CircleSearch;
 
-	ObjectAddressSet(rule, RewriteRelationId, InvalidOid);
-	for (int i = 0; rel->rd_rules && i < rel->rd_rules->numLocks; i++)
-	{
-		if (rel->rd_rules->rules[i]->event == CMD_SELECT)
-			rule.objectId = rel->rd_rules->rules[i]->ruleId;
-	}
+static bool reads_sought(Node *node, CircleSearch *search);
+
+/* Its own OLD and NEW, which each stored query has, are in no FROM. */
+static bool
+is_read(const RangeTblEntry *rte)
+{
+	return rte->rtekind == RTE_RELATION && rte->inFromCl &&
+		get_rel_relkind(rte->relid) == RELKIND_VIEW;
+}
+
+static bool
+view_reads_sought(Oid view, CircleSearch *search)
+{
+	Relation	rel;
+	bool		found;
+
+	if (view == search->sought)
+		return true;
+	if (list_member_oid(search->seen, view))
+		return false;
+	search->seen = lappend_oid(search->seen, view);
+	rel = relation_open(view, AccessShareLock);
+	found = reads_sought((Node *) stored_query(rel), search);
 	relation_close(rel, AccessShareLock);
-	return address_needs(&rule);
+	return found;
 }
 
 static bool
-is_view(const ObjectAddress *address)
+reads_sought(Node *node, CircleSearch *search)
 {
-	return address->classId == RelationRelationId &&
-		get_rel_relkind(address->objectId) == RELKIND_VIEW;
-}
-
-static bool
-reads_view(Oid view, Oid sought, List **seen)
-{
-	ListCell   *lc;
-
-	*seen = lappend_oid(*seen, view);
-	foreach(lc, query_needs(view))
-	{
-		ObjectAddress *needed = lfirst(lc);
-
-		if (!is_view(needed))
-			continue;
-		/* every query names its own view, but not the columns */
-		if (needed->objectId == sought &&
-			(view != sought || needed->objectSubId != 0))
-			return true;
-		if (!list_member_oid(*seen, needed->objectId) &&
-			reads_view(needed->objectId, sought, seen))
-			return true;
-	}
-	return false;
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+		return is_read((RangeTblEntry *) node) &&
+			view_reads_sought(((RangeTblEntry *) node)->relid, search);
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, reads_sought, search,
+								 QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, reads_sought, search);
 }
 
 /*
@@ -228,11 +228,11 @@ reads_view(Oid view, Oid sought, List **seen)
  * their queries first.
  */
 static bool
-is_in_circle(Oid view)
+is_in_circle(Relation rel)
 {
-	List	   *seen = NIL;
+	CircleSearch search = {RelationGetRelid(rel), NIL};
 
-	return reads_view(view, view, &seen);
+	return reads_sought((Node *) stored_query(rel), &search);
 }
 
 /* The columns that the view has, and no rows. */
@@ -330,7 +330,7 @@ view_read(Image *image)
 	rel = relation_open(image->address.objectId, AccessShareLock);
 	read_columns(image, rel, form->relowner);
 	view_read_query(image, rel);
-	if (is_in_circle(RelationGetRelid(rel)))
+	if (is_in_circle(rel))
 		image_add(image, "", CIRCLE, "true");
 	relation_close(rel, AccessShareLock);
 	ReleaseSysCache(row);

@@ -43,8 +43,11 @@ round_trips(
 		name => 'views that read each other, and one that reads itself',
 		setup => q(CREATE TABLE t (a int, b text COLLATE "C"); CREATE VIEW v1 AS SELECT a, b FROM t; CREATE VIEW v2 AS SELECT * FROM v1;
 			CREATE OR REPLACE VIEW v1 AS SELECT * FROM v2 WHERE a > 3; ALTER VIEW v1 ALTER b SET DEFAULT 'x'; COMMENT ON COLUMN v2.b IS 'b';
-			CREATE VIEW self AS SELECT a FROM t; CREATE OR REPLACE VIEW self AS SELECT a FROM self),
-		migration => 'DROP VIEW v1, self CASCADE',
+			CREATE VIEW self AS SELECT a FROM t; CREATE OR REPLACE VIEW self AS SELECT a FROM self;
+			CREATE VIEW counted AS SELECT 1::bigint AS n; CREATE OR REPLACE VIEW counted AS SELECT count(*) AS n FROM counted;
+			CREATE VIEW inner1 AS SELECT 1 AS n; CREATE VIEW inner2 WITH (check_option = local) AS SELECT n FROM inner1 WHERE n > 0;
+			CREATE OR REPLACE VIEW inner1 AS WITH w AS (SELECT (SELECT max(n) FROM inner2) AS n) SELECT n FROM w),
+		migration => 'DROP VIEW v1, self, counted, inner1 CASCADE',
 		unrestorable => 1,
 	},
 	{
