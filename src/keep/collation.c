@@ -15,7 +15,6 @@
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_collation.h"
-#include "commands/alter.h"
 #include "commands/extension.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
@@ -65,18 +64,6 @@ collation_name_at_home(Oid collation)
 									  NameStr(form.collname));
 }
 
-static void
-move_collation(Oid collation, Oid namespace, Oid owner)
-{
-	ObjectAddresses *moved = new_object_addresses();
-
-	AlterObjectNamespace_oid(CollationRelationId, collation, namespace, moved);
-	free_object_addresses(moved);
-	CommandCounterIncrement();
-	change_object_owner(CollationRelationId, collation, owner);
-	CommandCounterIncrement();
-}
-
 static Kept *
 keep_collation(Oid collation, int64 migration, int64 command)
 {
@@ -92,7 +79,7 @@ keep_collation(Oid collation, int64 migration, int64 command)
 	kept_add_detail(kept, "schema", get_namespace_name(form.collnamespace));
 	kept_add_detail(kept, "name", kept->vault_name);
 	kept_add_detail(kept, "owner", GetUserNameFromId(form.collowner, false));
-	move_collation(collation, vault, vault_role());
+	object_move(CollationRelationId, collation, vault, vault_role());
 	return kept;
 }
 
@@ -171,7 +158,7 @@ restore_collation(Oid collation, const Kept *kept)
 	if (name_is_taken(kept->vault_name, GetDatabaseEncoding(), target) ||
 		name_is_taken(kept->vault_name, -1, target))
 		report_name_taken(kept, "collation", kept->vault_name, target);
-	move_collation(collation, target, owner);
+	object_move(CollationRelationId, collation, target, owner);
 	vault_drop_if_empty(vault);
 }
 

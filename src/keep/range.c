@@ -25,7 +25,6 @@
 #include "catalog/pg_range.h"
 #include "catalog/pg_shdepend.h"
 #include "catalog/pg_type.h"
-#include "commands/alter.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -128,18 +127,6 @@ constructors_of(Oid typid)
 	return functions;
 }
 
-static void
-move_constructor(Oid function, Oid namespace, Oid owner)
-{
-	ObjectAddresses *moved = new_object_addresses();
-
-	AlterObjectNamespace_oid(ProcedureRelationId, function, namespace, moved);
-	free_object_addresses(moved);
-	CommandCounterIncrement();
-	change_object_owner(ProcedureRelationId, function, owner);
-	CommandCounterIncrement();
-}
-
 /* "range constructor 2 schema": by what tells it from the others of its type. */
 static char *
 constructor_detail(Oid typid, Form_pg_proc form, const char *what)
@@ -178,7 +165,7 @@ keep_constructors(Oid typid, Oid vault, Kept *kept)
 		kept_add_detail(kept, constructor_detail(typid, form, "owner"),
 						GetUserNameFromId(form->proowner, false));
 		ReleaseSysCache(tuple);
-		move_constructor(lfirst_oid(lc), vault, vault_role());
+		object_move(ProcedureRelationId, lfirst_oid(lc), vault, vault_role());
 	}
 }
 
@@ -195,8 +182,8 @@ restore_constructors(Oid typid, const Kept *kept)
 		const char *owner = kept_need_detail(kept, constructor_detail(typid, form, "owner"));
 
 		ReleaseSysCache(tuple);
-		move_constructor(lfirst_oid(lc), restore_namespace(kept, schema),
-						 restore_owner(kept, owner));
+		object_move(ProcedureRelationId, lfirst_oid(lc),
+					restore_namespace(kept, schema), restore_owner(kept, owner));
 	}
 }
 

@@ -31,7 +31,6 @@
 #include "catalog/pg_rewrite.h"
 #include "catalog/pg_statistic_ext.h"
 #include "catalog/pg_type.h"
-#include "commands/alter.h"
 #include "commands/extension.h"
 #include "commands/tablecmds.h"
 #include "fmgr.h"
@@ -63,7 +62,6 @@ keep_statistics(Oid statid, Kept *kept)
 {
 	HeapTuple	tuple = SearchSysCache1(STATEXTOID, ObjectIdGetDatum(statid));
 	Form_pg_statistic_ext form;
-	ObjectAddresses *moved = new_object_addresses();
 	char	   *name;
 	Oid			source;
 	Oid			vault;
@@ -80,11 +78,7 @@ keep_statistics(Oid statid, Kept *kept)
 	ReleaseSysCache(tuple);
 
 	vault = vault_schema_for(kept->migration, kept->command, source);
-	AlterObjectNamespace_oid(StatisticExtRelationId, statid, vault, moved);
-	CommandCounterIncrement();
-	change_object_owner(StatisticExtRelationId, statid, vault_role());
-	CommandCounterIncrement();
-	free_object_addresses(moved);
+	object_move(StatisticExtRelationId, statid, vault, vault_role());
 }
 
 static void
@@ -92,7 +86,6 @@ restore_statistics(Oid statid, const Kept *kept)
 {
 	HeapTuple	tuple = SearchSysCache1(STATEXTOID, ObjectIdGetDatum(statid));
 	Form_pg_statistic_ext form;
-	ObjectAddresses *moved = new_object_addresses();
 	const char *schema;
 	const char *owner;
 	char	   *name;
@@ -116,11 +109,7 @@ restore_statistics(Oid statid, const Kept *kept)
 								   CStringGetDatum(name),
 								   ObjectIdGetDatum(target))))
 		report_name_taken(kept, "statistics object", name, target);
-	AlterObjectNamespace_oid(StatisticExtRelationId, statid, target, moved);
-	CommandCounterIncrement();
-	change_object_owner(StatisticExtRelationId, statid,
-						restore_owner(kept, owner));
-	free_object_addresses(moved);
+	object_move(StatisticExtRelationId, statid, target, restore_owner(kept, owner));
 	vault_drop_if_empty(vault);
 }
 

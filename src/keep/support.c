@@ -24,7 +24,6 @@
 #include "catalog/pg_operator.h"
 #include "catalog/pg_opfamily.h"
 #include "catalog/pg_proc.h"
-#include "commands/alter.h"
 #include "commands/extension.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -86,18 +85,6 @@ owner_of(const ObjectAddress *address)
 	return DatumGetObjectId(read_column(address, get_object_attnum_owner(address->classId)));
 }
 
-static void
-move_support(const ObjectAddress *address, Oid namespace, Oid owner)
-{
-	ObjectAddresses *moved = new_object_addresses();
-
-	AlterObjectNamespace_oid(address->classId, address->objectId, namespace, moved);
-	free_object_addresses(moved);
-	CommandCounterIncrement();
-	change_object_owner(address->classId, address->objectId, owner);
-	CommandCounterIncrement();
-}
-
 static Kept *
 keep_support(const ObjectAddress *address, int64 migration, int64 command)
 {
@@ -110,7 +97,7 @@ keep_support(const ObjectAddress *address, int64 migration, int64 command)
 	kept_add_detail_oid(kept, "catalog", address->classId);
 	kept_add_detail(kept, "schema", get_namespace_name(home));
 	kept_add_detail(kept, "owner", GetUserNameFromId(owner_of(address), false));
-	move_support(address, vault, vault_role());
+	object_move(address->classId, address->objectId, vault, vault_role());
 	if (address->classId == ProcedureRelationId)
 		strip_acl(address->classId, address->objectId, 0);
 	return kept;
@@ -248,9 +235,9 @@ safemig_restore_support(PG_FUNCTION_ARGS)
 	PG_TRY();
 	{
 		vault = namespace_of(&address);
-		move_support(&address,
-					 restore_namespace(kept, kept_need_detail(kept, "schema")),
-					 restore_owner(kept, kept_need_detail(kept, "owner")));
+		object_move(address.classId, address.objectId,
+					restore_namespace(kept, kept_need_detail(kept, "schema")),
+					restore_owner(kept, kept_need_detail(kept, "owner")));
 		vault_drop_if_empty(vault);
 	}
 	PG_FINALLY();

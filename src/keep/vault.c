@@ -16,11 +16,13 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
+#include "commands/alter.h"
 #include "commands/comment.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
@@ -167,6 +169,19 @@ vault_schemas_of(int64 migration)
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
 	return schemas;
+}
+
+/* Of a class that has a schema and an owner; relations and types need more. */
+void
+object_move(Oid classid, Oid objid, Oid namespace, Oid owner)
+{
+	ObjectAddresses *moved = new_object_addresses();
+
+	AlterObjectNamespace_oid(classid, objid, namespace, moved);
+	free_object_addresses(moved);
+	CommandCounterIncrement();
+	change_object_owner(classid, objid, owner);
+	CommandCounterIncrement();
 }
 
 /* Everything in a schema depends on it, so no dependant means empty. */

@@ -38,6 +38,7 @@ extern void check_type_name_free(const Kept *kept, const char *name, Oid namespa
 extern void make_array_name_free(Oid typid, Oid namespace);
 extern void vault_schema_again(const Kept *kept);
 extern void vault_drop_if_empty(Oid namespace);
+extern void object_move(Oid classid, Oid objid, Oid namespace, Oid owner);
 extern List *vault_schemas_of(int64 migration);
 
 /* ---- strip.c ---- */

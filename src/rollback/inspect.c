@@ -123,6 +123,17 @@ put_missing_rights(ReturnSetInfo *result, RollbackPlan *plan)
 
 /* ---- others whom it concerns ---- */
 
+/* What a query found: object, problem, hint. */
+static void
+put_found(ReturnSetInfo *result)
+{
+	for (uint64 i = 0; i < SPI_processed; i++)
+		put_row(result, "info",
+				SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1),
+				SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2), -1,
+				SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3));
+}
+
 static void
 put_replication(ReturnSetInfo *result, RollbackPlan *plan)
 {
@@ -145,11 +156,7 @@ put_replication(ReturnSetInfo *result, RollbackPlan *plan)
 								  " WHERE r.srrelid OPERATOR(pg_catalog.=) $1",
 								  1, &type, &arg, NULL, true, 0) != SPI_OK_SELECT)
 			elog(ERROR, "could not read pg_publication");
-		for (uint64 i = 0; i < SPI_processed; i++)
-			put_row(result, "info",
-					SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1),
-					SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2), -1,
-					SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3));
+		put_found(result);
 		SPI_finish();
 	}
 }
@@ -167,11 +174,7 @@ put_slots(ReturnSetInfo *result)
 					" WHERE NOT s.active OR s.database OPERATOR(pg_catalog.=) pg_catalog.current_database()"
 					" ORDER BY s.slot_name", true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read pg_replication_slots");
-	for (uint64 i = 0; i < SPI_processed; i++)
-		put_row(result, "info",
-				SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1),
-				SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2), -1,
-				SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3));
+	put_found(result);
 	SPI_finish();
 }
 
