@@ -159,6 +159,14 @@ round_trips(
 		unrestorable => 1,
 	},
 	{
+		name => 'the owner of a server does not get past the validator by a rollback',
+		setup => q(CREATE FOREIGN DATA WRAPPER w; GRANT USAGE ON FOREIGN DATA WRAPPER w TO alice; CREATE SERVER s FOREIGN DATA WRAPPER w OPTIONS (evil '1'); ALTER SERVER s OWNER TO alice;
+			ALTER FOREIGN DATA WRAPPER w VALIDATOR postgresql_fdw_validator),
+		migration => 'ALTER SERVER s OPTIONS (DROP evil)',
+		rollback => q(SET ROLE alice; SELECT safemig_rollback('case')),
+		refused => qr/SM003.*invalid option "evil"/s,
+	},
+	{
 		name => 'a procedure that is older than a transform for its argument, and one that is newer',
 		setup => q(CREATE SCHEMA app; CREATE PROCEDURE app.early(int) LANGUAGE sql AS 'SELECT 1';
 			CREATE TRANSFORM FOR int LANGUAGE sql (FROM SQL WITH FUNCTION prsd_lextype(internal), TO SQL WITH FUNCTION int4recv(internal));
