@@ -314,13 +314,80 @@ image_read_shared_comment(Image *image)
 	table_close(rel, AccessShareLock);
 }
 
-/*
- * The image of an object, or NULL if there is none at that address.  A class
- * that the registry does not know gives an image without facets, whose class
- * is NULL: whoever compares it says so.
- */
-Image *
-image_take(const ObjectAddress *address)
+/* ---- the whole ---- */
+
+static Size
+packed_size(const char *text)
+{
+	return text ? strlen(text) + 1 : 0;
+}
+
+static char *
+pack(char **space, const char *text)
+{
+	Size		size = packed_size(text);
+	char	   *packed = *space;
+
+	if (text == NULL)
+		return NULL;
+	memcpy(packed, text, size);
+	*space += size;
+	return packed;
+}
+
+/* A copy of the image in two pieces of memory: it is kept, and never changed. */
+static Image *
+pack_image(const Image *image)
+{
+	const char *const texts[] = {
+		image->type, image->identity, image->schema, image->name,
+		image->parent_type, image->parent_identity, image->owner,
+		image->names_sql, image->args_sql,
+	};
+	int			nfacets = list_length(image->facets);
+	Size		size = sizeof(Image) + nfacets * sizeof(Facet);
+	Image	   *packed;
+	Facet	   *facets;
+	char	   *space;
+
+	for (size_t i = 0; i < lengthof(texts); i++)
+		size += packed_size(texts[i]);
+	for (int i = 0; i < nfacets; i++)
+	{
+		const Facet *facet = list_nth(image->facets, i);
+
+		size += packed_size(facet->part) + packed_size(facet->name) +
+			packed_size(facet->value);
+	}
+	packed = palloc(size);
+	facets = (Facet *) (packed + 1);
+	space = (char *) (facets + nfacets);
+	*packed = *image;
+	packed->type = pack(&space, image->type);
+	packed->identity = pack(&space, image->identity);
+	packed->schema = pack(&space, image->schema);
+	packed->name = pack(&space, image->name);
+	packed->parent_type = pack(&space, image->parent_type);
+	packed->parent_identity = pack(&space, image->parent_identity);
+	packed->owner = pack(&space, image->owner);
+	packed->names_sql = pack(&space, image->names_sql);
+	packed->args_sql = pack(&space, image->args_sql);
+	packed->facets = list_copy(image->facets);
+	for (int i = 0; i < nfacets; i++)
+	{
+		const Facet *facet = list_nth(image->facets, i);
+
+		facets[i].part = pack(&space, facet->part);
+		facets[i].name = pack(&space, facet->name);
+		facets[i].value = pack(&space, facet->value);
+		lfirst(list_nth_cell(packed->facets, i)) = &facets[i];
+	}
+	packed->index = NULL;
+	return packed;
+}
+
+static Image *
+read_image(const ObjectAddress *address)
 {
 	Image	   *image = palloc0(sizeof(Image));
 	List	   *names = NIL;
@@ -358,5 +425,29 @@ image_take(const ObjectAddress *address)
 	}
 	array_type_read(image);
 	image_read_marks(image, NULL);
+	return image;
+}
+
+/*
+ * The image of an object, or NULL if there is none at that address.  A class
+ * that the registry does not know gives an image without facets, whose class
+ * is NULL: whoever compares it says so.
+ *
+ * What reading leaves behind is many times what comes of it, and a command may
+ * concern thousands of objects.
+ */
+Image *
+image_take(const ObjectAddress *address)
+{
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext,
+												  "safemig image",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+	Image	   *image = read_image(address);
+
+	MemoryContextSwitchTo(old);
+	if (image)
+		image = pack_image(image);
+	MemoryContextDelete(scratch);
 	return image;
 }
