@@ -24,6 +24,7 @@
 #include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/pg_lsn.h"
 #include "utils/rel.h"
@@ -238,13 +239,36 @@ history_next_command(void)
 
 /* ---- reading ---- */
 
+/* The columns of migration_log that are read. */
+enum
+{
+	MIGRATION_ID = 1,
+	MIGRATION_KIND = 2,
+	MIGRATION_LABEL = 3,
+	MIGRATION_FRAMEWORK = 4,
+	MIGRATION_STATE = 6,
+	MIGRATION_SESSION_ROLE = 8,
+	MIGRATION_ROLLED_BACK_BY = 16,
+	MIGRATION_ROLLS_BACK = 17,
+	MIGRATION_EFFECTIVE = 18
+};
+
 static int64
-int64_or_zero(HeapTuple tuple, int column)
+int64_or_zero(HeapTuple tuple, TupleDesc desc, int column)
 {
 	bool		isnull;
-	Datum		value = SPI_getbinval(tuple, SPI_tuptable->tupdesc, column, &isnull);
+	Datum		value = heap_getattr(tuple, column, desc, &isnull);
 
 	return isnull ? 0 : DatumGetInt64(value);
+}
+
+static char *
+text_or_null(HeapTuple tuple, TupleDesc desc, int column)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(tuple, column, desc, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
 }
 
 static List *
@@ -266,15 +290,33 @@ ids_from_datum(Datum array)
 	return ids;
 }
 
+static Migration *
+read_migration(HeapTuple tuple, TupleDesc desc)
+{
+	Migration  *migration = palloc0(sizeof(Migration));
+	bool		isnull;
+	Datum		rolls_back = heap_getattr(tuple, MIGRATION_ROLLS_BACK, desc, &isnull);
+
+	migration->id = int64_or_zero(tuple, desc, MIGRATION_ID);
+	migration->kind = text_or_null(tuple, desc, MIGRATION_KIND);
+	migration->label = text_or_null(tuple, desc, MIGRATION_LABEL);
+	migration->state = text_or_null(tuple, desc, MIGRATION_STATE);
+	migration->session_role = text_or_null(tuple, desc, MIGRATION_SESSION_ROLE);
+	migration->rolled_back_by = int64_or_zero(tuple, desc, MIGRATION_ROLLED_BACK_BY);
+	migration->effective = int64_or_zero(tuple, desc, MIGRATION_EFFECTIVE);
+	migration->framework = text_or_null(tuple, desc, MIGRATION_FRAMEWORK);
+	if (!isnull)
+		migration->rolls_back = ids_from_datum(rolls_back);
+	return migration;
+}
+
 /* Migrations for which the condition over migration_log m holds, newest first. */
 List *
 history_migrations(const char *where, int nargs, Oid *types, Datum *args)
 {
 	MemoryContext context = CurrentMemoryContext;
 	List	   *list = NIL;
-	char	   *query = psprintf("SELECT m.id, m.kind, m.label, m.state, m.session_role,"
-								 " m.rolled_back_by, m.effective, m.rolls_back, m.framework"
-								 " FROM safemig.migration_log m WHERE %s"
+	char	   *query = psprintf("SELECT m.* FROM safemig.migration_log m WHERE %s"
 								 " ORDER BY m.id DESC", where);
 
 	SPI_connect();
@@ -282,44 +324,42 @@ history_migrations(const char *where, int nargs, Oid *types, Datum *args)
 		elog(ERROR, "could not read migration_log");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		HeapTuple	tuple = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
 		MemoryContext old = MemoryContextSwitchTo(context);
-		Migration  *migration = palloc0(sizeof(Migration));
-		bool		isnull;
-		Datum		rolls_back;
 
-		migration->id = int64_or_zero(tuple, 1);
-		migration->kind = SPI_getvalue(tuple, desc, 2);
-		migration->label = SPI_getvalue(tuple, desc, 3);
-		migration->state = SPI_getvalue(tuple, desc, 4);
-		migration->session_role = SPI_getvalue(tuple, desc, 5);
-		migration->rolled_back_by = int64_or_zero(tuple, 6);
-		migration->effective = int64_or_zero(tuple, 7);
-		migration->framework = SPI_getvalue(tuple, desc, 9);
-		rolls_back = SPI_getbinval(tuple, desc, 8, &isnull);
-		if (!isnull)
-			migration->rolls_back = ids_from_datum(rolls_back);
-		list = lappend(list, migration);
+		list = lappend(list, read_migration(SPI_tuptable->vals[i], SPI_tuptable->tupdesc));
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
 	return list;
 }
 
+/* Asked by every command of a transaction but the first: without a query. */
 Migration *
 history_get_migration(int64 id, bool missing_ok)
 {
-	Oid			type = INT8OID;
-	Datum		arg = Int64GetDatum(id);
-	List	   *found = history_migrations("m.id OPERATOR(pg_catalog.=) $1", 1, &type, &arg);
+	Migration  *migration = NULL;
+	Relation	rel;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
 
-	if (found == NIL && !missing_ok)
+	/* what was done last is to be seen */
+	CommandCounterIncrement();
+	rel = history_open("migration_log", AccessShareLock);
+	ScanKeyInit(&key, MIGRATION_ID, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+	scan = systable_beginscan(rel, get_relname_relid("migration_log_pkey", RelationGetNamespace(rel)),
+							  true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		migration = read_migration(tuple, RelationGetDescr(rel));
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	if (migration == NULL && !missing_ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_UNKNOWN),
 				 errmsg("migration " INT64_FORMAT " does not exist", id),
 				 errhint("SELECT id, label, state, started_at FROM safemig.migrations ORDER BY id DESC;")));
-	return found ? linitial(found) : NULL;
+	return migration;
 }
 
 /* ---- changing ---- */
