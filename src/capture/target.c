@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "parser/parse_func.h"
@@ -66,14 +67,19 @@ targets_in_table(Command *command, Node *parsetree)
 	switch (nodeTag(parsetree))
 	{
 		case T_CreateTrigStmt:
+			command->spares_contents = !((CreateTrigStmt *) parsetree)->replace;
 			target_add_with_partitions(command, ((CreateTrigStmt *) parsetree)->relation,
 								ShareRowExclusiveLock);
 			return true;
 		case T_RuleStmt:
+			/* ON SELECT may make a view of a table */
+			command->spares_contents = !((RuleStmt *) parsetree)->replace &&
+				((RuleStmt *) parsetree)->event != CMD_SELECT;
 			target_add_relation(command, ((RuleStmt *) parsetree)->relation,
 						 AccessExclusiveLock, true);
 			return true;
 		case T_CreatePolicyStmt:
+			command->spares_contents = true;
 			target_add_relation(command, ((CreatePolicyStmt *) parsetree)->table,
 						 AccessExclusiveLock, true);
 			return true;
@@ -89,6 +95,9 @@ targets_in_table(Command *command, Node *parsetree)
 
 				target_add_tree(command, relid, lockmode,
 						 stmt->relation->inh && !stmt->concurrent);
+				/* an index of a partition may be attached */
+				command->spares_contents = !stmt->concurrent &&
+					get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE;
 				return true;
 			}
 		case T_ReindexStmt:

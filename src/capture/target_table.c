@@ -238,14 +238,19 @@ is_plain_column(ColumnDef *column)
 /*
  * Does the subcommand change nothing that lives in the table?  Without a
  * default, so that the compiler names what a newer PostgreSQL has.
+ * A constraint is merged with one that a parent or a child has, so it is told
+ * whether the table stands alone.
  */
 static bool
-subcommand_spares_contents(AlterTableCmd *cmd)
+subcommand_spares_contents(AlterTableCmd *cmd, bool alone)
 {
 	switch (cmd->subtype)
 	{
 		case AT_AddColumn:
 			return is_plain_column(castNode(ColumnDef, cmd->def));
+		case AT_AddConstraint:
+			/* an index that becomes a constraint's is renamed */
+			return alone && castNode(Constraint, cmd->def)->indexname == NULL;
 		case AT_ColumnDefault:
 		case AT_SetNotNull:
 		case AT_DropNotNull:
@@ -254,16 +259,21 @@ subcommand_spares_contents(AlterTableCmd *cmd)
 		case AT_ResetOptions:
 		case AT_SetRelOptions:
 		case AT_ResetRelOptions:
+		case AT_SetStorage:
+		case AT_SetCompression:
+		case AT_EnableRowSecurity:
+		case AT_DisableRowSecurity:
+		case AT_ForceRowSecurity:
+		case AT_NoForceRowSecurity:
+		case AT_GenericOptions:
+		case AT_AlterColumnGenericOptions:
 			return true;
 		case AT_AddColumnToView:
 		case AT_CookedColumnDefault:
 		case AT_DropExpression:
-		case AT_SetStorage:
-		case AT_SetCompression:
 		case AT_DropColumn:
 		case AT_AddIndex:
 		case AT_ReAddIndex:
-		case AT_AddConstraint:
 		case AT_ReAddConstraint:
 		case AT_ReAddDomainConstraint:
 		case AT_AlterConstraint:
@@ -272,7 +282,6 @@ subcommand_spares_contents(AlterTableCmd *cmd)
 		case AT_DropConstraint:
 		case AT_ReAddComment:
 		case AT_AlterColumnType:
-		case AT_AlterColumnGenericOptions:
 		case AT_ChangeOwner:
 		case AT_ClusterOn:
 		case AT_DropCluster:
@@ -299,11 +308,6 @@ subcommand_spares_contents(AlterTableCmd *cmd)
 		case AT_AddOf:
 		case AT_DropOf:
 		case AT_ReplicaIdentity:
-		case AT_EnableRowSecurity:
-		case AT_DisableRowSecurity:
-		case AT_ForceRowSecurity:
-		case AT_NoForceRowSecurity:
-		case AT_GenericOptions:
 		case AT_AttachPartition:
 		case AT_DetachPartition:
 		case AT_DetachPartitionFinalize:
@@ -317,15 +321,22 @@ subcommand_spares_contents(AlterTableCmd *cmd)
 	return false;
 }
 
+/* Neither partitioned nor a partition, and without a parent. */
+static bool
+stands_alone(Oid relid)
+{
+	return get_rel_relkind(relid) == RELKIND_RELATION && !has_superclass(relid);
+}
+
 /* Then no index, constraint or trigger need be described twice to find that out. */
 static bool
-spares_contents(AlterTableStmt *stmt)
+spares_contents(AlterTableStmt *stmt, bool alone)
 {
 	ListCell   *lc;
 
 	foreach(lc, stmt->cmds)
 	{
-		if (!subcommand_spares_contents(lfirst_node(AlterTableCmd, lc)))
+		if (!subcommand_spares_contents(lfirst_node(AlterTableCmd, lc), alone))
 			return false;
 	}
 	return true;
@@ -458,7 +469,8 @@ target_alter_table(Command *command, AlterTableStmt *stmt)
 		target_composite(command, get_rel_type_id(relid), lockmode);
 	else
 		target_add_tree(command, relid, lockmode, stmt->relation->inh);
-	command->spares_contents = spares_contents(stmt);
+	command->spares_contents = spares_contents(stmt, list_length(command->roots) == first + 1 &&
+											   stands_alone(relid));
 	add_others(command, stmt, relid, lockmode, first);
 	/* the foreign keys of other tables are rebuilt with the key they refer to */
 	if (command->type_changes != NIL)
