@@ -9,6 +9,10 @@
  * What comes out is sorted once more, by the place in the table: whoever writes
  * the rows then goes through the table, and mostly through the copy, once.
  *
+ * A statement leaves the rows that it writes in the order in which they are
+ * kept.  So both sides are first walked through in step, and only the rows that
+ * did not meet each other there are sorted.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -36,6 +40,9 @@
 /* A lookup costs about as much as reading this many pages in a scan. */
 #define LOOKUP_PAGES	4
 
+/* So many rows of the table are passed over for one that is kept. */
+#define STEP_ROWS	100
+
 TupleDesc
 match_descriptor(void)
 {
@@ -52,7 +59,8 @@ typedef struct Matching
 	Relation	copy;
 	WritesShape *shape;
 	TupleTableSlot *pair;
-	Tuplesortstate *sort;
+	Tuplestorestate *store;		/* in the order of the table ... */
+	Tuplesortstate *sort;		/* ... and what does not come in that order */
 } Matching;
 
 static void
@@ -67,10 +75,11 @@ begin_matches(Matching *matching)
 	matching->pair = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
 	matching->sort = tuplesort_begin_heap(desc, 1, &column, &less, &collation,
 										  &nulls_first, work_mem, NULL, TUPLESORT_NONE);
+	matching->store = tuplestore_begin_heap(false, false, work_mem);
 }
 
-static void
-put_match(Matching *matching, ItemPointer kept, ItemPointer present)
+static TupleTableSlot *
+form_match(Matching *matching, ItemPointer kept, ItemPointer present)
 {
 	TupleTableSlot *slot = matching->pair;
 
@@ -80,23 +89,28 @@ put_match(Matching *matching, ItemPointer kept, ItemPointer present)
 	slot->tts_isnull[0] = false;
 	slot->tts_isnull[1] = present == NULL;
 	ExecStoreVirtualTuple(slot);
-	tuplesort_puttupleslot(matching->sort, slot);
+	return slot;
+}
+
+static void
+put_match(Matching *matching, ItemPointer kept, ItemPointer present)
+{
+	tuplesort_puttupleslot(matching->sort, form_match(matching, kept, present));
 }
 
 static Tuplestorestate *
 end_matches(Matching *matching)
 {
-	Tuplestorestate *store = tuplestore_begin_heap(false, false, work_mem);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(matching->pair->tts_tupleDescriptor,
 													&TTSOpsMinimalTuple);
 
 	tuplesort_performsort(matching->sort);
 	while (tuplesort_gettupleslot(matching->sort, true, false, slot, NULL))
-		tuplestore_puttupleslot(store, slot);
+		tuplestore_puttupleslot(matching->store, slot);
 	ExecDropSingleTupleTableSlot(slot);
 	ExecDropSingleTupleTableSlot(matching->pair);
 	tuplesort_end(matching->sort);
-	return store;
+	return matching->store;
 }
 
 /* A row that was deleted is not to be found. */
@@ -238,8 +252,10 @@ match_by_index(Matching *matching, Relation index, MemoryContext context)
 
 /* What a row of the table is known by, in the form of the copy. */
 static RowHash
-hash_of_row(WritesShape *shape, TupleDesc copy_desc, TupleTableSlot *slot)
+hash_of_row(const Matching *matching, TupleTableSlot *slot)
 {
+	WritesShape *shape = matching->shape;
+	TupleDesc	copy_desc = RelationGetDescr(matching->copy);
 	StoredColumn *columns = shape->nkeys > 0 ? shape->keys : shape->row.columns;
 	int			ncolumns = shape->nkeys > 0 ? shape->nkeys : shape->row.ncolumns;
 	RowHash		hash = row_hash_begin();
@@ -262,8 +278,9 @@ hash_of_row(WritesShape *shape, TupleDesc copy_desc, TupleTableSlot *slot)
 }
 
 static RowHash
-hash_of_kept(const WritesShape *shape, TupleTableSlot *kept)
+hash_of_kept(const Matching *matching, TupleTableSlot *kept)
 {
+	const WritesShape *shape = matching->shape;
 	RowHash		hash = row_hash_begin();
 	bool		isnull;
 
@@ -283,64 +300,113 @@ hash_of_kept(const WritesShape *shape, TupleTableSlot *kept)
 	return hash;
 }
 
-typedef struct HashedSide
+/* One side: the table, or the copy without the rows that were deleted. */
+typedef struct Side
 {
-	HashSort   *sort;
-	HashSortRow row;
-	bool		there;
-} HashedSide;
-
-static void
-put_kept(Matching *matching, TupleTableSlot *kept, void *arg)
-{
-	hash_sort_put(((HashedSide *) arg)->sort, hash_of_kept(matching->shape, kept),
-				  &kept->tts_tid);
-}
-
-static void
-put_rows(Matching *matching, HashSort *sort, MemoryContext context)
-{
-	TupleTableSlot *slot = table_slot_create(matching->rel, NULL);
+	Relation	rel;
+	RowHash		(*hash_of) (const Matching *matching, TupleTableSlot *slot);
+	bool		(*wanted) (TupleTableSlot *slot);
+	MemoryContext context;		/* of one row */
+	TupleTableSlot *slot;
 	Snapshot	snapshot;
-	TableScanDesc scan = plain_scan_begin(matching->rel, &snapshot);
-	Progress	progress;
+	TableScanDesc scan;
+	Progress   *progress;		/* of the scan, where it is shown */
+	RowHash		hash;			/* of the row that it stands at ... */
+	bool		there;			/* ... if there is one */
+	HashSort   *rest;			/* rows that were passed over */
+	HashSortRow row;			/* of these, once they are sorted */
+} Side;
 
-	progress_begin_scan(&progress, PROGRESS_READING, matching->rel);
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+static void
+side_next(Side *side, const Matching *matching)
+{
+	MemoryContext old = MemoryContextSwitchTo(side->context);
+
+	MemoryContextReset(side->context);
+	do
 	{
-		MemoryContext old = MemoryContextSwitchTo(context);
-		RowHash		hash;
-
 		CHECK_FOR_INTERRUPTS();
-		progress_row(&progress, slot);
-		hash = hash_of_row(matching->shape, RelationGetDescr(matching->copy), slot);
-		MemoryContextSwitchTo(old);
-		hash_sort_put(sort, hash, &slot->tts_tid);
-		MemoryContextReset(context);
-	}
-	progress_end(&progress);
-	plain_scan_end(scan, snapshot);
-	ExecDropSingleTupleTableSlot(slot);
+		side->there = table_scan_getnextslot(side->scan, ForwardScanDirection, side->slot);
+	} while (side->there && side->wanted && !side->wanted(side->slot));
+	if (side->there)
+		side->hash = side->hash_of(matching, side->slot);
+	if (side->there && side->progress)
+		progress_row(side->progress, side->slot);
+	MemoryContextSwitchTo(old);
 }
 
 static void
-side_next(HashedSide *side)
+side_begin(Side *side, const Matching *matching, MemoryContext context)
 {
-	side->there = hash_sort_next(side->sort, &side->row);
+	side->context = context;
+	side->slot = table_slot_create(side->rel, NULL);
+	side->scan = plain_scan_begin(side->rel, &side->snapshot);
+	side->rest = hash_sort_begin();
+	if (side->progress)
+		progress_begin_scan(side->progress, PROGRESS_READING, side->rel);
+	side_next(side, matching);
+}
+
+static void
+side_pass_over(Side *side, const Matching *matching)
+{
+	hash_sort_put(side->rest, side->hash, &side->slot->tts_tid);
+	side_next(side, matching);
+}
+
+/* The scan is over: on to what was passed over, in order. */
+static void
+side_turn_to_rest(Side *side, const Matching *matching)
+{
+	while (side->there)
+		side_pass_over(side, matching);
+	if (side->progress)
+		progress_end(side->progress);
+	plain_scan_end(side->scan, side->snapshot);
+	ExecDropSingleTupleTableSlot(side->slot);
+	hash_sort_perform(side->rest);
+	side->there = hash_sort_next(side->rest, &side->row);
+}
+
+/* Until the first rows meet, all of the table may have to be passed over. */
+static void
+match_in_step(Matching *matching, Side *kept, Side *table)
+{
+	bool		met = false;
+	int			passed = 0;
+
+	while (kept->there && table->there)
+	{
+		if (kept->hash.first == table->hash.first &&
+			kept->hash.second == table->hash.second)
+		{
+			tuplestore_puttupleslot(matching->store,
+									form_match(matching, &kept->slot->tts_tid,
+											   &table->slot->tts_tid));
+			side_next(kept, matching);
+			side_next(table, matching);
+			met = true;
+			passed = 0;
+		}
+		else if (!met || passed++ < STEP_ROWS)
+			side_pass_over(table, matching);
+		else
+			side_pass_over(kept, matching);
+	}
 }
 
 static void
 match_by_merging(Matching *matching, MemoryContext context)
 {
-	HashedSide	kept = {hash_sort_begin()};
-	HashedSide	table = {hash_sort_begin()};
+	Side		kept = {.rel = matching->copy,.hash_of = hash_of_kept,.wanted = is_to_be_found};
+	Progress	progress;
+	Side		table = {.rel = matching->rel,.hash_of = hash_of_row,.progress = &progress};
 
-	each_kept(matching, context, put_kept, &kept);
-	put_rows(matching, table.sort, context);
-	hash_sort_perform(kept.sort);
-	hash_sort_perform(table.sort);
-	side_next(&kept);
-	side_next(&table);
+	side_begin(&kept, matching, context);
+	side_begin(&table, matching, context);
+	match_in_step(matching, &kept, &table);
+	side_turn_to_rest(&kept, matching);
+	side_turn_to_rest(&table, matching);
 	while (kept.there)
 	{
 		int			order = table.there ?
@@ -350,13 +416,13 @@ match_by_merging(Matching *matching, MemoryContext context)
 		if (order >= 0)
 		{
 			put_match(matching, &kept.row.tid, order == 0 ? &table.row.tid : NULL);
-			side_next(&kept);
+			kept.there = hash_sort_next(kept.rest, &kept.row);
 		}
 		if (order <= 0)
-			side_next(&table);
+			table.there = hash_sort_next(table.rest, &table.row);
 	}
-	hash_sort_end(kept.sort);
-	hash_sort_end(table.sort);
+	hash_sort_end(kept.rest);
+	hash_sort_end(table.rest);
 }
 
 /* ---- either ---- */

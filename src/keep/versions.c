@@ -51,6 +51,8 @@ typedef struct Finder
 	bool		fresh;			/* the storage is this transaction's own */
 	List	   *seen;			/* of Seen*, see there */
 	Versions   *versions;
+	Buffer		head_page;		/* pinned: the next version that is asked for ... */
+	Buffer		later_page;		/* ... mostly stands where the last one did */
 } Finder;
 
 /* ---- versions that were found before ---- */
@@ -161,25 +163,27 @@ is_inserted(const Finder *finder, HeapTupleHeader header, ItemPointer tid)
 
 /* A copy of the version's header, taken while nobody can change it. */
 static void
-read_header(Relation rel, ItemPointer tid, HeapTupleHeader header)
+read_header(Relation rel, ItemPointer tid, Buffer *pinned, HeapTupleHeader header)
 {
-	Buffer		buffer = ReadBuffer(rel, ItemPointerGetBlockNumber(tid));
 	Page		page;
 	ItemId		item;
 
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
-	page = BufferGetPage(buffer);
+	*pinned = ReleaseAndReadBuffer(*pinned, rel, ItemPointerGetBlockNumber(tid));
+	LockBuffer(*pinned, BUFFER_LOCK_SHARE);
+	page = BufferGetPage(*pinned);
 	item = PageGetItemId(page, ItemPointerGetOffsetNumber(tid));
 	if (!ItemIdIsNormal(item))
 		elog(ERROR, "a row version of \"%s\" has vanished", RelationGetRelationName(rel));
 	memcpy(header, PageGetItem(page, item), SizeofHeapTupleHeader);
-	UnlockReleaseBuffer(buffer);
+	LockBuffer(*pinned, BUFFER_LOCK_UNLOCK);
 }
 
 /* Goes to the version that is there now; false if the row was deleted. */
 static bool
 follow_chain(Finder *finder, ItemPointer tid)
 {
+	Buffer	   *pinned = &finder->head_page;
+
 	for (;;)
 	{
 		union
@@ -190,7 +194,7 @@ follow_chain(Finder *finder, ItemPointer tid)
 		ItemPointerData next;
 
 		CHECK_FOR_INTERRUPTS();
-		read_header(finder->rel, tid, &version.header);
+		read_header(finder->rel, tid, pinned, &version.header);
 		if (made_since(finder, &version.header, tid))
 			note_seen(finder, tid, false, made_by_command(&version.header));
 		if (!gone_by_us(&version.header))
@@ -201,6 +205,7 @@ follow_chain(Finder *finder, ItemPointer tid)
 			HeapTupleHeaderIndicatesMovedPartitions(&version.header))
 			return false;
 		*tid = next;
+		pinned = &finder->later_page;
 	}
 }
 
@@ -321,7 +326,8 @@ Versions *
 versions_find(Relation rel, CommandId since, List *seen, bool note)
 {
 	Versions   *versions = versions_begin();
-	Finder		finder = {rel, since, storage_is_fresh(rel), seen, versions};
+	Finder		finder = {rel, since, storage_is_fresh(rel), seen, versions,
+	InvalidBuffer, InvalidBuffer};
 	BlockNumber blocks = RelationGetNumberOfBlocks(rel);
 	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
 	Buffer		map = InvalidBuffer;
@@ -346,6 +352,10 @@ versions_find(Relation rel, CommandId since, List *seen, bool note)
 	if (versions->seen)
 		qsort(versions->seen->versions, versions->seen->nversions,
 			  sizeof(SeenVersion), compare_seen);
+	if (BufferIsValid(finder.head_page))
+		ReleaseBuffer(finder.head_page);
+	if (BufferIsValid(finder.later_page))
+		ReleaseBuffer(finder.later_page);
 	if (BufferIsValid(map))
 		ReleaseBuffer(map);
 	FreeAccessStrategy(strategy);
@@ -402,6 +412,37 @@ void
 versions_again(Versions *versions)
 {
 	tuplestore_rescan(versions->store);
+}
+
+/*
+ * Puts a version into a slot of the table's.  The page of the version that the
+ * slot had, which it holds a pin on, is not looked for again.
+ */
+void
+versions_fetch(Relation rel, ItemPointer tid, TupleTableSlot *slot)
+{
+	BufferHeapTupleTableSlot *buffer_slot = (BufferHeapTupleTableSlot *) slot;
+	HeapTuple	tuple = &buffer_slot->base.tupdata;
+	Buffer		buffer = buffer_slot->buffer;
+	Page		page;
+	ItemId		item;
+
+	Assert(TTS_IS_BUFFERTUPLE(slot));
+	if (BufferIsValid(buffer))
+		IncrBufferRefCount(buffer);
+	ExecClearTuple(slot);
+	buffer = ReleaseAndReadBuffer(buffer, rel, ItemPointerGetBlockNumber(tid));
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	page = BufferGetPage(buffer);
+	item = PageGetItemId(page, ItemPointerGetOffsetNumber(tid));
+	if (!ItemIdIsNormal(item))
+		elog(ERROR, "a row version of \"%s\" has vanished", RelationGetRelationName(rel));
+	tuple->t_self = *tid;
+	tuple->t_tableOid = RelationGetRelid(rel);
+	tuple->t_data = (HeapTupleHeader) PageGetItem(page, item);
+	tuple->t_len = ItemIdGetLength(item);
+	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+	(void) ExecStorePinnedBufferHeapTuple(tuple, slot, buffer);
 }
 
 void

@@ -269,10 +269,10 @@ form_row(WritesShape *shape, WrittenRow *row, TupleTableSlot *before,
 static void
 fetch(Relation rel, ItemPointer tid, TupleTableSlot *slot)
 {
-	ExecClearTuple(slot);
-	if (ItemPointerIsValid(tid) &&
-		!table_tuple_fetch_row_version(rel, tid, SnapshotAny, slot))
-		elog(ERROR, "a row version of \"%s\" has vanished", RelationGetRelationName(rel));
+	if (ItemPointerIsValid(tid))
+		versions_fetch(rel, tid, slot);
+	else
+		ExecClearTuple(slot);
 }
 
 static void

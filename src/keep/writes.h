@@ -53,6 +53,7 @@ extern void versions_put(Versions *versions, ItemPointer before, ItemPointer aft
 extern bool versions_next(Versions *versions, TupleTableSlot *slot,
 						  ItemPointer before, ItemPointer after);
 extern void versions_again(Versions *versions);
+extern void versions_fetch(Relation rel, ItemPointer tid, TupleTableSlot *slot);
 extern void versions_close(Versions *versions);
 
 /* ---- writes.c: keeping ---- */
