@@ -14,6 +14,7 @@
 
 #include "access/xact.h"
 #include "commands/event_trigger.h"
+#include "utils/memutils.h"
 
 #include "capture/capture.h"
 #include "compat.h"
@@ -98,7 +99,6 @@ move_object(Command *command, ObjectAddress *address)
 	Image	   *image = command_find_before(command, address);
 	int64		kept;
 
-	command_identify(command);
 	if (address->classId == RelationRelationId)
 		kept = vault_keep_relation(address->objectId, command->migration, command->seq);
 	else if (address->classId == CollationRelationId)
@@ -145,6 +145,9 @@ is_matview(const ObjectAddress *address)
 static void
 move_all(Command *command, Closure *closure, HTAB *moved, HTAB *named)
 {
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext,
+												  "safemig moving",
+												  ALLOCSET_DEFAULT_SIZES);
 	List	   *order = NIL;
 	ListCell   *lc;
 
@@ -160,13 +163,19 @@ move_all(Command *command, Closure *closure, HTAB *moved, HTAB *named)
 		if (address_set_has(moved, address) && !is_matview(address))
 			order = lappend(order, address);
 	}
+	if (order != NIL)
+		command_identify(command);
 	foreach(lc, order)
 	{
 		bool		original = address_set_has(named, lfirst(lc));
+		MemoryContext old = MemoryContextSwitchTo(scratch);
 
 		EventTriggerSQLDropAddObject(lfirst(lc), original, !original);
 		move_object(command, lfirst(lc));
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(scratch);
 	}
+	MemoryContextDelete(scratch);
 }
 
 /* It goes, as a whole, with what it belongs to. */
