@@ -12,10 +12,12 @@ BEGIN
 	CALL bench.series('warm up', '', true, 20, 'ALTER TABLE bench.dependants ALTER c3 SET DEFAULT %L');
 
 	FOR i IN 1..3 * rounds LOOP
-		CALL bench.series('command', 'bare', false, 40, 'ALTER TABLE bench.ten ALTER c3 SET DEFAULT %L');
-		CALL bench.series('command', 'captured', true, 40, 'ALTER TABLE bench.ten ALTER c3 SET DEFAULT %L');
-		CALL bench.series('dependants', 'bare', false, 10, 'ALTER TABLE bench.dependants ALTER c2 SET STATISTICS %s, ALTER c2 SET STORAGE plain');
-		CALL bench.series('dependants', 'captured', true, 10, 'ALTER TABLE bench.dependants ALTER c2 SET STATISTICS %s, ALTER c2 SET STORAGE plain');
+		CALL bench.series('command', 'bare', false, 400, 'ALTER TABLE bench.ten ALTER c3 SET DEFAULT %L');
+		CALL bench.series('command', 'captured', true, 400, 'ALTER TABLE bench.ten ALTER c3 SET DEFAULT %L');
+		CALL bench.series('dependants', 'bare', false, 50, 'ALTER TABLE bench.dependants ALTER c2 SET STATISTICS %s, SET WITHOUT CLUSTER');
+		CALL bench.series('dependants', 'captured', true, 50, 'ALTER TABLE bench.dependants ALTER c2 SET STATISTICS %s, SET WITHOUT CLUSTER');
+		CALL bench.series('spared dependants', 'bare', false, 50, 'ALTER TABLE bench.dependants ALTER c3 SET DEFAULT %L');
+		CALL bench.series('spared dependants', 'captured', true, 50, 'ALTER TABLE bench.dependants ALTER c3 SET DEFAULT %L');
 	END LOOP;
 	FOR i IN 1..2 * rounds LOOP
 		CALL bench.chain('chain, committed', 'bare', false, true);

@@ -8,10 +8,13 @@ WITH median AS (
 	SELECT 1, 'capture of one command on a table of ten columns, processor time', '≤ 0.3 ms',
 		(SELECT format('%s ms', round((c.ms - b.ms)::numeric, 2)) FROM median c, median b
 		WHERE (c.what, c.side, b.what, b.side) = ('command', 'captured', 'command', 'bare'))
-	UNION ALL SELECT 2, 'the same, for each further index or constraint of the table', '≤ 10 µs',
-		(SELECT format('%s µs', round(((c.ms - b.ms - d.ms + e.ms) * 10)::numeric, 1)) FROM median c, median b, median d, median e
-		WHERE (c.what, c.side, b.what, b.side) = ('dependants', 'captured', 'dependants', 'bare')
-		AND (d.what, d.side, e.what, e.side) = ('command', 'captured', 'command', 'bare'))
+	UNION ALL SELECT CASE c.what WHEN 'dependants' THEN 2 ELSE 2.5 END,
+		format('the same, for each further index or constraint of the table, which the command %s change',
+			CASE c.what WHEN 'dependants' THEN 'may' ELSE 'cannot' END), '≤ 10 µs',
+		format('%s µs', round(((c.ms - b.ms - d.ms + e.ms) * 10)::numeric, 1))
+	FROM median c, median b, median d, median e
+	WHERE c.what IN ('dependants', 'spared dependants') AND (c.side, b.side, b.what) = ('captured', 'bare', c.what)
+		AND (d.what, d.side, e.what, e.side) = ('command', 'captured', 'command', 'bare')
 	UNION ALL SELECT v.ord, v.what, v.budget,
 		(SELECT CASE WHEN v.below IS NULL THEN format('%s ms', round(a.ms::numeric, 1))
 			ELSE round((a.ms / b.ms)::numeric, 2)::text END
