@@ -15,8 +15,9 @@ use Test::More;
 start_server('writes');
 
 # A label alone does not load the library, nor do rows.
-my $setup = <<'SQL';
-DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET session_preload_libraries = safemig', current_database()); END $$;
+my $loaded = q(DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET session_preload_libraries = safemig', current_database()); END $$;);
+my $setup = $loaded . <<'SQL';
+
 CREATE TYPE mood AS ENUM ('sad', 'ok');
 CREATE DOMAIN short AS text CHECK (length(VALUE) < 40);
 CREATE TABLE t (
@@ -143,6 +144,31 @@ round_trips({
 	migration => q(ALTER TABLE late ADD z int; UPDATE late SET z = id; UPDATE late SET w = 50, z = 1 WHERE id = 3; INSERT INTO late VALUES (70, 70, 70); DELETE FROM late WHERE id = 4),
 	after => q(UPDATE late SET z = 9),
 });
+
+# Rows are found again in the order in which they were left, where they still
+# are, and wherever they were put since.
+my $spread = $loaded . q(CREATE TABLE keyed (id int PRIMARY KEY, a int, b text); CREATE TABLE loose (a int, b text);
+	INSERT INTO keyed SELECT i, i % 7, 'b' || i FROM generate_series(1, 3000) i; INSERT INTO loose SELECT a, b FROM keyed);
+foreach my $written ('true', 'id % 3 = 0', 'id < 20 OR id > 2500')
+{
+	my $rows = $written =~ s/\bid\b/substr(b, 2)::int/gr;
+	my $fill = "UPDATE keyed SET a = a + 10 WHERE $written; DELETE FROM keyed WHERE id BETWEEN 300 AND 310; INSERT INTO keyed SELECT i, 0, 'new' FROM generate_series(4000, 4500) i;" .
+		"UPDATE loose SET a = a + 10 WHERE $rows; INSERT INTO loose SELECT 99, 'same' FROM generate_series(1, 300); DELETE FROM loose WHERE b = 'b77'";
+	round_trips(
+		{
+			name => "rows spread over the table: $written",
+			setup => $spread,
+			migration => $fill,
+		},
+		{
+			name => "rows moved, removed and added since: $written",
+			setup => $spread,
+			migration => $fill,
+			after => q(DELETE FROM keyed WHERE id BETWEEN 30 AND 45; VACUUM keyed; INSERT INTO keyed SELECT i, 5, 'app' FROM generate_series(5000, 5200) i; UPDATE keyed SET b = b || '!' WHERE id IN (500, 1000) OR id BETWEEN 100 AND 260; CLUSTER keyed USING keyed_pkey; ALTER TABLE keyed SET WITHOUT CLUSTER; UPDATE keyed SET b = b || '?' WHERE id BETWEEN 2990 AND 3000),
+			same => q(DELETE FROM keyed WHERE id BETWEEN 30 AND 45; INSERT INTO keyed SELECT i, 5, 'app' FROM generate_series(5000, 5200) i; UPDATE keyed SET b = b || '!' WHERE id IN (500, 1000) OR id BETWEEN 100 AND 260; UPDATE keyed SET b = b || '?' WHERE id BETWEEN 2990 AND 3000),
+			rollback => q(SELECT safemig_rollback('case', on_conflict => 'keep')),
+		});
+}
 
 # A row without a key that was written since is not taken for another one.
 my %unsure = (

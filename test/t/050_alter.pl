@@ -303,6 +303,47 @@ DROP INDEX broken; CREATE INDEX CONCURRENTLY broken ON orders (note)),
 	},
 );
 
+# What lives in a table is left alone where a command only adds to it.  Here it
+# changes what is there, as it may.
+round_trips(
+	{
+		name => 'a constraint that is merged with the child\'s',
+		setup => 'CREATE TABLE parent (a int); CREATE TABLE child () INHERITS (parent); CREATE TABLE grandchild () INHERITS (child); ALTER TABLE child ADD CONSTRAINT ck CHECK (a > 0); ALTER TABLE ONLY parent ADD CONSTRAINT only_here CHECK (a > 1) NO INHERIT',
+		migration => 'ALTER TABLE parent ADD CONSTRAINT ck CHECK (a > 0)',
+	},
+	{
+		name => 'a constraint that is merged with the partition\'s',
+		setup => 'CREATE TABLE pt (a int, b int) PARTITION BY LIST (a); CREATE TABLE p1 PARTITION OF pt FOR VALUES IN (1); ALTER TABLE p1 ADD CONSTRAINT ck CHECK (b > 0); INSERT INTO pt VALUES (1, 1)',
+		migration => 'ALTER TABLE pt ADD CONSTRAINT ck CHECK (b > 0)',
+	},
+	{
+		name => 'a constraint added to a child that the parent has, and to a column',
+		setup => 'CREATE TABLE other (id int PRIMARY KEY); CREATE TABLE parent (a int CONSTRAINT ck CHECK (a > 0)); CREATE TABLE child (b int) INHERITS (parent); CREATE TABLE alone (a int CHECK (a < 9), b int)',
+		migration => 'ALTER TABLE child ADD CONSTRAINT ck CHECK (a > 0); ALTER TABLE child ADD UNIQUE (b); ALTER TABLE alone ADD FOREIGN KEY (a) REFERENCES other, ADD PRIMARY KEY (a), ADD CHECK (b > 1)',
+	},
+	{
+		name => 'an index that takes those of partitions',
+		setup => 'CREATE TABLE pt (a int, b int) PARTITION BY LIST (a); CREATE TABLE p1 PARTITION OF pt FOR VALUES IN (1); CREATE TABLE p2 PARTITION OF pt FOR VALUES IN (2) PARTITION BY LIST (b); CREATE TABLE p22 PARTITION OF p2 FOR VALUES IN (2); CREATE INDEX hers ON p1 (b); CREATE INDEX below ON p22 (b); COMMENT ON INDEX hers IS \'hers\'; ALTER TABLE p1 ADD CONSTRAINT her_key UNIQUE (a, b)',
+		migration => 'CREATE INDEX all_b ON pt (b); ALTER TABLE pt ADD CONSTRAINT all_key UNIQUE (a, b)',
+	},
+	{
+		name => 'an index that becomes a constraint\'s',
+		setup => 'CREATE TABLE t (a int NOT NULL, b int); CREATE UNIQUE INDEX ready ON t (a); CREATE UNIQUE INDEX same ON t (b); COMMENT ON INDEX ready IS \'ready\'',
+		migration => 'ALTER TABLE t ADD CONSTRAINT pk PRIMARY KEY USING INDEX ready; ALTER TABLE t ADD CONSTRAINT same UNIQUE USING INDEX same',
+	},
+	{
+		name => 'a trigger and a rule replaced, in a partitioned table too',
+		setup => q(CREATE FUNCTION tf() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; CREATE TABLE t (a int); CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION tf(); CREATE RULE r AS ON INSERT TO t DO NOTHING;
+			CREATE TABLE pt (a int) PARTITION BY LIST (a); CREATE TABLE p1 PARTITION OF pt FOR VALUES IN (1); CREATE TRIGGER tr AFTER INSERT ON pt FOR EACH ROW EXECUTE FUNCTION tf(); CREATE TRIGGER own AFTER INSERT ON p1 FOR EACH ROW EXECUTE FUNCTION tf()),
+		migration => 'CREATE OR REPLACE TRIGGER tr AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION tf(); CREATE OR REPLACE RULE r AS ON INSERT TO t DO ALSO NOTHING; CREATE OR REPLACE TRIGGER tr AFTER DELETE ON pt FOR EACH ROW EXECUTE FUNCTION tf(); CREATE OR REPLACE TRIGGER own AFTER DELETE ON p1 FOR EACH ROW EXECUTE FUNCTION tf()',
+	},
+	{
+		name => 'storage and compression of a column with indexes and statistics',
+		setup => 'CREATE TABLE t (a text PRIMARY KEY, b text); CREATE INDEX i ON t (b, lower(a)); CREATE STATISTICS st ON a, b FROM t',
+		migration => 'ALTER TABLE t ALTER a SET STORAGE EXTERNAL, ALTER b SET STORAGE PLAIN; ALTER TABLE t ALTER b SET COMPRESSION pglz; ALTER TABLE t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY',
+	},
+);
+
 # The description of a constraint has the parameters of its index.
 round_trips(
 	{
