@@ -13,9 +13,10 @@
  * of the functions that the statement calls, of those that a trigger, or a
  * partition's triggers, call, or a CHECK that is validated, USAGE of the types
  * in its expressions, CREATE in an index's tablespace, and to an owner the
- * rights on his own table that he took from himself, where a foreign key refers
- * to it or the statement writes it.  Nothing else is; the statement could only be
- * written because all this was once there.
+ * rights that he took from himself on his own table, where a foreign key refers
+ * to it or the statement writes it, and on his own function, where it is
+ * replaced.  Nothing else is; the statement could only be written because all
+ * this was once there.
  *
  * Nobody else sees a loan: it is taken back before the transaction ends.  And
  * code of his that runs inside the statement cannot make it last: while it is
@@ -196,7 +197,7 @@ has_rights(Oid classid, Oid objid, Oid role, AclMode rights)
 	return true;
 }
 
-/* Until the frame is left; what images read meanwhile asks loan_owner(). */
+/* Until the frame is left; images are read as if it were not there. */
 static Loan *
 begin_loan(Frame *frame, Oid classid, Oid objid)
 {
@@ -494,6 +495,16 @@ lend_for_statement(Frame *frame, Oid role, AlterTableStmt *stmt)
 		frame_lend_for_alter(frame, role, relid, stmt->cmds, stmt->relation->inh);
 }
 
+/* Who writes a function may call it: its language's validator wants that. */
+static void
+lend_replaced_function(Frame *frame, Oid role, CreateFunctionStmt *stmt)
+{
+	Oid			function = replaced_function(stmt);
+
+	if (OidIsValid(function))
+		lend(frame, ProcedureRelationId, function, role, ACL_EXECUTE);
+}
+
 void
 frame_become_for(Frame *frame, Oid role, Node *parsed, Oid create_in,
 				 int commands)
@@ -520,6 +531,8 @@ frame_become_for(Frame *frame, Oid role, Node *parsed, Oid create_in,
 		lend(frame, ProcedureRelationId,
 			 LookupFuncName(((CreateTrigStmt *) parsed)->funcname, 0, NULL, false),
 			 role, ACL_EXECUTE);
+	if (parsed && IsA(parsed, CreateFunctionStmt))
+		lend_replaced_function(frame, role, (CreateFunctionStmt *) parsed);
 	if (parsed && IsA(parsed, AlterTableStmt))
 		lend_for_statement(frame, role, (AlterTableStmt *) parsed);
 	if (parsed && IsA(parsed, UpdateStmt))
@@ -569,6 +582,26 @@ loan_owner(Oid relid, Oid owner)
 			owner = loan->owner;
 	}
 	return owner;
+}
+
+/* The ACL as it is without loans, NULL for the default; false if none is out. */
+bool
+loan_acl(Oid classid, Oid objid, Datum *acl)
+{
+	bool		found = false;
+	ListCell   *lc;
+
+	foreach(lc, safemig_state.loans)
+	{
+		Loan	   *loan = lfirst(lc);
+
+		if (!loan->of_owner && loan->classid == classid && loan->objid == objid)
+		{
+			*acl = PointerGetDatum(loan->acl);
+			found = true;
+		}
+	}
+	return found;
 }
 
 /* Called where a command starts, whoever issues it and whether it is captured. */

@@ -15,6 +15,8 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
 #include "nodes/nodeFuncs.h"
+#include "parser/parse_func.h"
+#include "parser/parse_type.h"
 #include "utils/catcache.h"
 #include "utils/syscache.h"
 #include "utils/varlena.h"
@@ -372,4 +374,33 @@ names_in(Node *parsed, Names *named)
 {
 	MemSet(named, 0, sizeof(Names));
 	(void) find_names(parsed, named);
+}
+
+/* The function that CREATE OR REPLACE would replace, or InvalidOid. */
+Oid
+replaced_function(const CreateFunctionStmt *stmt)
+{
+	ObjectWithArgs *name = makeNode(ObjectWithArgs);
+	ListCell   *lc;
+
+	if (!stmt->replace)
+		return InvalidOid;
+	name->objname = stmt->funcname;
+	foreach(lc, stmt->parameters)
+	{
+		FunctionParameter *parameter = lfirst_node(FunctionParameter, lc);
+		Type		type;
+
+		if (parameter->mode == FUNC_PARAM_TABLE ||
+			parameter->mode == FUNC_PARAM_OUT)
+			continue;
+		/* a type that is not there cannot be in a function that is */
+		type = LookupTypeName(NULL, parameter->argType, NULL, true);
+		if (type == NULL)
+			return InvalidOid;
+		ReleaseSysCache(type);
+		name->objargs = lappend(name->objargs, parameter->argType);
+	}
+	return LookupFuncWithArgs(stmt->is_procedure ? OBJECT_PROCEDURE : OBJECT_FUNCTION,
+							  name, true);
 }

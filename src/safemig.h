@@ -467,6 +467,7 @@ extern void loans_take_back(Frame *frame);
 extern void check_no_loan_is_used(void);
 /* the owner that a relation has apart from loans */
 extern Oid	loan_owner(Oid relid, Oid owner);
+extern bool loan_acl(Oid classid, Oid objid, Datum *acl);
 
 /* ---- bystander.c: event triggers of others run as the rollback's caller ---- */
 extern void bystander_init(void);
@@ -482,6 +483,7 @@ typedef struct Names
 } Names;
 
 extern void names_in(Node *parsed, Names *named);
+extern Oid	replaced_function(const CreateFunctionStmt *stmt);
 
 /* ---- runner.c: who runs a statement that may hold the user's expressions ---- */
 typedef struct Runner

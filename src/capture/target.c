@@ -24,38 +24,13 @@
 
 /* ---- functions ---- */
 
-/* The function that CREATE OR REPLACE would replace. */
 static void
 targets_create_function(Command *command, CreateFunctionStmt *stmt)
 {
-	ObjectWithArgs *name = makeNode(ObjectWithArgs);
-	ListCell   *lc;
-	Oid			oid;
+	Oid			oid = replaced_function(stmt);
 
-	if (!stmt->replace)
-		return;
-	name->objname = stmt->funcname;
-	foreach(lc, stmt->parameters)
-	{
-		FunctionParameter *parameter = lfirst_node(FunctionParameter, lc);
-		Type		type;
-
-		if (parameter->mode == FUNC_PARAM_TABLE ||
-			parameter->mode == FUNC_PARAM_OUT)
-			continue;
-		/* a type that is not there cannot be in a function that is */
-		type = LookupTypeName(NULL, parameter->argType, NULL, true);
-		if (type == NULL)
-			return;
-		ReleaseSysCache(type);
-		name->objargs = lappend(name->objargs, parameter->argType);
-	}
-	oid = LookupFuncWithArgs(stmt->is_procedure ? OBJECT_PROCEDURE : OBJECT_FUNCTION,
-							 name, true);
-	if (OidIsValid(oid) &&
-		!object_ownercheck(ProcedureRelationId, oid, GetUserId()))
-		return;
-	target_add_root(command, ProcedureRelationId, oid);
+	if (OidIsValid(oid) && object_ownercheck(ProcedureRelationId, oid, GetUserId()))
+		target_add_root(command, ProcedureRelationId, oid);
 }
 
 /* ---- the whole ---- */

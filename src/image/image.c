@@ -135,6 +135,9 @@ image_add_acl(Image *image, const char *part, Datum acl, bool isnull,
 	Oid			outfunc;
 	bool		varlena;
 
+	if (part[0] == '\0' &&
+		loan_acl(image->address.classId, image->address.objectId, &acl))
+		isnull = DatumGetPointer(acl) == NULL;
 	if (isnull)
 		return;
 	items = DatumGetAclPCopy(acl);

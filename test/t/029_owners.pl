@@ -172,6 +172,12 @@ round_trips(
 		migration => 'ALTER TABLE t DROP COLUMN g, ALTER h DROP EXPRESSION',
 	},
 	{
+		name => 'functions of an owner who took EXECUTE from himself',
+		setup => q(CREATE FUNCTION f(a int, b text DEFAULT 'x', OUT c int) LANGUAGE plpgsql AS 'BEGIN c := a; END'; CREATE PROCEDURE p(INOUT x int) LANGUAGE sql AS 'SELECT 1';
+			ALTER FUNCTION f OWNER TO alice; ALTER PROCEDURE p OWNER TO alice; REVOKE ALL ON FUNCTION f FROM alice, PUBLIC; GRANT EXECUTE ON PROCEDURE p TO bob; REVOKE ALL ON PROCEDURE p FROM alice, PUBLIC),
+		migration => q(CREATE OR REPLACE FUNCTION f(a int, b text DEFAULT 'y', OUT c int) LANGUAGE plpgsql AS 'BEGIN c := 2; END'; CREATE OR REPLACE PROCEDURE p(INOUT x int) LANGUAGE sql AS 'SELECT 2'),
+	},
+	{
 		name => 'code of the owner does not use what it is lent',
 		setup => $tree . q(
 			CREATE FUNCTION steal(int) RETURNS boolean LANGUAGE plpgsql AS
