@@ -16,52 +16,95 @@
 
 #include "safemig.h"
 
+/* The two columns that say which object are the first ones of the index. */
 static SysScanDesc
-scan_begin(Relation depend, const ObjectAddress *address)
+scan_begin(Relation depend, Oid index, AttrNumber class_column, Oid classid, Oid objid)
 {
 	ScanKeyData key[2];
 
-	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(address->classId));
-	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(address->objectId));
-	return systable_beginscan(depend, DependDependerIndexId, true, NULL, 2, key);
+	ScanKeyInit(&key[0], class_column, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(classid));
+	ScanKeyInit(&key[1], class_column + 1, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(objid));
+	return systable_beginscan(depend, index, true, NULL, lengthof(key), key);
+}
+
+/* Copies, so that the catalog may be written while they are looked at. */
+static List *
+rows(Oid index, AttrNumber class_column, Oid classid, Oid objid)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	SysScanDesc scan = scan_begin(depend, index, class_column, classid, objid);
+	HeapTuple	tuple;
+	List	   *rows = NIL;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend row = palloc(sizeof(FormData_pg_depend));
+
+		memcpy(row, GETSTRUCT(tuple), sizeof(FormData_pg_depend));
+		rows = lappend(rows, row);
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return rows;
+}
+
+/* What the object, or one of its columns, depends on; of Form_pg_depend. */
+List *
+dependencies_of(Oid classid, Oid objid)
+{
+	return rows(DependDependerIndexId, Anum_pg_depend_classid, classid, objid);
+}
+
+/* What depends on the object, or on one of its columns; of Form_pg_depend. */
+List *
+dependencies_on(Oid classid, Oid objid)
+{
+	return rows(DependReferenceIndexId, Anum_pg_depend_refclassid, classid, objid);
+}
+
+bool
+has_dependants(Oid classid, Oid objid)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	SysScanDesc scan = scan_begin(depend, DependReferenceIndexId,
+								  Anum_pg_depend_refclassid, classid, objid);
+	bool		found = HeapTupleIsValid(systable_getnext(scan));
+
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return found;
 }
 
 /* Has it a dependency of that type on anything? */
 bool
 object_depends_by(const ObjectAddress *address, char deptype)
 {
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	SysScanDesc scan = scan_begin(rel, address);
-	HeapTuple	tuple;
-	bool		found = false;
+	ListCell   *lc;
 
-	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		found = ((Form_pg_depend) GETSTRUCT(tuple))->deptype == deptype;
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return found;
+	foreach(lc, dependencies_of(address->classId, address->objectId))
+	{
+		if (((Form_pg_depend) lfirst(lc))->deptype == deptype)
+			return true;
+	}
+	return false;
 }
 
 /* What it depends on itself, of ObjectAddress*: columns one by one. */
 List *
 address_needs(const ObjectAddress *address)
 {
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	SysScanDesc scan = scan_begin(rel, address);
-	HeapTuple	tuple;
 	List	   *needs = NIL;
+	ListCell   *lc;
 
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, dependencies_of(address->classId, address->objectId))
 	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+		Form_pg_depend form = lfirst(lc);
 		ObjectAddress *needed = palloc(sizeof(ObjectAddress));
 
 		ObjectAddressSubSet(*needed, form->refclassid, form->refobjid, form->refobjsubid);
 		needs = lappend(needs, needed);
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
 	return needs;
 }

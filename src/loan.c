@@ -320,26 +320,16 @@ lend_trigger_functions(Frame *frame, Oid role, Oid relid)
 static List *
 functions_of(Oid classid, Oid objid)
 {
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
 	List	   *functions = NIL;
+	ListCell   *lc;
 
-	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(classid));
-	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(objid));
-	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, dependencies_of(classid, objid))
 	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+		Form_pg_depend form = lfirst(lc);
 
 		if (form->refclassid == ProcedureRelationId)
 			functions = list_append_unique_oid(functions, form->refobjid);
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
 	return functions;
 }
 

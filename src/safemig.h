@@ -294,8 +294,12 @@ extern char *view_words(Oid view);
  * it does hang on (image/function.c) */
 extern List *function_possible_transforms(HeapTuple row);
 extern List *function_transforms(Oid function);
+extern Oid	operator_class_of_member(Oid catalog, Oid member);
 
 /* what pg_depend says (depend.c) */
+extern List *dependencies_of(Oid classid, Oid objid);
+extern List *dependencies_on(Oid classid, Oid objid);
+extern bool has_dependants(Oid classid, Oid objid);
 extern bool object_depends_by(const ObjectAddress *address, char deptype);
 extern List *address_needs(const ObjectAddress *address);
 

@@ -20,7 +20,6 @@
 #include "catalog/pg_attrdef.h"
 #include "catalog/pg_cast.h"
 #include "catalog/pg_constraint.h"
-#include "catalog/pg_depend.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_opfamily.h"
@@ -440,30 +439,17 @@ is_in_temporary_schema(const ObjectAddress *address)
 static bool
 needs_temporary_object(const ObjectAddress *address)
 {
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		found = false;
+	ListCell   *lc;
 
-	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(address->classId));
-	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(address->objectId));
-	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, key);
-	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, address_needs(address))
 	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
-		ObjectAddress needed;
+		const ObjectAddress *needed = lfirst(lc);
 
-		ObjectAddressSet(needed, form->refclassid, form->refobjid);
-		found = (form->refclassid == RelationRelationId ||
-				 form->refclassid == TypeRelationId) &&
-			is_in_temporary_schema(&needed);
+		if ((needed->classId == RelationRelationId || needed->classId == TypeRelationId) &&
+			is_in_temporary_schema(needed))
+			return true;
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return found;
+	return false;
 }
 
 /*

@@ -14,49 +14,15 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
 #include "catalog/dependency.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_amop.h"
 #include "catalog/pg_amproc.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_opclass.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 
 #include "capture/capture.h"
-
-/* The operator class that a member is an internal part of, if it is. */
-static bool
-class_of_member(const ObjectAddress *member, ObjectAddress *class)
-{
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		found = false;
-
-	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(member->classId));
-	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(member->objectId));
-	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, key);
-	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
-
-		found = form->deptype == DEPENDENCY_INTERNAL &&
-			form->refclassid == OperatorClassRelationId;
-		if (found)
-			ObjectAddressSet(*class, form->refclassid, form->refobjid);
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return found;
-}
 
 /*
  * What stands for one row of pg_depend on such an object: a partitioned table,
@@ -67,7 +33,11 @@ support_dependant(const ObjectAddress *depender, ObjectAddress *dependant)
 {
 	if (depender->classId == AccessMethodOperatorRelationId ||
 		depender->classId == AccessMethodProcedureRelationId)
-		return class_of_member(depender, dependant);
+	{
+		ObjectAddressSet(*dependant, OperatorClassRelationId,
+						 operator_class_of_member(depender->classId, depender->objectId));
+		return OidIsValid(dependant->objectId);
+	}
 	ObjectAddressSet(*dependant, depender->classId, depender->objectId);
 	if (depender->classId == RelationRelationId)
 		return get_rel_relkind(depender->objectId) == RELKIND_PARTITIONED_TABLE;
@@ -78,29 +48,19 @@ support_dependant(const ObjectAddress *depender, ObjectAddress *dependant)
 static bool
 is_needed(const ObjectAddress *address, HTAB *moved, ObjectAddress *by)
 {
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		found = false;
+	ListCell   *lc;
 
-	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(address->classId));
-	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(address->objectId));
-	scan = systable_beginscan(rel, DependReferenceIndexId, true, NULL, 2, key);
-	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, dependencies_on(address->classId, address->objectId))
 	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+		Form_pg_depend form = lfirst(lc);
 		ObjectAddress depender;
 
 		ObjectAddressSet(depender, form->classid, form->objid);
-		found = support_dependant(&depender, by) &&
-			(address_set_has(moved, by) || address_in_vault(by));
+		if (support_dependant(&depender, by) &&
+			(address_set_has(moved, by) || address_in_vault(by)))
+			return true;
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return found;
+	return false;
 }
 
 static bool

@@ -7,14 +7,12 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/relation.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_inherits.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_func.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 
 #include "capture/target.h"
@@ -229,19 +227,11 @@ target_add_type(Command *command, List *name)
 void
 target_add_referring(Command *command, Oid class_id, Oid object_id)
 {
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	ListCell   *lc;
 
-	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(class_id));
-	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(object_id));
-	scan = systable_beginscan(rel, DependReferenceIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, dependencies_on(class_id, object_id))
 	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+		Form_pg_depend form = lfirst(lc);
 		ObjectAddress address;
 		ObjectAddress owner;
 
@@ -250,8 +240,6 @@ target_add_referring(Command *command, Oid class_id, Oid object_id)
 			!address_is_temporary(&owner))
 			command_add_referring(command, &owner);
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
 	/* a type's array is called after it */
 	if (class_id == TypeRelationId && OidIsValid(get_array_type(object_id)))
 		target_add_referring(command, TypeRelationId, get_array_type(object_id));

@@ -7,17 +7,13 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
-#include "access/table.h"
 #include "catalog/dependency.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
@@ -128,35 +124,27 @@ dependant_holds_values(Form_pg_depend depend, List **types)
 }
 
 static bool
-type_is_held(Relation rel, Oid type, List **types)
+type_is_held(Oid type, List **types)
 {
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		held = false;
+	ListCell   *lc;
 
-	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(TypeRelationId));
-	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(type));
-	scan = systable_beginscan(rel, DependReferenceIndexId, true, NULL, 2, key);
-	while (!held && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		held = dependant_holds_values((Form_pg_depend) GETSTRUCT(tuple), types);
-	systable_endscan(scan);
-	return held;
+	foreach(lc, dependencies_on(TypeRelationId, type))
+	{
+		if (dependant_holds_values(lfirst(lc), types))
+			return true;
+	}
+	return false;
 }
 
 static bool
 is_used(Oid type)
 {
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
 	List	   *types = list_make1_oid(type);
 	bool		used = false;
 
 	/* the list grows while it is walked */
 	for (int i = 0; i < list_length(types) && !used; i++)
-		used = type_is_held(rel, list_nth_oid(types, i), &types);
-	table_close(rel, AccessShareLock);
+		used = type_is_held(list_nth_oid(types, i), &types);
 	return used;
 }
 

@@ -42,22 +42,10 @@
 static bool
 trigger_is_tied(Oid trigger)
 {
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		tied = false;
+	ObjectAddress address;
 
-	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(TriggerRelationId));
-	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(trigger));
-	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, key);
-	while (!tied && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		tied = ((Form_pg_depend) GETSTRUCT(tuple))->deptype == DEPENDENCY_PARTITION_PRI;
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return tied;
+	ObjectAddressSet(address, TriggerRelationId, trigger);
+	return object_depends_by(&address, DEPENDENCY_PARTITION_PRI);
 }
 
 static int

@@ -8,11 +8,9 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/dependency.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_operator.h"
@@ -20,7 +18,6 @@
 #include "commands/comment.h"
 #include "commands/extension.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -412,19 +409,11 @@ options_steps(const Image *have, const Image *want, const char *facet,
 void
 image_add_extension_dependencies(Image *image)
 {
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	ListCell   *lc;
 
-	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(image->address.classId));
-	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(image->address.objectId));
-	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, dependencies_of(image->address.classId, image->address.objectId))
 	{
-		Form_pg_depend depend = (Form_pg_depend) GETSTRUCT(tuple);
+		Form_pg_depend depend = lfirst(lc);
 		char	   *name;
 
 		if (depend->refclassid != ExtensionRelationId ||
@@ -434,8 +423,6 @@ image_add_extension_dependencies(Image *image)
 		if (name && image_get(image, name, DEPENDS) == NULL)
 			image_add(image, name, DEPENDS, "true");
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
 }
 
 static void

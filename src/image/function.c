@@ -12,12 +12,9 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "access/transam.h"
 #include "catalog/dependency.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_language.h"
@@ -82,29 +79,18 @@ rank_of_reference(Form_pg_depend depend, List **seen)
 static int
 rank_of_references(Oid classid, Oid objid, List **seen)
 {
-	Relation	rel;
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
 	int			rank = RANK_FUNCTION;
+	ListCell   *lc;
 
 	if (list_member_oid(*seen, objid))
 		return rank;
 	*seen = lappend_oid(*seen, objid);
-	rel = table_open(DependRelationId, AccessShareLock);
-	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(classid));
-	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(objid));
-	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, dependencies_of(classid, objid))
 	{
-		int			needed = rank_of_reference((Form_pg_depend) GETSTRUCT(tuple), seen);
+		int			needed = rank_of_reference(lfirst(lc), seen);
 
 		rank = Max(rank, needed);
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
 	return rank;
 }
 

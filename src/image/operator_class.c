@@ -12,10 +12,7 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_amop.h"
 #include "catalog/pg_amproc.h"
@@ -27,7 +24,6 @@
 #include "commands/defrem.h"
 #include "utils/builtins.h"
 #include "utils/catcache.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -35,31 +31,20 @@
 
 /* ---- members ---- */
 
-/* The operator class that the member belongs to, or InvalidOid. */
-static Oid
-class_of_member(Oid catalog, Oid member)
+/* The operator class that the member belongs to, or InvalidOid: a loose one. */
+Oid
+operator_class_of_member(Oid catalog, Oid member)
 {
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	Oid			class = InvalidOid;
+	ListCell   *lc;
 
-	ScanKeyInit(&key[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(catalog));
-	ScanKeyInit(&key[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(member));
-	scan = systable_beginscan(rel, DependDependerIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, dependencies_of(catalog, member))
 	{
-		Form_pg_depend depend = (Form_pg_depend) GETSTRUCT(tuple);
+		Form_pg_depend depend = lfirst(lc);
 
 		if (depend->refclassid == OperatorClassRelationId)
-			class = depend->refobjid;
+			return depend->refobjid;
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return class;
+	return InvalidOid;
 }
 
 static void
@@ -110,7 +95,7 @@ read_members(Image *image, Oid family, Oid class)
 	{
 		Form_pg_amop form = (Form_pg_amop) GETSTRUCT(&list->members[i]->tuple);
 
-		if (class_of_member(AccessMethodOperatorRelationId, form->oid) == class)
+		if (operator_class_of_member(AccessMethodOperatorRelationId, form->oid) == class)
 			add_operator(image, form);
 	}
 	ReleaseCatCacheList(list);
@@ -119,7 +104,7 @@ read_members(Image *image, Oid family, Oid class)
 	{
 		Form_pg_amproc form = (Form_pg_amproc) GETSTRUCT(&list->members[i]->tuple);
 
-		if (class_of_member(AccessMethodProcedureRelationId, form->oid) == class)
+		if (operator_class_of_member(AccessMethodProcedureRelationId, form->oid) == class)
 			add_function(image, form);
 	}
 	ReleaseCatCacheList(list);

@@ -11,16 +11,12 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "catalog/dependency.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_sequence.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -39,32 +35,19 @@ static const char *const option_facets[] = {
 Oid
 identity_sequence(Oid relid, AttrNumber attnum)
 {
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData keys[3];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	Oid			sequence = InvalidOid;
+	ListCell   *lc;
 
-	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
-	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(relid));
-	ScanKeyInit(&keys[2], Anum_pg_depend_refobjsubid, BTEqualStrategyNumber,
-				F_INT4EQ, Int32GetDatum(attnum));
-	scan = systable_beginscan(rel, DependReferenceIndexId, true, NULL, 3,
-							  keys);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, dependencies_on(RelationRelationId, relid))
 	{
-		Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+		Form_pg_depend form = lfirst(lc);
 
-		if (form->classid == RelationRelationId && form->objsubid == 0 &&
+		if (form->refobjsubid == attnum && form->objsubid == 0 &&
+			form->classid == RelationRelationId &&
 			form->deptype == DEPENDENCY_INTERNAL &&
 			get_rel_relkind(form->objid) == RELKIND_SEQUENCE)
-			sequence = form->objid;
+			return form->objid;
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return sequence;
+	return InvalidOid;
 }
 
 static Form_pg_sequence

@@ -17,13 +17,11 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/catalog.h"
-#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_depend.h"
@@ -39,7 +37,6 @@
 #include "storage/bufmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -295,23 +292,14 @@ vault_check_untied(Oid relid)
 		{TypeRelationId, rowtype, 0},
 		{TypeRelationId, get_array_type(rowtype), 0}
 	};
-	Relation	depend = table_open(DependRelationId, AccessShareLock);
 
 	for (size_t i = 0; i < lengthof(referenced); i++)
 	{
-		ScanKeyData key[2];
-		SysScanDesc scan;
-		HeapTuple	tuple;
+		ListCell   *lc;
 
-		ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
-					F_OIDEQ, ObjectIdGetDatum(referenced[i].classId));
-		ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
-					F_OIDEQ, ObjectIdGetDatum(referenced[i].objectId));
-		scan = systable_beginscan(depend, DependReferenceIndexId, true,
-								  NULL, 2, key);
-		while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		foreach(lc, dependencies_on(referenced[i].classId, referenced[i].objectId))
 		{
-			Form_pg_depend form = (Form_pg_depend) GETSTRUCT(tuple);
+			Form_pg_depend form = lfirst(lc);
 			ObjectAddress dependant;
 
 			ObjectAddressSet(dependant, form->classid, form->objid);
@@ -320,9 +308,7 @@ vault_check_untied(Oid relid)
 					 getObjectDescription(&dependant, false),
 					 getObjectDescription(&referenced[i], false));
 		}
-		systable_endscan(scan);
 	}
-	table_close(depend, AccessShareLock);
 }
 
 /* ---- and back ---- */

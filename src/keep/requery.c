@@ -187,19 +187,11 @@ refuse(const ObjectAddress *address, Oid relid)
 static void
 add_dependents(List **addresses, const ObjectAddress *referenced)
 {
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	ListCell   *dependant;
 
-	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(referenced->classId));
-	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(referenced->objectId));
-	scan = systable_beginscan(rel, DependReferenceIndexId, true, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(dependant, dependencies_on(referenced->classId, referenced->objectId))
 	{
-		Form_pg_depend depend = (Form_pg_depend) GETSTRUCT(tuple);
+		Form_pg_depend depend = lfirst(dependant);
 		ObjectAddress *address;
 		ListCell   *lc;
 		bool		known = false;
@@ -216,8 +208,6 @@ add_dependents(List **addresses, const ObjectAddress *referenced)
 		ObjectAddressSet(*address, depend->classid, depend->objid);
 		*addresses = lappend(*addresses, address);
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
 }
 
 /*

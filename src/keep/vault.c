@@ -17,9 +17,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
-#include "catalog/indexing.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_depend.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/alter.h"
@@ -29,7 +27,6 @@
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -188,22 +185,10 @@ object_move(Oid classid, Oid objid, Oid namespace, Oid owner)
 void
 vault_drop_if_empty(Oid namespace)
 {
-	Relation	depend = table_open(DependRelationId, AccessShareLock);
 	ObjectAddress address;
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	bool		empty;
 
 	CommandCounterIncrement();
-	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(NamespaceRelationId));
-	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(namespace));
-	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, key);
-	empty = !HeapTupleIsValid(systable_getnext(scan));
-	systable_endscan(scan);
-	table_close(depend, AccessShareLock);
-	if (!empty || !vault_is_schema(namespace))
+	if (has_dependants(NamespaceRelationId, namespace) || !vault_is_schema(namespace))
 		return;
 	ObjectAddressSet(address, NamespaceRelationId, namespace);
 	performDeletion(&address, DROP_RESTRICT,

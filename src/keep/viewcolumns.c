@@ -20,7 +20,6 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
@@ -43,7 +42,6 @@
 #include "rewrite/rewriteSupport.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -99,32 +97,21 @@ add_user(Search *search, const ObjectAddress *user)
 static void
 find_by_dependency(Search *search)
 {
-	Relation	rel = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData key[3];
-	SysScanDesc scan;
-	HeapTuple	tuple;
+	ListCell   *lc;
 
-	ScanKeyInit(&key[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
-	ScanKeyInit(&key[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(search->view));
-	ScanKeyInit(&key[2], Anum_pg_depend_refobjsubid, BTGreaterStrategyNumber,
-				F_INT4GT, Int32GetDatum(search->keep));
-	scan = systable_beginscan(rel, DependReferenceIndexId, true, NULL, 3, key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, dependencies_on(RelationRelationId, search->view))
 	{
-		Form_pg_depend depend = (Form_pg_depend) GETSTRUCT(tuple);
+		Form_pg_depend depend = lfirst(lc);
 		ObjectAddress user;
 
 		/* the column's own default goes with it */
-		if (depend->classid == AttrDefaultRelationId &&
-			depend->deptype == DEPENDENCY_AUTO)
+		if (depend->refobjsubid <= search->keep ||
+			(depend->classid == AttrDefaultRelationId &&
+			 depend->deptype == DEPENDENCY_AUTO))
 			continue;
 		ObjectAddressSubSet(user, depend->classid, depend->objid, depend->objsubid);
 		add_user(search, &user);
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
 }
 
 /* ---- in stored queries ---- */
