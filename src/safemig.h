@@ -417,6 +417,9 @@ extern void state_save(void);
 extern void own_work_begin(void);
 extern void own_work_end(void);
 
+/* ---- attempt.c ---- */
+extern ErrorData *attempt(bool (*what) (void *arg), void *arg);
+
 /* ---- security.c: who runs what, and in which frame ---- */
 typedef struct Frame
 {

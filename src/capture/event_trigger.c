@@ -11,7 +11,6 @@
 #include "postgres.h"
 
 #include "access/parallel.h"
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "commands/event_trigger.h"
@@ -23,7 +22,6 @@
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "capture/target.h"
 #include "capture/written.h"
@@ -183,8 +181,9 @@ drop_index_concurrently_targets(Command *command, DropStmt *stmt)
 }
 
 static void
-look_before(Command *command, Node *parsetree)
+look_before(Command *command)
 {
+	Node	   *parsetree = command->parsetree;
 	Closure    *closure = NULL;
 	Frame		frame;
 
@@ -218,10 +217,18 @@ look_before(Command *command, Node *parsetree)
 	frame_unpin(&frame);
 }
 
-static void
-look_after(Command *command, Node *parsetree)
+static bool
+try_before(void *command)
+{
+	look_before(command);
+	return true;
+}
+
+static bool
+try_after(void *command)
 {
 	command_record(command);
+	return true;
 }
 
 /*
@@ -230,43 +237,19 @@ look_after(Command *command, Node *parsetree)
  * error that is PostgreSQL's own comes again when PostgreSQL runs the command.
  */
 static char *
-try_to(void (*work) (Command *command, Node *parsetree), Command *command,
-	   Node *parsetree)
+try_to(bool (*look) (void *command), Command *command)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	char	   *volatile failed = NULL;
+	ErrorData  *error = attempt(look, command);
 
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		work(command, parsetree);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(command->context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		/* to be cancelled is not a failure of ours */
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-		{
-			CurrentResourceOwner = owner;
-			ReThrowError(error);
-		}
-		failed = error->message;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	if (failed)
-		ereport(WARNING,
-				(errcode(ERRCODE_SAFEMIG_CAPTURE),
-				 errmsg("safemig could not capture %s: %s", command->tag, failed)));
-	return failed;
+	if (error == NULL)
+		return NULL;
+	/* to be cancelled is not a failure of ours */
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		ReThrowError(error);
+	ereport(WARNING,
+			(errcode(ERRCODE_SAFEMIG_CAPTURE),
+			 errmsg("safemig could not capture %s: %s", command->tag, error->message)));
+	return MemoryContextStrdup(command->context, error->message);
 }
 
 static bool
@@ -291,9 +274,9 @@ capture_command_starts(Node *parsetree, CommandTag tag)
 	command = command_push(parsetree, GetCommandTagName(tag));
 	command->concurrent = is_concurrent(parsetree);
 	if (failures_are_tolerated(command))
-		command->failed = try_to(look_before, command, parsetree);
+		command->failed = try_to(try_before, command);
 	else
-		look_before(command, parsetree);
+		look_before(command);
 }
 
 /* Their rows are all new, and none is the user's doing. */
@@ -318,12 +301,12 @@ capture_command_ends(Node *parsetree)
 	look_at_rewritten(command);
 	if (failures_are_tolerated(command) && !command->failed)
 	{
-		command->failed = try_to(look_after, command, parsetree);
+		command->failed = try_to(try_after, command);
 		if (command->failed)
-			look_after(command, parsetree);
+			command_record(command);
 	}
 	else
-		look_after(command, parsetree);
+		command_record(command);
 	command_pop(command);
 }
 

@@ -13,12 +13,10 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "access/xlog.h"
 #include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "capture/capture.h"
@@ -94,49 +92,40 @@ outside_command_starts(Node *stmt, CommandTag tag)
 				 errhint("SET safemig.require_reversible = off to run it all the same.")));
 }
 
-static void
-write_down(Node *stmt, CommandTag tag)
+typedef struct Outside
 {
-	Command    *command = command_push(stmt, GetCommandTagName(tag));
+	Node	   *stmt;
+	CommandTag	tag;
+} Outside;
+
+static bool
+write_down(void *arg)
+{
+	Outside    *outside = arg;
+	Command    *command = command_push(outside->stmt, GetCommandTagName(outside->tag));
 	MemoryContext old = MemoryContextSwitchTo(command->context);
 
 	command->data_only = true;
-	command->unproved = reason_of(stmt);
-	command->stays = what_stays(stmt);
+	command->unproved = reason_of(outside->stmt);
+	command->stays = what_stays(outside->stmt);
 	MemoryContextSwitchTo(old);
 	command_record(command);
 	command_pop(command);
+	return true;
 }
 
 static void
 try_to_write_down(Node *stmt, CommandTag tag)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	Outside		outside = {stmt, tag};
+	ErrorData  *error = attempt(write_down, &outside);
 
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		write_down(stmt, tag);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
+	if (error)
 		ereport(WARNING,
 				(errcode(ERRCODE_SAFEMIG_CAPTURE),
 				 errmsg("safemig could not record %s: %s", GetCommandTagName(tag),
 						error->message),
 				 errdetail("It has been done and is not in the history.")));
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
 }
 
 /* A database that was moved has committed in the middle of it. */

@@ -13,7 +13,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "executor/executor.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_coerce.h"
@@ -21,7 +20,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/typcache.h"
 
 #include "compat.h"
@@ -197,45 +195,38 @@ is_about_value(int sqlstate)
 		category == ERRCODE_PLPGSQL_ERROR;
 }
 
+typedef struct Batch
+{
+	Conversion *conversion;
+	ConvertedRow *rows;
+	int			nrows;
+	bool		compare;
+} Batch;
+
+static bool
+convert_all(void *arg)
+{
+	Batch	   *batch = arg;
+
+	for (int i = 0; i < batch->nrows; i++)
+		convert_row(batch->conversion, &batch->rows[i], batch->compare);
+	return true;
+}
+
 /* False if a cast raised an error for one of the rows. */
 static bool
 convert_batch(Conversion *conversion, ConvertedRow *rows, int nrows, bool compare)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool done = false;
+	Batch		batch = {conversion, rows, nrows, compare};
+	ErrorData  *error = attempt(convert_all, &batch);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		for (int i = 0; i < nrows; i++)
-			convert_row(conversion, &rows[i], compare);
-		ReleaseCurrentSubTransaction();
-		done = true;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		if (!is_about_value(error->sqlerrcode))
-		{
-			RollbackAndReleaseCurrentSubTransaction();
-			CurrentResourceOwner = owner;
-			PG_RE_THROW();
-		}
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		FreeErrorData(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	if (!done)
-		prepare_casts(conversion);
-	return done;
+	if (error == NULL)
+		return true;
+	if (!is_about_value(error->sqlerrcode))
+		ReThrowError(error);
+	FreeErrorData(error);
+	prepare_casts(conversion);
+	return false;
 }
 
 int64

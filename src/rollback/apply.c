@@ -21,7 +21,6 @@
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
 #include "capture/capture.h"
 #include "image/classes.h"
@@ -144,37 +143,22 @@ run_once(const Step *step)
 	frame_unpin(&frame);
 }
 
-/*
- * NULL, or the error, with what the step did undone.  An error that says
- * nothing about the state is none.
- */
+/* An error that says nothing about the state is none. */
 static ErrorData *
-attempt(void (*run) (const Step *step), const Step *step)
+attempt_step(bool (*run) (void *step), const Step *step)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	ErrorData  *error = attempt(run, (void *) step);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		run(step);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
 	if (error && plan_error_is_no_reason(error))
 		ReThrowError(error);
 	return error;
+}
+
+static bool
+try_once(void *step)
+{
+	run_once(step);
+	return true;
 }
 
 static void
@@ -185,7 +169,7 @@ run_step(const Step *step)
 
 	if (!step_may_have_lapsed(stmt))
 		run_once(step);
-	else if (attempt(run_once, step))
+	else if (attempt_step(try_once, step))
 	{
 		lifted = lapsed_lift(stmt);
 		run_once(step);
@@ -276,6 +260,13 @@ is_about_unsettled(const RecordedCommand *command)
 	return false;
 }
 
+static bool
+try_step(void *step)
+{
+	run_step(step);
+	return true;
+}
+
 /* Runs the step; true: it met a conflict, which is noted. */
 static bool
 find_conflict(RollbackPlan *plan, const RecordedCommand *command, const Step *step)
@@ -289,7 +280,7 @@ find_conflict(RollbackPlan *plan, const RecordedCommand *command, const Step *st
 		plan_run_step(command, step);
 		return false;
 	}
-	error = attempt(run_step, step);
+	error = attempt_step(try_step, step);
 	if (error == NULL)
 	{
 		CommandCounterIncrement();

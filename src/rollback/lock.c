@@ -230,45 +230,41 @@ lock_all(List *wanted, Progress *progress)
 	}
 }
 
-/* One try, under lock_timeout; false if somebody else holds a lock. */
+typedef struct Locking
+{
+	List	   *wanted;
+	Progress   *progress;
+} Locking;
+
+static bool
+lock_under_timeout(void *arg)
+{
+	Locking    *locking = arg;
+	int			level = NewGUCNestLevel();
+	char		timeout[16];
+
+	snprintf(timeout, sizeof(timeout), "%d", safemig_lock_timeout);
+	(void) set_config_option("lock_timeout", timeout, PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	lock_all(locking->wanted, locking->progress);
+	AtEOXact_GUC(false, level);
+	return true;
+}
+
+/*
+ * One try; false if somebody else holds a lock.  Then what was held is free
+ * again, so that the other one can go on.
+ */
 static bool
 try_lock_all(List *wanted, Progress *progress)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool locked = true;
+	Locking		locking = {wanted, progress};
+	ErrorData  *error = attempt(lock_under_timeout, &locking);
 
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		int			level = NewGUCNestLevel();
-		char		timeout[16];
-
-		snprintf(timeout, sizeof(timeout), "%d", safemig_lock_timeout);
-		(void) set_config_option("lock_timeout", timeout, PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-		lock_all(wanted, progress);
-		AtEOXact_GUC(false, level);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		int			sqlstate = geterrcode();
-
-		MemoryContextSwitchTo(context);
-		RollbackAndReleaseCurrentSubTransaction();
-		CurrentResourceOwner = owner;
-		/* what was held is free again, so that the other one can go on */
-		if (sqlstate != ERRCODE_LOCK_NOT_AVAILABLE &&
-			sqlstate != ERRCODE_T_R_DEADLOCK_DETECTED)
-			PG_RE_THROW();
-		FlushErrorState();
-		locked = false;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return locked;
+	if (error && error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE &&
+		error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
+		ReThrowError(error);
+	return error == NULL;
 }
 
 /* The strongest mode that is not in the way of this one. */

@@ -19,7 +19,6 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/transam.h"
-#include "access/xact.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_constraint.h"
@@ -29,7 +28,6 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
-#include "utils/resowner.h"
 
 #include "compat.h"
 #include "rollback/rollback.h"
@@ -427,23 +425,34 @@ misfit_tables(const Step *step)
 
 /* ---- how many they are ---- */
 
-static int64
-count_rows(const MisfitQuery *query, Oid owner)
+typedef struct MisfitCount
 {
+	const MisfitQuery *query;
+	Oid			owner;
+	int64		rows;
+} MisfitCount;
+
+static bool
+count_rows(void *arg)
+{
+	MisfitCount *count = arg;
+	const MisfitQuery *query = count->query;
 	Frame		frame;
-	int64		rows = -1;
 	bool		isnull = true;
+	Datum		rows = (Datum) 0;
 
 	if (query->plain)
 		frame_become_owner(&frame);
 	else
-		frame_become_for(&frame, owner, parse_statement(query->count), InvalidOid, 0);
+		frame_become_for(&frame, count->owner, parse_statement(query->count), InvalidOid, 0);
 	SPI_connect();
 	if (SPI_execute(query->count, true, 1) == SPI_OK_SELECT && SPI_processed == 1)
-		rows = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+		rows = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (!isnull)
+		count->rows = DatumGetInt64(rows);
 	SPI_finish();
 	frame_unpin(&frame);
-	return isnull ? -1 : rows;
+	return true;
 }
 
 /*
@@ -455,32 +464,14 @@ misfit_count(const RecordedCommand *command, const Step *step, int sqlstate)
 {
 	MisfitQuery *query = find_query(command, step, sqlstate);
 	List	   *tables = misfit_tables(step);
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner resources = CurrentResourceOwner;
-	volatile int64 rows = -1;
+	MisfitCount count = {query,.rows = -1};
+	ErrorData  *error;
 
 	if (query == NULL || query->count == NULL || tables == NIL)
 		return -1;
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		rows = count_rows(query, relation_owner(llast_oid(tables)));
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		if (plan_error_is_no_reason(error))
-			ReThrowError(error);
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = resources;
-	return rows;
+	count.owner = relation_owner(llast_oid(tables));
+	error = attempt(count_rows, &count);
+	if (error && plan_error_is_no_reason(error))
+		ReThrowError(error);
+	return count.rows;
 }

@@ -12,14 +12,12 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/resowner.h"
 #include "utils/tuplestore.h"
 
 #include "capture/capture.h"
@@ -61,39 +59,32 @@ is_no_answer(int sqlstate)
 		category == ERRCODE_INSUFFICIENT_RESOURCES;
 }
 
-/*
- * Calls what in a subtransaction, which is rolled back if it fails, and then
- * gives the error; or in any case.
- */
-static ErrorData *
-attempt(void (*what) (Proof *proof, void *arg), Proof *proof, void *arg, bool undo)
+typedef struct Trial
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	void		(*what) (Proof *proof, void *arg);
+	Proof	   *proof;
+	void	   *arg;
+	bool		undo;
+} Trial;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		what(proof, arg);
-		if (undo)
-			RollbackAndReleaseCurrentSubTransaction();
-		else
-			ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		if (is_no_answer(error->sqlerrcode))
-			PG_RE_THROW();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+static bool
+run_trial(void *arg)
+{
+	Trial	   *trial = arg;
+
+	trial->what(trial->proof, trial->arg);
+	return !trial->undo;
+}
+
+/* The error with which it failed, or NULL; undone if it failed, or in any case. */
+static ErrorData *
+try_out(void (*what) (Proof *proof, void *arg), Proof *proof, void *arg, bool undo)
+{
+	Trial		trial = {what, proof, arg, undo};
+	ErrorData  *error = attempt(run_trial, &trial);
+
+	if (error && is_no_answer(error->sqlerrcode))
+		ReThrowError(error);
 	return error;
 }
 
@@ -322,13 +313,13 @@ add_ways_back(Proof *proof, const DatabaseState *before, const DatabaseState *af
 	int64		rollback = 0;
 
 	if (!add_attempt(proof, "rollback", "exact", "refused",
-					 attempt(take_back_run, proof, &rollback, false), before) ||
+					 try_out(take_back_run, proof, &rollback, false), before) ||
 		!add_attempt(proof, "redo", "exact", "refused",
-					 attempt(redo_run, proof, &rollback, false), after))
+					 try_out(redo_run, proof, &rollback, false), after))
 		return;
 	reload_migrations(proof);
 	(void) add_attempt(proof, "rollback of the redo", "exact", "refused",
-					   attempt(take_back_run, proof, &rollback, false), before);
+					   try_out(take_back_run, proof, &rollback, false), before);
 }
 
 static void
@@ -347,16 +338,16 @@ twice(Proof *proof, void *arg)
 	const DatabaseState *after = ((FirstRun *) arg)->after;
 
 	if (add_attempt(proof, "second run", "same", "failed",
-					attempt(run_script, proof, NULL, false), after))
+					try_out(run_script, proof, NULL, false), after))
 		(void) add_attempt(proof, "run on top of itself", "harmless", "failed",
-						   attempt(run_script, proof, NULL, false), after);
+						   try_out(run_script, proof, NULL, false), after);
 }
 
 static void
 prove(Proof *proof)
 {
 	FirstRun	first = {0};
-	ErrorData  *error = attempt(first_run, proof, &first, true);
+	ErrorData  *error = try_out(first_run, proof, &first, true);
 
 	if (error)
 	{
@@ -367,9 +358,9 @@ prove(Proof *proof)
 	add_item(proof, "run", "done", NULL);
 	if (first.irreversible)
 		add_item(proof, "rollback", "irreversible", first.irreversible);
-	else if ((error = attempt(there_and_back, proof, NULL, true)) != NULL)
+	else if ((error = try_out(there_and_back, proof, NULL, true)) != NULL)
 		add_item(proof, "run", "failed", error_in_words(error));
-	if ((error = attempt(twice, proof, &first, true)) != NULL)
+	if ((error = try_out(twice, proof, &first, true)) != NULL)
 		add_item(proof, "second run", "failed", error_in_words(error));
 }
 

@@ -259,39 +259,38 @@ older_than(Interval *interval)
 	return oldest_first;
 }
 
+typedef struct Pruning
+{
+	Migration  *migration;
+	const char *reason;
+	int64		bytes;
+} Pruning;
+
+static bool
+prune_one(void *arg)
+{
+	Pruning    *pruning = arg;
+
+	pruning->bytes = prune(pruning->migration, list_make1(&pruning->migration->id),
+						   pruning->reason);
+	return true;
+}
+
 /* What something pinned still needs stays, and that is said. */
 static int64
 prune_unless_needed(Migration *migration, const char *reason)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile int64 bytes = 0;
+	Pruning		pruning = {migration, reason, 0};
+	ErrorData  *error = attempt(prune_one, &pruning);
 
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		bytes = prune(migration, list_make1(&migration->id), reason);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		RollbackAndReleaseCurrentSubTransaction();
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode != ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST)
-			PG_RE_THROW();
-		FlushErrorState();
-		ereport(WARNING,
-				(errmsg("migration " INT64_FORMAT " was not pruned: %s",
-						migration->id, error->message)));
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return bytes;
+	if (error == NULL)
+		return pruning.bytes;
+	if (error->sqlerrcode != ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST)
+		ReThrowError(error);
+	ereport(WARNING,
+			(errmsg("migration " INT64_FORMAT " was not pruned: %s",
+					migration->id, error->message)));
+	return 0;
 }
 
 static int64

@@ -7,10 +7,8 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_largeobject.h"
 #include "miscadmin.h"
-#include "utils/resowner.h"
 
 #include "capture/capture.h"
 #include "capture/written.h"
@@ -319,39 +317,33 @@ apply_once(RollbackRun *run)
 	return true;
 }
 
+typedef struct Applying
+{
+	RollbackRun *run;
+	bool		done;
+} Applying;
+
+static bool
+apply_attempt(void *arg)
+{
+	Applying   *applying = arg;
+
+	applying->done = apply_once(applying->run);
+	return applying->done;
+}
+
 /* The same, where what was done can be undone. */
 static bool
 try_to_apply(RollbackRun *run)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-	volatile bool done = false;
+	Applying	applying = {run};
+	ErrorData  *error = attempt(apply_attempt, &applying);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		done = apply_once(run);
-		if (done)
-			ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	if (!done)
-		RollbackAndReleaseCurrentSubTransaction();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
 	/* rows with values from the middle may have been the reason */
 	if (error && (plan_error_is_no_reason(error) ||
 				  !net_is_to_be_done_again(safemig_state.net)))
 		ReThrowError(error);
-	return done;
+	return applying.done;
 }
 
 static void

@@ -11,7 +11,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_constraint.h"
@@ -29,7 +28,6 @@
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
@@ -184,6 +182,35 @@ lookup_query(const Image *image)
 					image->args_sql);
 }
 
+typedef struct Lookup
+{
+	const Image *image;
+	ObjectAddress *address;
+	bool		found;
+} Lookup;
+
+static bool
+look_up(void *arg)
+{
+	Lookup	   *lookup = arg;
+	bool		isnull;
+
+	SPI_connect();
+	if (SPI_execute(lookup_query(lookup->image), true, 1) == SPI_OK_SELECT &&
+		SPI_processed == 1)
+	{
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		HeapTuple	row = SPI_tuptable->vals[0];
+
+		ObjectAddressSet(*lookup->address,
+						 DatumGetObjectId(SPI_getbinval(row, desc, 1, &isnull)),
+						 DatumGetObjectId(SPI_getbinval(row, desc, 2, &isnull)));
+		lookup->found = true;
+	}
+	SPI_finish();
+	return true;
+}
+
 /*
  * Classes that have no lookup of their own are asked for by
  * pg_get_object_address, which raises an error when there is none.
@@ -191,47 +218,16 @@ lookup_query(const Image *image)
 static bool
 find_by_names(const Image *image, ObjectAddress *address)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool found = false;
+	Lookup		lookup = {image, address};
+	ErrorData  *error = attempt(look_up, &lookup);
 
-	BeginInternalSubTransaction(NULL);
-	PG_TRY();
-	{
-		bool		isnull;
-
-		SPI_connect();
-		if (SPI_execute(lookup_query(image), true, 1) == SPI_OK_SELECT &&
-			SPI_processed == 1)
-		{
-			ObjectAddressSet(*address,
-							 DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0],
-															SPI_tuptable->tupdesc, 1, &isnull)),
-							 DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0],
-															SPI_tuptable->tupdesc, 2, &isnull)));
-			found = true;
-		}
-		SPI_finish();
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		int			sqlstate = geterrcode();
-
-		MemoryContextSwitchTo(context);
-		RollbackAndReleaseCurrentSubTransaction();
-		CurrentResourceOwner = owner;
-		/* only "there is none" is an answer */
-		if (ERRCODE_TO_CATEGORY(sqlstate) != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION &&
-			sqlstate != ERRCODE_INVALID_SCHEMA_NAME &&
-			sqlstate != ERRCODE_UNDEFINED_DATABASE)
-			PG_RE_THROW();
-		FlushErrorState();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return found;
+	/* only "there is none" is an answer */
+	if (error &&
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION &&
+		error->sqlerrcode != ERRCODE_INVALID_SCHEMA_NAME &&
+		error->sqlerrcode != ERRCODE_UNDEFINED_DATABASE)
+		ReThrowError(error);
+	return lookup.found;
 }
 
 bool
