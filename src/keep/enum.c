@@ -6,7 +6,8 @@
  * That is the reverse of ALTER TYPE ... ADD VALUE.  A stored value is the OID
  * of its label, so first it is proved that nothing holds it: no row, no
  * stored expression, no kept value (enum_use.c, enum_expression.c); and what
- * may go on mentioning it unseen is cleaned up (enum_leftover.c).
+ * may go on mentioning it unseen is cleaned up (enum_leftover.c).  Tables that
+ * a rollback took away are kept without values of the type.
  *
  *-------------------------------------------------------------------------
  */
@@ -103,6 +104,18 @@ check_unused(LabelSearch *search)
 			 errhint("Give these another value, or prune the migration that keeps them. What the rollback itself would keep for a redo it does not keep after SET safemig.keep_undone = off.")));
 }
 
+/* Tables that are kept for a redo hold it as text from now on. */
+static void
+freeze_label(LabelSearch *search)
+{
+	if (!search->for_redo)
+		return;
+	check_unused(search);
+	vault_freeze_rows(list_make1_oid(search->enumtype));
+	search->frozen = true;
+	find_in_tables(search);
+}
+
 static void
 delete_label(Oid label)
 {
@@ -135,6 +148,7 @@ safemig_remove_enum_label(PG_FUNCTION_ARGS)
 	ObjectAddressSet(address, TypeRelationId, search.enumtype);
 	capture_internal_begin("ALTER TYPE", list_make1(&address));
 	find_in_tables(&search);
+	freeze_label(&search);
 	find_in_expressions(&search);
 	find_in_kept(&search);
 	check_unused(&search);

@@ -33,8 +33,9 @@
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 
+#include "history/history.h"
 #include "keep/enum_use.h"
-#include "keep/vault.h"
+#include "keep/frozen.h"
 
 /* ---- inside a value ---- */
 
@@ -250,7 +251,28 @@ report_missing_value(LabelSearch *search, Relation rel, AttrNumber attnum)
 									quote_identifier(NameStr(att->attname)), table));
 }
 
-static void
+/*
+ * What a rollback kept comes back by its redo, which brings the label back
+ * before it needs it.
+ */
+static bool
+is_kept_for_redo(Oid relid)
+{
+	Kept	   *kept = is_vaulted_table(relid) ?
+	kept_of_relation(topmost_relation(relid)) : NULL;
+	Oid			type = INT8OID;
+	Datum		arg;
+
+	if (kept == NULL)
+		return false;
+	arg = Int64GetDatum(kept->migration);
+	return history_migrations("m.id OPERATOR(pg_catalog.=) $1"
+							  " AND m.kind OPERATOR(pg_catalog.=) 'rollback'",
+							  1, &type, &arg) != NIL;
+}
+
+/* How many rows have it in each of the columns. */
+static int64 *
 scan_table(LabelSearch *search, Relation rel, List *columns)
 {
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
@@ -285,13 +307,28 @@ scan_table(LabelSearch *search, Relation rel, List *columns)
 	table_endscan(scan);
 	UnregisterSnapshot(snapshot);
 	MemoryContextDelete(context);
+	return rows;
+}
+
+static void
+find_in_table(LabelSearch *search, Relation rel, List *columns)
+{
+	int64	   *rows = scan_table(search, rel, columns);
+	bool		for_redo = is_kept_for_redo(RelationGetRelid(rel));
+	ListCell   *lc;
 
 	foreach(lc, columns)
 	{
-		if (rows[foreach_current_index(lc)] > 0)
-			report_rows(search, rel, lfirst_int(lc), rows[foreach_current_index(lc)]);
-		else if (missing_value_has_label(search, rel, lfirst_int(lc)))
-			report_missing_value(search, rel, lfirst_int(lc));
+		AttrNumber	attnum = lfirst_int(lc);
+		int64		found = rows[foreach_current_index(lc)];
+		bool		missing = found == 0 && missing_value_has_label(search, rel, attnum);
+
+		if (for_redo)
+			search->for_redo |= found > 0 || missing;
+		else if (found > 0)
+			report_rows(search, rel, attnum, found);
+		else if (missing)
+			report_missing_value(search, rel, attnum);
 	}
 }
 
@@ -317,7 +354,7 @@ find_in_tables(LabelSearch *search)
 								   psprintf("temporary table %s of another session has a column of the type",
 											RelationGetRelationName(rel)));
 		else
-			scan_table(search, rel, table->columns);
+			find_in_table(search, rel, table->columns);
 		table_close(rel, NoLock);
 	}
 }

@@ -18,6 +18,8 @@ typedef struct LabelSearch
 	const char *name;			/* the label's */
 	List	   *types;			/* the enum, and all that contain it */
 	List	   *uses;			/* of char*: where, and how to see it */
+	bool		for_redo;		/* a table that a rollback kept holds it ... */
+	bool		frozen;			/* ... none could now */
 } LabelSearch;
 
 /* ---- enum_use.c: in rows ---- */
