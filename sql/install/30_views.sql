@@ -28,7 +28,7 @@ CREATE VIEW safemig.migrations WITH (security_barrier) AS
 SELECT m.id, m.kind, m.label, m.framework, m.version,
 	CASE WHEN m.state = 'open' AND NOT EXISTS (
 		SELECT FROM pg_catalog.pg_locks l
-		WHERE l.locktype = 'advisory' AND l.objsubid = 2 AND l.granted
+		WHERE l.locktype = 'advisory' AND l.objsubid = 3 AND l.granted
 			AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d
 							  WHERE d.datname = pg_catalog.current_database())
 			AND l.classid::bigint = 1397116231 AND l.objid::bigint = m.id)

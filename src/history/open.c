@@ -18,11 +18,14 @@
 #include "compat.h"
 #include "history/history.h"
 
-/* Advisory locks of ours: the first four letters of the name, then the id. */
+/*
+ * Advisory locks of ours: four letters of the name, then the id.  The last
+ * field is 1 or 2 for what pg_advisory_lock() takes, so nobody else can.
+ */
 static void
 open_lock_tag(LOCKTAG *tag, int64 id)
 {
-	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, 0x53464d47, (uint32) id, 2);
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, 0x53464d47, (uint32) id, 3);
 }
 
 void
