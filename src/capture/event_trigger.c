@@ -18,6 +18,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
+#include "storage/proc.h"
 #include "tcop/cmdtag.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
@@ -33,7 +34,9 @@ PG_FUNCTION_INFO_V1(safemig_on_event);
 /*
  * A session that restores a dump is known by the settings that pg_dump's own
  * preamble makes, all of them together: what it creates is not a migration,
- * and the history that it loads must not meet one.
+ * and the history that it loads must not meet one.  Only who administers
+ * safemig can load a history; anybody else could set the same to change
+ * unseen what a superuser is going to roll back.
  */
 static bool
 in_restore_session(void)
@@ -53,7 +56,7 @@ in_restore_session(void)
 		if (strcmp(now, preamble[i][1]) != 0)
 			return false;
 	}
-	return true;
+	return is_administrator(MyProc->roleId);
 }
 
 static bool
