@@ -47,7 +47,7 @@ put_row(ReturnSetInfo *result, const char *severity, const char *object,
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
-/* What is only for people becomes a comment. */
+/* What is only for people becomes a comment, which either line break ends. */
 static char *
 pasteable(const char *command, const char *words)
 {
@@ -62,7 +62,7 @@ pasteable(const char *command, const char *words)
 	for (; *words; words++)
 	{
 		appendStringInfoChar(&buf, *words);
-		if (*words == '\n')
+		if (*words == '\n' || *words == '\r')
 			appendStringInfoString(&buf, "-- ");
 	}
 	return buf.data;
