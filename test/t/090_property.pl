@@ -24,7 +24,7 @@ use Test::More;
 my $first = $ENV{SAFEMIG_SEED} // 1;
 my $sequences = $ENV{SAFEMIG_SEQUENCES} // 12;
 my $minimise = $ENV{SAFEMIG_MINIMISE} // 1;
-my %count = map { $_ => 0 } 'not redone', 'not let',
+my %count = map { $_ => 0 } 'not redone', 'not let', 'checked',
   qw(statements errors exact nothing declared conflict writes);
 
 # Statements that put each sequence where it is now.
@@ -161,7 +161,10 @@ sub migration
 	my $after = state($run);
 
 	my $operator = $run->{operator} //= session($run->{database});
+	my ($in_the_way) = in_the_way($operator, $label);
 	my ($id, $error) = call($operator, "SELECT safemig_rollback('$label')");
+	fails('safemig_check found ' . ($in_the_way || 'nothing') . ', and the rollback said ' . ($error // 'nothing'), '')
+	  if defined $in_the_way && ($in_the_way ne '') != defined $error;
 	if (defined $error)
 	{
 		fails("refused, but changed: $error",
@@ -180,6 +183,22 @@ sub migration
 	same($run, 'redo is not the same', { quick => $after->{quick} }, { quick => quick_state($run) });
 	$run->{state} = $after;
 	return;
+}
+
+# What safemig_check says is in the way, if there is a migration and it could
+# look to the end of it.
+sub in_the_way
+{
+	my ($operator, $label) = @_;
+	my ($output, $error) = $operator->run(<<"SQL");
+SELECT coalesce(string_agg(object || ': ' || problem, '; ') FILTER (WHERE severity = 'error'), '') || CASE WHEN bool_or(problem ~ 'was not proved') THEN '?' ELSE '' END
+FROM safemig_check((SELECT max(id) FROM safemig.migrations WHERE label = '$label' AND kind = 'migration'))
+SQL
+	return if defined $error;
+	chomp $output;
+	return if $output =~ /\?\z/;
+	$count{checked}++;
+	return $output;
 }
 
 # Where a publication lets nobody update or delete rows, we are not let either;
