@@ -160,8 +160,8 @@ CREATE TABLE safemig.pin_log (
 );
 
 -- how long steps of rollbacks and rehearsals took; those that change catalogs
--- alone are one line for each kind, with the mean.  It is what the server of
--- now does, so that it is not dumped.
+-- alone are one line for each kind, with the mean.  The newest of each kind
+-- stay.  It is what the server of now does, so that it is not dumped.
 CREATE TABLE safemig.step_log (
 	measured_at	timestamptz NOT NULL,
 	kind		text NOT NULL,
@@ -170,7 +170,7 @@ CREATE TABLE safemig.step_log (
 	bytes		bigint,
 	ms			double precision NOT NULL
 );
-CREATE INDEX step_log_measured_at ON safemig.step_log (measured_at);
+CREATE INDEX step_log_kind ON safemig.step_log (kind COLLATE "C", cost COLLATE "C", measured_at);
 
 SELECT pg_catalog.pg_extension_config_dump('safemig.migration_id', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.command_seq', '');

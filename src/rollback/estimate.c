@@ -13,17 +13,33 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
 #include "executor/spi.h"
+#include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 #include "rollback/rollback.h"
 
-/* older ones say less about the server of now */
-#define STEPS_REMEMBERED "1000"
+/* Of each kind and class; older ones say less about the server of now. */
+#define STEPS_REMEMBERED 100
 
 #define EXTRAPOLATED 100
+
+/* columns of step_log */
+enum
+{
+	STEP_LOG_KIND = 2,
+	STEP_LOG_COST = 3
+};
 
 struct Measure
 {
@@ -90,14 +106,16 @@ measure_end(RollbackPlan *plan, Measure *measure)
 }
 
 static Measure *
-find_kind(List *measures, const char *kind)
+find_measure(List *measures, const char *kind, const char *cost)
 {
 	ListCell   *lc;
 
 	foreach(lc, measures)
 	{
-		if (strcmp(((Measure *) lfirst(lc))->kind, kind) == 0)
-			return lfirst(lc);
+		Measure    *measure = lfirst(lc);
+
+		if (strcmp(measure->kind, kind) == 0 && strcmp(measure->cost, cost) == 0)
+			return measure;
 	}
 	return NULL;
 }
@@ -116,7 +134,7 @@ together(List *measures)
 	foreach(lc, measures)
 	{
 		Measure    *measure = lfirst(lc);
-		Measure    *same = is_catalog(measure->cost) ? find_kind(of_catalogs, measure->kind) : NULL;
+		Measure    *same = find_measure(of_catalogs, measure->kind, measure->cost);
 
 		if (same)
 		{
@@ -131,12 +149,65 @@ together(List *measures)
 	return list_concat(of_catalogs, others);
 }
 
+static void
+forget_older(Relation rel, const char *kind, const char *cost)
+{
+	Relation	index = index_open(get_relname_relid("step_log_kind",
+													 RelationGetNamespace(rel)),
+								   AccessShareLock);
+	ScanKeyData key[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	int			found = 0;
+
+	ScanKeyInit(&key[0], STEP_LOG_KIND, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(kind));
+	ScanKeyInit(&key[1], STEP_LOG_COST, BTEqualStrategyNumber, F_TEXTEQ,
+				CStringGetTextDatum(cost));
+	scan = systable_beginscan_ordered(rel, index, NULL, 2, key);
+	while (HeapTupleIsValid(tuple = systable_getnext_ordered(scan, BackwardScanDirection)))
+	{
+		if (++found > STEPS_REMEMBERED)
+			CatalogTupleDelete(rel, &tuple->t_self);
+	}
+	systable_endscan_ordered(scan);
+	index_close(index, AccessShareLock);
+}
+
+/*
+ * One at a time, since a rehearsal has given its locks back by now; who comes
+ * meanwhile leaves it to the next one.
+ */
+static void
+forget_older_than(List *measures)
+{
+	Relation	rel = history_open("step_log", RowExclusiveLock);
+	List	   *done = NIL;
+	ListCell   *lc;
+
+	if (!ConditionalLockRelation(rel, ShareUpdateExclusiveLock))
+		measures = NIL;
+	CommandCounterIncrement();
+	foreach(lc, measures)
+	{
+		Measure    *measure = lfirst(lc);
+
+		if (find_measure(done, measure->kind, measure->cost))
+			continue;
+		forget_older(rel, measure->kind, measure->cost);
+		done = lappend(done, measure);
+	}
+	list_free(done);
+	table_close(rel, RowExclusiveLock);
+}
+
 void
 measures_write(List *measures)
 {
 	ListCell   *lc;
 
-	foreach(lc, together(measures))
+	measures = together(measures);
+	foreach(lc, measures)
 	{
 		const Measure *measure = lfirst(lc);
 		Datum		values[6];
@@ -152,6 +223,7 @@ measures_write(List *measures)
 		values[5] = Float8GetDatum(measure->ms / measure->steps);
 		history_insert("step_log", values, nulls, lengthof(values));
 	}
+	forget_older_than(measures);
 }
 
 /* ---- estimating ---- */
@@ -176,9 +248,8 @@ rates_read(void)
 	if (SPI_execute("SELECT s.kind, s.cost, pg_catalog.count(*)::pg_catalog.float8,"
 					" pg_catalog.percentile_cont(0.5) WITHIN GROUP (ORDER BY s.ms),"
 					" pg_catalog.sum(s.ms), pg_catalog.sum(s.bytes)::pg_catalog.float8, pg_catalog.max(s.bytes)::pg_catalog.float8"
-					" FROM (SELECT l.kind, l.cost, l.bytes, l.ms FROM safemig.step_log l"
-					"  WHERE l.cost OPERATOR(pg_catalog.=) 'catalog' OR l.bytes IS NOT NULL"
-					"  ORDER BY l.measured_at DESC LIMIT " STEPS_REMEMBERED ") s"
+					" FROM safemig.step_log s"
+					" WHERE s.cost OPERATOR(pg_catalog.=) 'catalog' OR s.bytes IS NOT NULL"
 					" GROUP BY GROUPING SETS ((s.kind, s.cost), (s.cost))",
 					false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read step_log");

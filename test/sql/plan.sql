@@ -64,5 +64,11 @@ SELECT safemig_redo(:id) IS NOT NULL AS redone;
 DELETE FROM safemig.step_log;
 SELECT * FROM safemig_check(:id);
 SELECT count(*) FROM safemig.step_log;
+-- of each kind only the newest are kept
+INSERT INTO safemig.step_log SELECT timestamptz '2026-01-01' + i * interval '1 minute', kind, cost, 1, 1, 1
+	FROM generate_series(1, 150) i, (VALUES ('fill_column', 'scan'), ('ALTER TABLE', 'catalog')) v (kind, cost);
+SELECT safemig_rollback(:id) IS NOT NULL AS rolled_back;
+SELECT kind, cost, count(*), max(measured_at) > '2026-01-02' AS newest, count(*) FILTER (WHERE measured_at = timestamptz '2026-01-01' + interval '150 minutes') AS next
+	FROM safemig.step_log GROUP BY kind, cost HAVING count(*) > 20 ORDER BY kind, cost;
 
 DROP SCHEMA planned CASCADE;
