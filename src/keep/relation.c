@@ -20,6 +20,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/catalog.h"
 #include "catalog/namespace.h"
@@ -31,6 +32,7 @@
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "commands/tablecmds.h"
+#include "executor/tuptable.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -40,6 +42,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
@@ -324,12 +327,34 @@ report_not_the_same(const Kept *kept, const char *detail)
 			 errdetail_internal("%s", detail)));
 }
 
+/* Is there a row in this block or behind it? */
+static bool
+has_rows_from(Relation rel, BlockNumber block)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	ItemPointerData first;
+	ItemPointerData last;
+	TableScanDesc scan;
+	bool		found;
+
+	ItemPointerSet(&first, block, FirstOffsetNumber);
+	ItemPointerSet(&last, MaxBlockNumber, MaxOffsetNumber);
+	scan = table_beginscan_tidrange(rel, snapshot, &first, &last);
+	found = table_scan_getnextslot_tidrange(scan, ForwardScanDirection, slot);
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(slot);
+	UnregisterSnapshot(snapshot);
+	return found;
+}
+
 /*
  * Nobody could write to the relation in between: proved by its being the same
  * one, with the same storage, in the hands of the same role.  Blocks may have
- * become fewer, since VACUUM gives back empty ones at the end; more would
- * mean that somebody wrote.  After a restore from a dump there is no storage
- * to compare, and the OIDs are others.
+ * become fewer, since VACUUM gives back empty ones at the end, or more, where
+ * a rehearsal or a rollback that failed had put rows in; but a row in those
+ * would mean that somebody wrote.  After a restore from a dump there is no
+ * storage to compare, and the OIDs are others.
  */
 static void
 check_is_the_same(Relation rel, const Kept *kept)
@@ -349,7 +374,8 @@ check_is_the_same(Relation rel, const Kept *kept)
 		report_not_the_same(kept, "It is another relation of the same name.");
 	if (blocks == NULL || !RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
 		return;
-	if (RelationGetNumberOfBlocks(rel) > (BlockNumber) strtoul(blocks, NULL, 10))
+	if (RelationGetNumberOfBlocks(rel) > (BlockNumber) strtoul(blocks, NULL, 10) &&
+		has_rows_from(rel, (BlockNumber) strtoul(blocks, NULL, 10)))
 		report_not_the_same(kept, "It has grown since it was kept.");
 
 	/*

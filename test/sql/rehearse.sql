@@ -54,6 +54,28 @@ SELECT outcome FROM safemig_rehearse(safemig_last(), '500 ms') WHERE outcome NOT
 -- the session is not cancelled with it
 SELECT 'goes on' AS session;
 
+-- the rows that a rehearsal put into a kept table leave nothing but space there
+CREATE TABLE filled (id int PRIMARY KEY, note text);
+INSERT INTO filled SELECT i, repeat('n', 100) FROM generate_series(1, 1000) i;
+SET safemig.label = 'filled';
+BEGIN;
+TRUNCATE filled;
+DROP TABLE filled;
+COMMIT;
+RESET safemig.label;
+SELECT outcome FROM safemig_rehearse(safemig_last()) WHERE outcome <> 'done';
+SELECT safemig_rollback('filled') IS NOT NULL AS rolled_back;
+SELECT count(*) FROM filled;
+-- rows that somebody else put there are no such thing
+SET safemig.label = 'written to';
+DROP TABLE filled;
+RESET safemig.label;
+SELECT 'safemig_vault_' || max(id) || '.filled' AS kept FROM safemig.migrations WHERE label = 'written to' \gset
+SET safemig.enabled = off;
+INSERT INTO :kept SELECT i, repeat('n', 100) FROM generate_series(1001, 2000) i;
+SET safemig.enabled = on;
+SELECT outcome ~ 'is not what was kept' AS refused FROM safemig_rehearse(safemig_last()) WHERE outcome NOT IN ('done', 'not reached');
+
 -- arguments
 SELECT * FROM safemig_rehearse(NULL);
 SELECT * FROM safemig_rehearse(:id, '0 s');
