@@ -14,7 +14,12 @@
  */
 #include "postgres.h"
 
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
 #include "catalog/pg_type.h"
+#include "commands/tablespace.h"
+#include "common/relpath.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -22,6 +27,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/guc.h"
+#include "utils/lsyscache.h"
 #include "utils/tuplestore.h"
 
 #include "compat.h"
@@ -227,17 +233,14 @@ space_of_step(RollbackPlan *plan, const Step *step)
 	return extent.bytes;
 }
 
-static void
-put_space(ReturnSetInfo *result, RollbackPlan *plan)
+/* Bytes that the plan writes at most; how many steps are not in them. */
+static int64
+space_of_plan(RollbackPlan *plan, int *unknown)
 {
-	int64		migration = ((Migration *) linitial(plan->migrations))->id;
 	int64		space = 0;
-	int			unknown = 0;
 	ListCell   *lc;
 	ListCell   *inner;
-	Frame		frame;
 
-	frame_become_owner(&frame);
 	foreach(lc, plan->commands)
 	{
 		foreach(inner, ((RecordedCommand *) lfirst(lc))->steps)
@@ -245,18 +248,110 @@ put_space(ReturnSetInfo *result, RollbackPlan *plan)
 			int64		of_step = space_of_step(plan, lfirst(inner));
 
 			space += Max(of_step, 0);
-			unknown += of_step < 0;
+			*unknown += of_step < 0;
 		}
 	}
+	return space;
+}
+
+static char *
+pretty(int64 bytes)
+{
+	return text_to_cstring(DatumGetTextPP(DirectFunctionCall1(pg_size_pretty,
+															  Int64GetDatum(bytes))));
+}
+
+/* What is free where the directory is, or -1; and on which device that is. */
+static int64
+free_bytes(const char *directory, dev_t *device)
+{
+	struct statvfs filesystem;
+	struct stat status;
+
+	if (stat(directory, &status) != 0 || statvfs(directory, &filesystem) != 0)
+		return -1;
+	*device = status.st_dev;
+	return (int64) filesystem.f_bavail * filesystem.f_frsize;
+}
+
+static List *
+tablespaces_of(RollbackPlan *plan)
+{
+	List	   *tablespaces = NIL;
+	ListCell   *lc;
+
+	foreach(lc, plan_locked(plan))
+	{
+		Oid			tablespace = get_rel_tablespace(lfirst_oid(lc));
+
+		tablespaces = list_append_unique_oid(tablespaces,
+											 OidIsValid(tablespace) ? tablespace : MyDatabaseTableSpace);
+	}
+	return tablespaces;
+}
+
+static void
+put_lack(ReturnSetInfo *result, const char *object, int64 free, int64 needed)
+{
+	put_row(result, "warning", object,
+			psprintf("has %s left, and the rollback needs up to %s there",
+					 pretty(free), pretty(needed)), -1,
+			pasteable(NULL, "A rollback that meets a full disk fails and changes nothing; one that meets a full pg_wal takes the server down."));
+}
+
+/* WAL is as much again, and may be on the same disk. */
+static bool
+put_lack_of_space(ReturnSetInfo *result, RollbackPlan *plan, int64 space)
+{
+	dev_t		wal_device = 0;
+	int64		wal = free_bytes("pg_wal", &wal_device);
+	bool		told = false;
+	bool		wal_told = false;
+	ListCell   *lc;
+
+	foreach(lc, tablespaces_of(plan))
+	{
+		dev_t		device = 0;
+		int64		free = free_bytes(GetDatabasePath(MyDatabaseId, lfirst_oid(lc)), &device);
+		bool		with_wal = wal >= 0 && device == wal_device;
+		int64		needed = with_wal ? 2 * space : space;
+
+		if (free < 0 || free >= needed)
+			continue;
+		put_lack(result, psprintf("the disk of tablespace %s%s",
+								  quote_identifier(get_tablespace_name(lfirst_oid(lc))),
+								  with_wal ? " and of pg_wal" : ""), free, needed);
+		told = true;
+		wal_told |= with_wal;
+	}
+	if (wal < 0 || wal >= space || wal_told)
+		return told;
+	put_lack(result, "the disk of pg_wal", wal, space);
+	return true;
+}
+
+/* Is there too little? */
+static bool
+put_space(ReturnSetInfo *result, RollbackPlan *plan)
+{
+	int64		migration = ((Migration *) linitial(plan->migrations))->id;
+	int64		space;
+	bool		lacking;
+	int			unknown = 0;
+	Frame		frame;
+
+	frame_become_owner(&frame);
+	space = space_of_plan(plan, &unknown);
+	lacking = space > 0 && put_lack_of_space(result, plan, space);
 	frame_unpin(&frame);
 	if (space < SPACE_TOLD)
-		return;
+		return lacking;
 	put_row(result, "info", psprintf("migration " INT64_FORMAT, migration),
-			psprintf("needs up to %s of disk%s, and about as much in WAL",
-					 text_to_cstring(DatumGetTextPP(DirectFunctionCall1(pg_size_pretty, Int64GetDatum(space)))),
+			psprintf("needs up to %s of disk%s, and about as much in WAL", pretty(space),
 					 unknown > 0 ? ", without what cannot be told" : ""), -1,
 			psprintf("SELECT step, cost, rows, statement FROM safemig_plan(" INT64_FORMAT ") WHERE cost <> 'catalog';",
 					 migration));
+	return lacking;
 }
 
 /* ---- rows ---- */
@@ -295,6 +390,9 @@ safemig_check(PG_FUNCTION_ARGS)
 	Conflict   *obstacle;
 	RollbackPlan *plan;
 	List	   *conflicts;
+	bool		lacking;
+	bool		missing;
+	bool		in_use;
 	Frame		frame;
 
 	check_not_null(fcinfo, 0, "id");
@@ -312,16 +410,22 @@ safemig_check(PG_FUNCTION_ARGS)
 	put_conflicts(result, "error", conflicts);
 	if (obstacle)
 		return (Datum) 0;
-	put_space(result, plan);
+	lacking = put_space(result, plan);
+	missing = put_missing_rights(result, plan);
 	/* the locks of others are told in any case */
-	if (put_missing_rights(result, plan) || conflicts != NIL)
-		(void) put_lock_holders(result, plan);
-	else if (!put_lock_holders(result, plan))
-		put_rehearsed(result, migration);
-	else
+	in_use = put_lock_holders(result, plan);
+	if (missing || conflicts != NIL)
+		return (Datum) 0;
+	if (in_use)
 		put_row(result, "warning", psprintf("migration " INT64_FORMAT, migration->id),
 				"was not proved: its tables are in use", -1,
 				psprintf("SELECT * FROM safemig_rehearse(" INT64_FORMAT "); -- waits for them",
 						 migration->id));
+	else if (lacking)
+		put_row(result, "warning", psprintf("migration " INT64_FORMAT, migration->id),
+				"was not proved: that writes as much as the rollback, and there is too little space",
+				-1, NULL);
+	else
+		put_rehearsed(result, migration);
 	return (Datum) 0;
 }
