@@ -208,7 +208,8 @@ static const char *const phases[] = {
 	[PROGRESS_PROVING_ROWS] = "proving kept rows",
 	[PROGRESS_COPYING_WRITTEN] = "copying written rows",
 	[PROGRESS_TAKING_AWAY] = "taking rows away",
-	[PROGRESS_PUTTING_BACK] = "putting rows back"
+	[PROGRESS_PUTTING_BACK] = "putting rows back",
+	[PROGRESS_MATCHING] = "matching rows"
 };
 
 /* The name, or NULL for what another version of the library may have written. */

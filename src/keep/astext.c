@@ -30,6 +30,7 @@
 
 #include "keep/column.h"
 #include "keep/frozen.h"
+#include "progress.h"
 
 /*
  * Is every value of the column what its text gives back?  And, the other way
@@ -44,6 +45,7 @@ relation_is_proved(Oid relid, const char *name, Oid typid, bool thaw)
 	StoredColumn column;
 	Snapshot	snapshot;
 	TableScanDesc scan;
+	Progress	progress;
 	bool		proved = true;
 
 	if (!RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
@@ -58,6 +60,7 @@ relation_is_proved(Oid relid, const char *name, Oid typid, bool thaw)
 	context = AllocSetContextCreate(CurrentMemoryContext, "safemig freeze",
 									ALLOCSET_DEFAULT_SIZES);
 	scan = plain_scan_begin(rel, &snapshot);
+	progress_begin_scan(&progress, PROGRESS_PROVING_ROWS, rel);
 	while (proved && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
@@ -65,6 +68,7 @@ relation_is_proved(Oid relid, const char *name, Oid typid, bool thaw)
 		Datum		value = slot_getattr(slot, column.attnum, &isnull);
 
 		CHECK_FOR_INTERRUPTS();
+		progress_row(&progress, slot);
 		if (!isnull && !thaw)
 			proved = stored_gives_back(&column, value, stored_from_value(&column, value));
 		else if (!isnull)
@@ -73,6 +77,7 @@ relation_is_proved(Oid relid, const char *name, Oid typid, bool thaw)
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
 	}
+	progress_end(&progress);
 	plain_scan_end(scan, snapshot);
 	ExecDropSingleTupleTableSlot(slot);
 	MemoryContextDelete(context);

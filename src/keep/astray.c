@@ -32,6 +32,7 @@
 #include "compat.h"
 #include "history/history.h"
 #include "keep/column.h"
+#include "progress.h"
 
 #define FETCH_ROWS	1000
 
@@ -220,8 +221,11 @@ count_relation(Relation rel, const Kept *kept, CopyShape *shape,
 {
 	Present		present = present_open(rel, shape->keys[0].attnum, kept, shape,
 									   false);
+	Progress	progress;
+	int64		done = 0;
 
 	*values += kept_number(kept, "values");
+	progress_begin(&progress, PROGRESS_MATCHING, rel, -1);
 	for (;;)
 	{
 		SPITupleTable *fetched;
@@ -231,6 +235,7 @@ count_relation(Relation rel, const Kept *kept, CopyShape *shape,
 		if (SPI_processed == 0)
 			break;
 		fetched = SPI_tuptable;
+		progress_at(&progress, done += fetched->numvals);
 		for (uint64 i = 0; i < fetched->numvals; i++)
 		{
 			bool		isnull;
@@ -243,6 +248,7 @@ count_relation(Relation rel, const Kept *kept, CopyShape *shape,
 		}
 		SPI_freetuptable(fetched);
 	}
+	progress_end(&progress);
 	present_close(&present);
 }
 

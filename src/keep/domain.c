@@ -37,6 +37,7 @@
 #include "compat.h"
 #include "keep/column.h"
 #include "keep/vault.h"
+#include "progress.h"
 
 PG_FUNCTION_INFO_V1(safemig_alter_domain);
 
@@ -153,17 +154,21 @@ read_rows(Relation rel, ReadBack *columns, int ncolumns)
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	Progress	progress;
 
+	progress_begin_scan(&progress, PROGRESS_READING, rel);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
 
 		CHECK_FOR_INTERRUPTS();
+		progress_row(&progress, slot);
 		for (int i = 0; i < ncolumns; i++)
 			read_back(&columns[i], slot);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
 	}
+	progress_end(&progress);
 	ExecDropSingleTupleTableSlot(slot);
 	table_endscan(scan);
 	UnregisterSnapshot(snapshot);

@@ -36,6 +36,7 @@
 #include "history/history.h"
 #include "keep/enum_use.h"
 #include "keep/frozen.h"
+#include "progress.h"
 
 /* ---- inside a value ---- */
 
@@ -282,13 +283,16 @@ scan_table(LabelSearch *search, Relation rel, List *columns)
 												  "safemig enum value",
 												  ALLOCSET_DEFAULT_SIZES);
 	int64	   *rows = palloc0(list_length(columns) * sizeof(int64));
+	Progress	progress;
 	ListCell   *lc;
 
+	progress_begin_scan(&progress, PROGRESS_READING, rel);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
 
 		CHECK_FOR_INTERRUPTS();
+		progress_row(&progress, slot);
 		foreach(lc, columns)
 		{
 			AttrNumber	attnum = lfirst_int(lc);
@@ -303,6 +307,7 @@ scan_table(LabelSearch *search, Relation rel, List *columns)
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
 	}
+	progress_end(&progress);
 	ExecDropSingleTupleTableSlot(slot);
 	table_endscan(scan);
 	UnregisterSnapshot(snapshot);

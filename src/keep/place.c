@@ -32,6 +32,7 @@
 #include "utils/xid8.h"
 
 #include "keep/column.h"
+#include "progress.h"
 
 /* ---- the stamp of a rewrite ---- */
 
@@ -86,12 +87,15 @@ place_rows_bear_stamp(Relation rel, const Kept *kept, StampedRows *places)
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	Snapshot	snapshot;
 	TableScanDesc scan = plain_scan_begin(rel, &snapshot);
+	Progress	progress;
 
 	places->stamped = places->rows = 0;
 	places->appended = true;
+	progress_begin_scan(&progress, PROGRESS_READING, rel);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		CHECK_FOR_INTERRUPTS();
+		progress_row(&progress, slot);
 		if (stamp_is_on(&stamp, slot))
 		{
 			places->appended &= places->stamped == places->rows;
@@ -99,6 +103,7 @@ place_rows_bear_stamp(Relation rel, const Kept *kept, StampedRows *places)
 		}
 		places->rows++;
 	}
+	progress_end(&progress);
 	plain_scan_end(scan, snapshot);
 	ExecDropSingleTupleTableSlot(slot);
 	return places->stamped == kept->rows + kept_number(kept, "stamp_more") &&
@@ -251,13 +256,16 @@ pair_rows(Relation rel, TupleDesc desc, Relation copy, StoredColumn *column,
 	TableScanDesc scan = plain_scan_begin(rel, &snapshot);
 	TableScanDesc kept_scan = plain_scan_begin(copy, &kept_snapshot);
 	bool		same = true;
+	Progress	progress;
 
 	*more = 0;
+	progress_begin_scan(&progress, PROGRESS_READING, rel);
 	while (same && table_scan_getnextslot(scan, ForwardScanDirection, row))
 	{
 		MemoryContext old = MemoryContextSwitchTo(context);
 
 		CHECK_FOR_INTERRUPTS();
+		progress_row(&progress, row);
 		if (*more == 0 && table_scan_getnextslot(kept_scan, ForwardScanDirection, kept))
 			same = content_may_match(writers, row) &&
 				row_has_kept(column, row, kept, had_missing);
@@ -266,6 +274,7 @@ pair_rows(Relation rel, TupleDesc desc, Relation copy, StoredColumn *column,
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(context);
 	}
+	progress_end(&progress);
 	if (same && *more == 0)
 		same = !table_scan_getnextslot(kept_scan, ForwardScanDirection, kept);
 	plain_scan_end(scan, snapshot);

@@ -36,6 +36,7 @@
 #include "compat.h"
 #include "keep/column.h"
 #include "keep/vault.h"
+#include "progress.h"
 
 PG_FUNCTION_INFO_V1(safemig_restore_position);
 PG_FUNCTION_INFO_V1(safemig_restore_sequence);
@@ -230,6 +231,7 @@ is_used_beyond(const Return *to, Oid relid, Oid child)
 	TupleTableSlot *slot;
 	Snapshot	snapshot;
 	TableScanDesc scan;
+	Progress	progress;
 	Oid			type;
 	bool		used = false;
 
@@ -241,6 +243,7 @@ is_used_beyond(const Return *to, Oid relid, Oid child)
 	rel = table_open(child, AccessExclusiveLock);
 	slot = table_slot_create(rel, NULL);
 	scan = plain_scan_begin(rel, &snapshot);
+	progress_begin_scan(&progress, PROGRESS_READING, rel);
 	while (!used && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		bool		isnull;
@@ -248,10 +251,12 @@ is_used_beyond(const Return *to, Oid relid, Oid child)
 		int64		number = isnull ? from : integer_value(value, type);
 
 		CHECK_FOR_INTERRUPTS();
+		progress_row(&progress, slot);
 		used = rising ? number > from && number <= to->now : number < from && number >= to->now;
 		if (!isnull && !to->called && number == from)
 			used = true;
 	}
+	progress_end(&progress);
 	plain_scan_end(scan, snapshot);
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(rel, NoLock);

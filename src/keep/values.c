@@ -37,6 +37,7 @@
 #include "keep/column.h"
 #include "keep/convert.h"
 #include "keep/retype.h"
+#include "progress.h"
 
 #define FETCH_ROWS	1000
 
@@ -198,9 +199,12 @@ find_values(Retyped *column, Relation rel, AttrNumber attnum, const Kept *kept,
 												  "safemig restore",
 												  ALLOCSET_DEFAULT_SIZES);
 	Conversion *conversion;
+	Progress	progress;
+	int64		done = 0;
 	int64		misfits = 0;
 	Frame		frame;
 
+	progress_begin(&progress, PROGRESS_MATCHING, rel, -1);
 	frame_become(&frame, rel->rd_rel->relowner);
 	frame_lend_for_rows(&frame, rel->rd_rel->relowner, rel);
 	conversion = conversion_make(column->typid, column->typmod, att->atttypid,
@@ -213,6 +217,7 @@ find_values(Retyped *column, Relation rel, AttrNumber attnum, const Kept *kept,
 		SPI_cursor_fetch(present.portal, true, FETCH_ROWS);
 		if (SPI_processed == 0)
 			break;
+		progress_at(&progress, done += SPI_processed);
 		old = MemoryContextSwitchTo(context);
 		misfits += find_batch(rows, conversion, &stamp, shape, kept);
 		MemoryContextSwitchTo(old);
@@ -220,6 +225,7 @@ find_values(Retyped *column, Relation rel, AttrNumber attnum, const Kept *kept,
 		MemoryContextReset(context);
 	}
 	frame_unpin(&frame);
+	progress_end(&progress);
 	present_close(&present);
 	MemoryContextDelete(context);
 	if (misfits > 0 && column->misfits == 0)

@@ -28,6 +28,7 @@ CREATE FUNCTION held(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$
 BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN $1; END $$;
 CREATE DOMAIN held_int AS int CHECK (held(VALUE) IS NOT NULL);
 CREATE TYPE pair AS (a held_int, b int);
+ALTER DOMAIN held_int OWNER TO alice;
 SET SESSION AUTHORIZATION alice;
 CREATE TABLE orders (id int PRIMARY KEY, note text, two pair);
 INSERT INTO orders SELECT i, 'note', ROW(i, i)::pair FROM generate_series(1, 2000) i;
@@ -111,6 +112,13 @@ my @cases = (
 		shown => 'rollback|building an index|public.orders|t||t',
 		# it is PostgreSQL that shows it, and hides the rest too
 		hidden => 'rollback|building an index||||',
+	},
+	{
+		name => 'values with a domain inside, which are read anew',
+		before => 'ALTER DOMAIN held_int DROP CONSTRAINT held_int_check',
+		hold => $hold_function, let => $let_function,
+		held => "SELECT safemig_rollback($newest)",
+		shown => 'rollback|reading rows|public.orders|t|t|t',
 	},
 	{
 		name => 'values that are kept',
