@@ -156,14 +156,26 @@ keep_table(RecordedCommand *command, Oid relid, Versions *(*find) (Relation rel,
 	appendStringInfo(ids, "%s" INT64_FORMAT, ids->len ? "," : "", kept->id);
 }
 
-static void
-restore_position(void *arg, const Kept *kept)
+typedef struct DataSteps
 {
-	Steps	   *steps = arg;
-	Step	   *step = step_add(steps, RANK_COMMON, RUN_CATALOG, "SHARE ROW EXCLUSIVE", "scan",
-								"SELECT safemig.restore_position(" INT64_FORMAT ")",
-								kept->id);
+	RecordedCommand *command;
+	Steps		steps;
+} DataSteps;
 
+/* A command without rows is about the table that was to have some, if any. */
+static void
+restore_position(void *arg, const NotedPosition *noted, const Kept *kept)
+{
+	DataSteps  *data = arg;
+	Step	   *step;
+
+	if (data->command->changes == NIL)
+		history_add_table(data->command,
+						  OidIsValid(get_rel_namespace(noted->relid)) ? noted->relid : noted->seqid,
+						  'w', NULL);
+	data->steps.image = ((Change *) linitial(data->command->changes))->before;
+	step = step_add(&data->steps, RANK_COMMON, RUN_CATALOG, "SHARE ROW EXCLUSIVE", "scan",
+					"SELECT safemig.restore_position(" INT64_FORMAT ")", kept->id);
 	step->object = psprintf("sequence %s", kept->identity);
 	step->note = pstrdup("not below a value that is in use");
 }
@@ -172,18 +184,19 @@ restore_position(void *arg, const Kept *kept)
 static void
 add_steps(RecordedCommand *command, StringInfo ids)
 {
-	Steps		steps;
+	DataSteps	data = {command};
 	int			tables = list_length(command->changes);
 
-	if (tables == 0)
-		return;
-	steps_init(&steps);
-	steps.image = ((Change *) linitial(command->changes))->before;
-	step_add(&steps, RANK_COMMON, RUN_CATALOG, "ACCESS EXCLUSIVE", "scan",
-			 "SELECT safemig.undo_writes('{%s}')", ids->data)->note =
-		psprintf("takes back what was written in %d table%s", tables, tables == 1 ? "" : "s");
-	positions_record(command->migration, command->seq, restore_position, &steps);
-	command->steps = steps.list;
+	steps_init(&data.steps);
+	if (tables > 0)
+	{
+		data.steps.image = ((Change *) linitial(command->changes))->before;
+		step_add(&data.steps, RANK_COMMON, RUN_CATALOG, "ACCESS EXCLUSIVE", "scan",
+				 "SELECT safemig.undo_writes('{%s}')", ids->data)->note =
+			psprintf("takes back what was written in %d table%s", tables, tables == 1 ? "" : "s");
+	}
+	positions_record(command->migration, command->seq, restore_position, &data);
+	command->steps = data.steps.list;
 }
 
 static void
@@ -324,7 +337,7 @@ record_since_look(void)
 	int64		migration;
 
 	if (safemig_state.truncation == NULL && safemig_state.foreign_written == NIL &&
-		!any_of_interest(tables))
+		!any_of_interest(tables) && !positions_moved())
 		return;
 	own_work_begin();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -475,7 +488,8 @@ data_before_command(Command *command, List *dropped)
 	bool		lasting = safemig_state.written_id != 0;
 
 	if (!is_on() ||
-		(!anything_written_since_look() && safemig_state.foreign_written == NIL))
+		(!anything_written_since_look() && safemig_state.foreign_written == NIL &&
+		 !positions_moved()))
 		return;
 	foreach(lc, command->roots)
 		lasting = lasting || !address_is_temporary(lfirst(lc));

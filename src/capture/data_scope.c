@@ -44,7 +44,10 @@ data_table_name(Oid relid)
 									  get_rel_name(relid));
 }
 
-/* Rows of a table that the migration made go and come with the table. */
+/*
+ * Rows of a table that the migration made go and come with the table, and the
+ * position of a sequence with the sequence.
+ */
 bool
 data_made_by_migration(int64 migration, Oid relid)
 {
@@ -59,7 +62,7 @@ data_made_by_migration(int64 migration, Oid relid)
 							  " WHERE migration OPERATOR(pg_catalog.=) $1"
 							  " AND action OPERATOR(pg_catalog.=) 'c'"
 							  " AND objid OPERATOR(pg_catalog.=) $2"
-							  " AND type OPERATOR(pg_catalog.=) 'table' LIMIT 1",
+							  " AND type OPERATOR(pg_catalog.=) ANY (ARRAY['table', 'sequence']) LIMIT 1",
 							  2, types, args, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read change_log");
 	made = SPI_processed > 0;

@@ -232,10 +232,72 @@ positions_init(void)
 	ExecutorCheckPerms_hook = on_check_perms;
 }
 
-/* Keeps what was noted of sequences that have moved; calls step for each. */
+static bool
+has_moved(const NotedPosition *noted)
+{
+	SequencePosition now;
+
+	if (!OidIsValid(get_rel_namespace(noted->seqid)) ||
+		get_rel_relkind(noted->seqid) != RELKIND_SEQUENCE ||
+		address_in_vault(&(ObjectAddress) {RelationRelationId, noted->seqid, 0}))
+		return false;
+	sequence_read_position(noted->seqid, &now);
+	return now.last_value != noted->position.last_value ||
+		now.is_called != noted->position.is_called;
+}
+
+/* Also where no row was written in the end: what was taken stays taken. */
+bool
+positions_moved(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, noted_positions())
+	{
+		if (has_moved(lfirst(lc)))
+			return true;
+	}
+	return false;
+}
+
+static Oid
+table_that_owns(Oid seqid)
+{
+	Oid			relid;
+	int32		attnum;
+
+	if (sequenceIsOwned(seqid, DEPENDENCY_AUTO, &relid, &attnum) ||
+		sequenceIsOwned(seqid, DEPENDENCY_INTERNAL, &relid, &attnum))
+		return relid;
+	return InvalidOid;
+}
+
+/*
+ * The table whose rows will tell whether others used the sequence meanwhile.
+ * Those of one that the migration made go with it; one that went with a
+ * savepoint has none.
+ */
+static Oid
+used_by(int64 migration, const NotedPosition *noted)
+{
+	Oid			candidates[] = {noted->relid, table_that_owns(noted->seqid)};
+
+	for (size_t i = 0; i < lengthof(candidates); i++)
+	{
+		if (OidIsValid(candidates[i]) &&
+			OidIsValid(get_rel_namespace(candidates[i])) &&
+			!data_made_by_migration(migration, candidates[i]))
+			return candidates[i];
+	}
+	return InvalidOid;
+}
+
+/*
+ * Keeps what was noted of sequences that have moved; calls step for each.
+ * Those that the migration made go and come as they are.
+ */
 void
-positions_record(int64 migration, int64 command,
-				 void (*step) (void *arg, const Kept *kept), void *arg)
+positions_record(int64 migration, int64 command, PositionStep step, void *arg)
 {
 	List	   *seen = NIL;
 	ListCell   *lc;
@@ -243,21 +305,14 @@ positions_record(int64 migration, int64 command,
 	foreach(lc, noted_positions())
 	{
 		NotedPosition *noted = lfirst(lc);
-		SequencePosition now;
 
 		if (list_member_oid(seen, noted->seqid))
 			continue;
 		seen = lappend_oid(seen, noted->seqid);
-		if (!OidIsValid(get_rel_namespace(noted->seqid)) ||
-			get_rel_relkind(noted->seqid) != RELKIND_SEQUENCE ||
-			address_in_vault(&(ObjectAddress) {RelationRelationId, noted->seqid, 0}))
-			continue;
-		sequence_read_position(noted->seqid, &now);
-		if (now.last_value == noted->position.last_value &&
-			now.is_called == noted->position.is_called)
-			continue;
-		step(arg, sequence_keep_noted(noted->seqid, noted->relid, &noted->position,
-									  migration, command));
+		if (has_moved(noted) && !data_made_by_migration(migration, noted->seqid))
+			step(arg, noted,
+				 sequence_keep_noted(noted->seqid, used_by(migration, noted),
+									 &noted->position, migration, command));
 	}
 	positions_recorded();
 }

@@ -44,7 +44,7 @@ extern bool written_is_truncation_kept(Oid relid, Oid storage);
 typedef struct NotedPosition
 {
 	Oid			seqid;
-	Oid			relid;			/* the table that owns it */
+	Oid			relid;			/* the table that was written */
 	SequencePosition position;
 } NotedPosition;
 
@@ -53,8 +53,9 @@ extern void positions_note(Oid relid);
 extern void positions_look_again(void);
 extern void positions_forget(void);
 extern void positions_recorded(void);
-extern void positions_record(int64 migration, int64 command,
-							 void (*step) (void *arg, const Kept *kept), void *arg);
+extern bool positions_moved(void);
+typedef void (*PositionStep) (void *arg, const NotedPosition *noted, const Kept *kept);
+extern void positions_record(int64 migration, int64 command, PositionStep step, void *arg);
 
 /* ---- data.c ---- */
 extern bool data_is_being_captured(void);

@@ -33,6 +33,7 @@
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
+#include "capture/written.h"
 #include "compat.h"
 #include "keep/column.h"
 #include "keep/vault.h"
@@ -145,8 +146,10 @@ sequence_keep_noted(Oid seqid, Oid relid, const SequencePosition *position,
 	kept_add_detail(kept, "last_value", psprintf(INT64_FORMAT, position->last_value));
 	kept_add_detail(kept, "is_called", position->is_called ? "t" : "f");
 	kept_add_detail(kept, "log_cnt", psprintf(INT64_FORMAT, position->log_cnt));
-	kept_add_detail(kept, "used by", quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
-																get_rel_name(relid)));
+	if (OidIsValid(relid))
+		kept_add_detail(kept, "used by",
+						quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+												   get_rel_name(relid)));
 	kept->rows = 1;
 	kept->id = history_add_kept(kept);
 	sequence_note_after(kept->id, seqid);
@@ -282,7 +285,9 @@ not_below_rows(const Kept *kept, Return *to)
 		return;
 	foreach(lc, find_all_inheritors(relid, AccessExclusiveLock, NULL))
 	{
-		if (is_used_beyond(to, relid, lfirst_oid(lc)))
+		/* one that the migration made goes with its rows */
+		if (!data_made_by_migration(kept->migration, lfirst_oid(lc)) &&
+			is_used_beyond(to, relid, lfirst_oid(lc)))
 		{
 			to->last_value = to->now;
 			to->called = to->now_called;

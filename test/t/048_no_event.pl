@@ -137,6 +137,27 @@ round_trips(
 		migration => 'ALTER TABLE t ALTER a RESTART; ALTER TABLE t ALTER b SET INCREMENT BY 3 SET START WITH 100 RESTART',
 	},
 	{
+		name => 'positions moved by rows of a table that the migration made',
+		setup => 'CREATE TABLE t (id serial PRIMARY KEY, a int); INSERT INTO t (a) VALUES (1), (2)',
+		migration => q(CREATE TABLE n (id int PRIMARY KEY DEFAULT nextval('t_id_seq'), a int); INSERT INTO n (a) VALUES (3);
+			ALTER SEQUENCE t_id_seq OWNED BY n.id; DROP TABLE t; ALTER TABLE n RENAME TO t; INSERT INTO t (a) VALUES (4)),
+	},
+	{
+		name => 'positions moved by rows of a partition that the migration made',
+		setup => 'CREATE TABLE p (id int GENERATED ALWAYS AS IDENTITY, k int) PARTITION BY LIST (k); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1); INSERT INTO p (k) VALUES (1)',
+		migration => 'CREATE TABLE p2 PARTITION OF p FOR VALUES IN (2); INSERT INTO p (k) VALUES (2)',
+	},
+	{
+		name => 'positions moved without a row',
+		setup => 'CREATE TABLE t (id serial PRIMARY KEY, a int UNIQUE); INSERT INTO t (a) VALUES (1); CREATE TABLE u (id serial); INSERT INTO u DEFAULT VALUES; DELETE FROM u',
+		migration => 'INSERT INTO t (a) VALUES (1) ON CONFLICT DO NOTHING; TRUNCATE u RESTART IDENTITY',
+	},
+	{
+		name => 'a position moved for a table that went with a savepoint',
+		setup => 'CREATE SEQUENCE s; CREATE TABLE t (id serial, a int)',
+		migration => q(BEGIN; SAVEPOINT a; CREATE TABLE n (id int DEFAULT nextval('s')); INSERT INTO n DEFAULT VALUES; ROLLBACK TO a; INSERT INTO t (a) VALUES (7); COMMIT),
+	},
+	{
 		name => 'a position that a default moves, of a sequence that no column owns',
 		setup => q(CREATE SEQUENCE s; CREATE TABLE t (a int DEFAULT nextval('s'), b int); INSERT INTO t (b) VALUES (1)),
 		migration => 'BEGIN; INSERT INTO t (b) VALUES (2), (3); ALTER TABLE t ADD c int; COMMIT',
