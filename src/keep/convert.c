@@ -42,6 +42,38 @@ struct Conversion
 	ExprState  *back;
 };
 
+static CaseTestExpr *
+make_value(Oid type, int32 typmod)
+{
+	CaseTestExpr *value = makeNode(CaseTestExpr);
+
+	value->typeId = type;
+	value->typeMod = typmod;
+	value->collation = get_typcollation(type);
+	return value;
+}
+
+static bool
+is_of_enum(Oid type)
+{
+	Oid			element = get_base_element_type(type);
+
+	return type_is_enum(getBaseType(OidIsValid(element) ? element : type));
+}
+
+/* There is no cast between enums: a label stands for the same one. */
+static Expr *
+make_enum_cast(Oid from, int32 from_typmod, Oid to)
+{
+	CoerceViaIO *cast = makeNode(CoerceViaIO);
+
+	cast->arg = (Expr *) make_value(from, from_typmod);
+	cast->resulttype = to;
+	cast->coerceformat = COERCE_EXPLICIT_CAST;
+	cast->location = -1;
+	return (Expr *) cast;
+}
+
 /*
  * A cast as an expression over a value that is given when it is run.  Where
  * several casts are possible, the one that an assignment would use: it is an
@@ -54,12 +86,9 @@ make_cast(Oid from, int32 from_typmod, Oid to, int32 to_typmod)
 
 	for (size_t i = 0; i < lengthof(contexts); i++)
 	{
-		CaseTestExpr *value = makeNode(CaseTestExpr);
+		CaseTestExpr *value = make_value(from, from_typmod);
 		Node	   *cast;
 
-		value->typeId = from;
-		value->typeMod = from_typmod;
-		value->collation = get_typcollation(from);
 		cast = coerce_to_target_type(NULL, (Node *) value, from, to, to_typmod,
 									 contexts[i], COERCE_IMPLICIT_CAST, -1);
 		if (cast)
@@ -68,6 +97,8 @@ make_cast(Oid from, int32 from_typmod, Oid to, int32 to_typmod)
 			return (Expr *) cast;
 		}
 	}
+	if (is_of_enum(from) && is_of_enum(to))
+		return make_enum_cast(from, from_typmod, to);
 	return NULL;
 }
 

@@ -107,6 +107,23 @@ round_trips(
 		migration => 'ALTER TABLE t ALTER a TYPE int',
 	},
 	{
+		name => 'an enum replaced by another, rows written since',
+		setup => q(CREATE TYPE e AS ENUM ('a', 'b', 'c'); CREATE DOMAIN d AS e; CREATE TABLE t (id int PRIMARY KEY, x e DEFAULT 'c', y e[], z d); INSERT INTO t VALUES (1, 'c', '{a,c}', 'b'), (2, 'a', NULL, 'c')),
+		migration => q(ALTER TYPE e RENAME TO e_old; CREATE TYPE e AS ENUM ('b', 'a');
+			ALTER TABLE t ALTER x DROP DEFAULT, ALTER x TYPE e USING replace(x::text, 'c', 'a')::e,
+				ALTER y TYPE e[] USING replace(y::text, 'c', 'a')::e[], ALTER z TYPE e USING replace(z::text, 'c', 'b')::e;
+			DROP DOMAIN d; DROP TYPE e_old),
+		after => q(INSERT INTO t VALUES (3, 'b', '{a,NULL}', 'a'); UPDATE t SET x = 'b' WHERE id = 2),
+		same => q(INSERT INTO t VALUES (3, 'b', '{a,NULL}', 'a'); UPDATE t SET x = 'b' WHERE id = 2),
+	},
+	{
+		name => 'an enum replaced by another, a label since that the old one had not',
+		setup => q(CREATE TYPE e AS ENUM ('a', 'b'); CREATE TABLE t (id int PRIMARY KEY, x e); INSERT INTO t VALUES (1, 'a')),
+		migration => q(CREATE TYPE f AS ENUM ('a', 'z'); ALTER TABLE t ALTER x TYPE f USING x::text::f),
+		after => q(INSERT INTO t VALUES (2, 'z')),
+		refused => qr/SM003: .*cannot go back to type public\.e: 1 rows do not fit/,
+	},
+	{
 		name => 'many subcommands in one ALTER TABLE',
 		setup => $orders . 'CREATE TABLE other (id int PRIMARY KEY)',
 		migration => q(ALTER TABLE orders
