@@ -223,14 +223,50 @@ report_drift(void *arg, const char *part, const char *name,
 				 "It was changed without safemig having seen it.")->command = report->command;
 }
 
+/* A table's row type is the table, a composite type's relation is the type. */
+static ObjectAddress
+what_has_image(ObjectAddress address)
+{
+	Oid			relid = address.classId == TypeRelationId ?
+		get_typ_typrelid(address.objectId) : address.objectId;
+
+	if (!OidIsValid(relid) ||
+		(address.classId != TypeRelationId && address.classId != RelationRelationId))
+		return address;
+	if (get_rel_relkind(relid) == RELKIND_COMPOSITE_TYPE)
+		ObjectAddressSet(address, TypeRelationId, get_rel_type_id(relid));
+	else
+		ObjectAddressSet(address, RelationRelationId, relid);
+	return address;
+}
+
+/* A view that took the name of a table goes before the table comes back. */
+static bool
+is_of_states(List *states, ObjectAddress address)
+{
+	ObjectAddress holder = what_has_image(address);
+	Image	   *image = image_take(&holder);
+	char	   *key = image ? image_address_key(image) : NULL;
+	ListCell   *lc;
+
+	foreach(lc, key ? states : NIL)
+	{
+		ObjectState *state = lfirst(lc);
+
+		if (state->present && strcmp(image_address_key(state->image), key) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Is the name that has to be free again taken by something else? */
 static void
-check_name(const Image *image, const char *key, List **conflicts)
+check_name(const Image *image, const char *key, List *states, List **conflicts)
 {
 	ObjectAddress address;
 	Conflict   *conflict;
 
-	if (!address_find(image, &address))
+	if (!address_find(image, &address) || is_of_states(states, address))
 		return;
 	conflict = add_conflict(conflicts, ERRCODE_SAFEMIG_CONFLICT, key,
 							pstrdup("has to come back, but the name is taken"),
@@ -271,9 +307,10 @@ may_be_gone(RollbackPlan *plan, const Image *image)
 static void
 check_states(RollbackPlan *plan, List **conflicts)
 {
+	List	   *states = states_after(plan->commands);
 	ListCell   *lc;
 
-	foreach(lc, states_after(plan->commands))
+	foreach(lc, states)
 	{
 		ObjectState *state = lfirst(lc);
 		char	   *key = image_address_key(state->image);
@@ -283,7 +320,7 @@ check_states(RollbackPlan *plan, List **conflicts)
 			continue;
 		if (!state->present)
 		{
-			check_name(state->image, key, conflicts);
+			check_name(state->image, key, states, conflicts);
 			continue;
 		}
 		now = image_now(state->image);

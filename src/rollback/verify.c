@@ -269,6 +269,14 @@ compare_state(RollbackPlan *plan, ObjectState *state, Image *now, StringInfo det
 	}
 }
 
+/* Then what has the name now is another state's. */
+static bool
+is_of_another_kind(const Image *now, const Image *recorded)
+{
+	return strcmp(now->type, recorded->type) != 0 ||
+		type_image_is_dependent(now) != type_image_is_dependent(recorded);
+}
+
 /* Returns what was found, of Verified*. */
 List *
 plan_verify(RollbackPlan *plan, HTAB *contents_before)
@@ -297,6 +305,8 @@ plan_verify(RollbackPlan *plan, HTAB *contents_before)
 		if (state->image->class == NULL)
 			continue;
 		now = image_now(state->image);
+		if (!state->present && now && is_of_another_kind(now, state->image))
+			now = NULL;
 		compare_state(plan, state, now, &detail);
 		if (state->present)
 			check_needs_are_back(state->image);

@@ -163,6 +163,17 @@ round_trips(
 
 round_trips(
 	{
+		name => 'the name of a dropped object taken by one of another kind',
+		setup => q(CREATE TABLE t (a int); INSERT INTO t VALUES (1); CREATE VIEW v AS SELECT 1 AS a; CREATE SEQUENCE s; CREATE TABLE i (a int); CREATE INDEX x ON i (a); CREATE TYPE c AS (a int); CREATE FUNCTION f(int) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE DOMAIN d AS int),
+		migration => q(DROP TABLE t; CREATE VIEW t AS SELECT 2 AS b; DROP VIEW v; CREATE TABLE v (b int); INSERT INTO v VALUES (5); DROP SEQUENCE s; CREATE TABLE s (a int); DROP INDEX x; CREATE MATERIALIZED VIEW x AS SELECT 1 AS q; DROP TYPE c; CREATE TABLE c (z int);
+			DROP FUNCTION f(int); CREATE PROCEDURE f(int) LANGUAGE sql AS 'SELECT 1'; DROP DOMAIN d; CREATE TYPE d AS ENUM ('e')),
+	},
+	{
+		name => 'a name that a table, a view and a sequence had in turn',
+		setup => 'SELECT 1',
+		migration => q(CREATE TABLE r (a int); INSERT INTO r VALUES (1); DROP TABLE r; CREATE SEQUENCE r; DROP SEQUENCE r; CREATE VIEW r AS SELECT 1 AS one),
+	},
+	{
 		name => 'a role with a hostile name',
 		roles => [ q("ow'n;er ""x") ],
 		setup => $shop . q(ALTER TABLE app.orders OWNER TO "ow'n;er ""x"; GRANT SELECT ON app.items TO "ow'n;er ""x" WITH GRANT OPTION; ALTER POLICY po ON app.orders TO "ow'n;er ""x"; GRANT UPDATE (what) ON app.items TO "ow'n;er ""x"),
