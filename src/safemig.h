@@ -590,7 +590,8 @@ extern void vault_discard(List *all);
 /* OIDs of the tables OF a type */
 extern List *type_tables(Oid typid);
 /* before these go for good, while kept rows may need them */
-extern void vault_freeze(List *types, List *opclasses, List *methods);
+extern void vault_freeze(List *types, List *opclasses, List *methods, List *later);
+extern void vault_freeze_type(Oid typid);
 /* while these change in a way that stored values forbid */
 extern void vault_freeze_rows(List *types);
 

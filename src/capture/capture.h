@@ -218,7 +218,7 @@ extern bool is_part_of(Command *command, const ObjectAddress *address,
 extern void move_closure(Command *command, Closure *closure, Node *parsetree,
 						 HTAB *moved);
 extern void delete_rest(Command *command, Closure *closure, Node *parsetree,
-						HTAB *moved);
+						HTAB *moved, List *later);
 
 /* ---- copying.c ---- */
 extern void columns_go(Command *command, List *columns);

@@ -21,6 +21,7 @@
 #include "capture/capture.h"
 #include "compat.h"
 #include "image/classes.h"
+#include "keep/vault.h"
 
 /* ---- images of the closure ---- */
 
@@ -141,15 +142,39 @@ goes_with_relation(Oid typid, HTAB *moved)
 }
 
 /*
- * What goes for good, such as an extension's type, leaves the rows in the
- * vault that need it in another form.
+ * Types that the command has moved to the vault, and that are made of those
+ * which go for good: what has them outside goes first.
  */
-static void
+static List *
+moved_containers(Closure *closure, HTAB *moved, List *types)
+{
+	List	   *containers = types ? type_containers(types) : NIL;
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, closure->deleted)
+	{
+		ObjectAddress *address = lfirst(lc);
+
+		if (address->classId == TypeRelationId && address_set_has(moved, address) &&
+			list_member_oid(containers, address->objectId))
+			result = lappend_oid(result, address->objectId);
+	}
+	return result;
+}
+
+/*
+ * What goes for good, such as an extension's type, leaves the rows in the
+ * vault that need it in another form.  Returns the types in the vault that are
+ * to follow when it is their turn.
+ */
+static List *
 freeze_what_stays(Closure *closure, HTAB *moved)
 {
 	List	   *types = NIL;
 	List	   *opclasses = NIL;
 	List	   *methods = NIL;
+	List	   *later;
 	ListCell   *lc;
 
 	foreach(lc, closure->deleted)
@@ -169,7 +194,9 @@ freeze_what_stays(Closure *closure, HTAB *moved)
 		else if (address->classId == AccessMethodRelationId)
 			methods = lappend_oid(methods, address->objectId);
 	}
-	vault_freeze(types, opclasses, methods);
+	later = moved_containers(closure, moved, types);
+	vault_freeze(types, opclasses, methods, later);
+	return later;
 }
 
 /*
@@ -180,6 +207,7 @@ void
 keep_dropped(Command *command, Closure *closure, Node *parsetree)
 {
 	HTAB	   *moved = address_set();
+	List	   *later;
 	ListCell   *lc;
 
 	command->altered = list_length(command->roots);
@@ -187,7 +215,7 @@ keep_dropped(Command *command, Closure *closure, Node *parsetree)
 	if (safemig_state.record_id && !safemig_keep_undone)
 	{
 		support_check(closure, moved);
-		freeze_what_stays(closure, moved);
+		(void) freeze_what_stays(closure, moved);
 		return;
 	}
 	foreach(lc, closure->deleted)
@@ -204,10 +232,10 @@ keep_dropped(Command *command, Closure *closure, Node *parsetree)
 		closure_report(closure);
 		move_closure(command, closure, parsetree, moved);
 	}
-	freeze_what_stays(closure, moved);
+	later = freeze_what_stays(closure, moved);
 	if (hash_get_num_entries(moved) > 0)
 	{
-		delete_rest(command, closure, parsetree, moved);
+		delete_rest(command, closure, parsetree, moved, later);
 		if (IsA(parsetree, DropStmt))
 			cut_from_statement((DropStmt *) parsetree, closure->named, moved);
 	}

@@ -188,10 +188,14 @@ goes_with_another(const ObjectAddress *address)
 		 object_depends_by(address, DEPENDENCY_EXTENSION));
 }
 
-/* What hangs on the moved from outside: PostgreSQL no longer reaches it. */
+/*
+ * What hangs on the moved from outside: PostgreSQL no longer reaches it.  When
+ * the turn comes to a moved type, what had it outside of the vault has gone,
+ * and what it is made of has not.
+ */
 static void
 delete_dependants(Command *command, Closure *closure, Node *parsetree,
-				  HTAB *moved, HTAB *named)
+				  HTAB *moved, HTAB *named, List *later)
 {
 	ListCell   *lc;
 
@@ -200,11 +204,13 @@ delete_dependants(Command *command, Closure *closure, Node *parsetree,
 		ObjectAddress *address = lfirst(lc);
 		ObjectAddress owner;
 
-		if (object_owner_address(address, &owner) &&
-			!address_set_has(named, address) &&
-			!is_part_of(command, address, moved) &&
-			!is_altered_itself(command, parsetree, address) &&
-			!goes_with_another(address))
+		if (address->classId == TypeRelationId && list_member_oid(later, address->objectId))
+			vault_freeze_type(address->objectId);
+		else if (object_owner_address(address, &owner) &&
+				 !address_set_has(named, address) &&
+				 !is_part_of(command, address, moved) &&
+				 !is_altered_itself(command, parsetree, address) &&
+				 !goes_with_another(address))
 			delete_object(address);
 	}
 }
@@ -277,13 +283,14 @@ move_closure(Command *command, Closure *closure, Node *parsetree, HTAB *moved)
 	move_all(command, closure, moved, named);
 }
 
-/* When nothing in the vault needs any more what is to be deleted. */
+/* When no row in the vault needs any more what is to be deleted. */
 void
-delete_rest(Command *command, Closure *closure, Node *parsetree, HTAB *moved)
+delete_rest(Command *command, Closure *closure, Node *parsetree, HTAB *moved,
+			List *later)
 {
 	ListCell   *lc;
 
-	delete_dependants(command, closure, parsetree, moved, named_set(closure));
+	delete_dependants(command, closure, parsetree, moved, named_set(closure), later);
 	foreach(lc, closure->deleted)
 	{
 		ObjectAddress *address = lfirst(lc);

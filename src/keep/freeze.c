@@ -72,6 +72,7 @@ typedef struct Going
 	List	   *types;
 	List	   *opclasses;
 	List	   *methods;		/* of access */
+	List	   *later;			/* types in the vault that are still needed outside */
 	bool		stays;			/* the types do, only rows are to be without them */
 } Going;
 
@@ -510,7 +511,7 @@ strip_tree(Oid root, List *all, const Going *going)
  * that are made from it.
  */
 static void
-freeze_type(Oid typid)
+freeze_type(Oid typid, const List *later)
 {
 	char		typtype;
 	ObjectAddress address;
@@ -519,13 +520,14 @@ freeze_type(Oid typid)
 	Kept	   *kept;
 	ListCell   *lc;
 
-	if (!SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(typid)) ||
+	if (list_member_oid(later, typid) ||
+		!SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(typid)) ||
 		!vault_is_schema(get_type_namespace(typid)))
 		return;
 	foreach(lc, type_containers(list_make1_oid(typid)))
 	{
 		if (lfirst_oid(lc) != typid)
-			freeze_type(lfirst_oid(lc));
+			freeze_type(lfirst_oid(lc), later);
 	}
 	typtype = get_typtype(typid);
 	if (typtype == TYPTYPE_RANGE)
@@ -550,6 +552,15 @@ freeze_type(Oid typid)
 }
 
 static void
+freeze_types(const Going *going)
+{
+	ListCell   *lc;
+
+	foreach(lc, going->types)
+		freeze_type(lfirst_oid(lc), going->later);
+}
+
+static void
 freeze_all(const Going *going)
 {
 	List	   *all = find_frozen(going);
@@ -562,23 +573,21 @@ freeze_all(const Going *going)
 		strip_tree(lfirst_oid(lc), all, going);
 	foreach(lc, all)
 		freeze_relation(lfirst(lc), all);
-	if (going->stays)
-		return;
-	foreach(lc, going->types)
-		freeze_type(lfirst_oid(lc));
+	if (!going->stays)
+		freeze_types(going);
 	leave_methods(going->methods);
 }
 
 /* Nothing that is made meanwhile becomes a member of an extension. */
 static void
-freeze_outside_of_extensions(const Going *going)
+freeze_outside_of_extensions(void (*what) (const Going *going), const Going *going)
 {
 	bool		save_creating = creating_extension;
 
 	creating_extension = false;
 	PG_TRY();
 	{
-		freeze_all(going);
+		what(going);
 	}
 	PG_FINALLY();
 	{
@@ -588,13 +597,13 @@ freeze_outside_of_extensions(const Going *going)
 }
 
 static void
-freeze(const Going *going)
+freeze(void (*what) (const Going *going), const Going *going)
 {
 	Frame		frame;
 
 	own_work_begin();
 	frame_become_owner(&frame);
-	freeze_outside_of_extensions(going);
+	freeze_outside_of_extensions(what, going);
 	frame_unpin(&frame);
 	own_work_end();
 }
@@ -602,29 +611,38 @@ freeze(const Going *going)
 /*
  * To be called before types, operator classes and access methods go, which
  * cannot be moved to the vault, when all is in the vault that the command takes
- * there.
+ * there.  The types in later are left for vault_freeze_type().
  */
 void
-vault_freeze(List *types, List *opclasses, List *methods)
+vault_freeze(List *types, List *opclasses, List *methods, List *later)
 {
-	Going		going = {types ? type_containers(types) : NIL, opclasses, methods, false};
+	Going		going = {types ? type_containers(types) : NIL, opclasses, methods, later, false};
 
 	if (types != NIL || opclasses != NIL || methods != NIL)
-		freeze(&going);
+		freeze(freeze_all, &going);
+}
+
+/* Of a type in the vault, when nothing outside of it has it any more. */
+void
+vault_freeze_type(Oid typid)
+{
+	Going		going = {list_make1_oid(typid)};
+
+	freeze(freeze_types, &going);
 }
 
 /* To be called before types change in a way that stored values forbid. */
 void
 vault_freeze_rows(List *types)
 {
-	Going		going = {type_containers(types), NIL, NIL, true};
+	Going		going = {type_containers(types), NIL, NIL, NIL, true};
 	ListCell   *lc;
 
 	foreach(lc, type_columns(going.types))
 	{
 		if (is_vaulted_table(((ObjectAddress *) lfirst(lc))->objectId))
 		{
-			freeze(&going);
+			freeze(freeze_all, &going);
 			return;
 		}
 	}

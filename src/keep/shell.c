@@ -126,7 +126,7 @@ empty_type(Oid typid)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not a base type", NameStr(form->typname))));
-	vault_freeze(list_make1_oid(typid), NIL, NIL);
+	vault_freeze(list_make1_oid(typid), NIL, NIL, NIL);
 	check_only_functions_use(typid, form->typarray);
 	drop_array_type(form->typarray);
 	/* a member of an extension stays one */

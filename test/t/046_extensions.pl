@@ -227,6 +227,19 @@ SQL
 		refused => qr/SM003: .* operator class (public\.)?citext_ops .*is needed by data that safemig keeps/,
 	},
 	{
+		name => 'columns and functions that stay outside lose a domain over the type',
+		setup => q(CREATE EXTENSION citext; CREATE DOMAIN d AS citext CHECK (VALUE <> 'x'); CREATE DOMAIN dd AS d[]; CREATE TYPE c AS (a d, b int);
+			CREATE TABLE t (id int PRIMARY KEY, v d UNIQUE, w dd, last int); INSERT INTO t VALUES (1, 'Q', '{A,b}', 3);
+			CREATE TABLE o (v d, c c); INSERT INTO o VALUES ('O', '(p,1)'); CREATE FUNCTION f(d) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE VIEW v AS SELECT f(v) FROM t),
+		migration => [ 'DROP TABLE o', 'DROP EXTENSION citext CASCADE' ],
+	},
+	{
+		name => 'the same with the schema of a base type',
+		setup => q(CREATE SCHEMA s; CREATE TYPE s.b; CREATE FUNCTION s.i(cstring) RETURNS s.b LANGUAGE internal IMMUTABLE STRICT AS 'int4in'; CREATE FUNCTION s.o(s.b) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'int4out';
+			CREATE TYPE s.b (INPUT = s.i, OUTPUT = s.o, LIKE = int4); CREATE DOMAIN d AS s.b; CREATE TABLE t (id int PRIMARY KEY, v d, last int); INSERT INTO t VALUES (1, '7', 3); CREATE FUNCTION f(d) RETURNS int LANGUAGE sql AS 'SELECT 1'; CREATE TABLE s.k (v d); INSERT INTO s.k VALUES ('8')),
+		migration => 'DROP SCHEMA s CASCADE',
+	},
+	{
 		name => 'somebody else\'s type of the same name',
 		setup => q(CREATE EXTENSION citext; CREATE TABLE t (c citext); INSERT INTO t VALUES ('kept')),
 		migration => 'DROP TABLE t',
