@@ -19,6 +19,7 @@
 #include "utils/ruleutils.h"
 
 #include "image/classes.h"
+#include "keep/vault.h"
 
 static void
 composite_read(Image *image, HeapTuple row)
@@ -103,7 +104,8 @@ is_wanted(const Image *have, const Image *want, const char *part)
 /*
  * What holds values of a type, at whatever remove: a column does, and so do
  * the types that are made of it, whose OIDs are added to the list.  A table OF
- * the type hangs on it as a whole.
+ * the type hangs on it as a whole; and a type in the vault counts, which is not
+ * to be made anew.
  */
 static bool
 dependant_holds_values(Form_pg_depend depend, List **types)
@@ -111,7 +113,10 @@ dependant_holds_values(Form_pg_depend depend, List **types)
 	char		relkind;
 
 	if (depend->classid == TypeRelationId)
+	{
 		*types = list_append_unique_oid(*types, depend->objid);
+		return vault_is_schema(get_type_namespace(depend->objid));
+	}
 	if (depend->classid != RelationRelationId)
 		return false;
 	relkind = get_rel_relkind(depend->objid);

@@ -284,6 +284,11 @@ round_trips(
 		migration => 'DROP SCHEMA s CASCADE',
 	},
 	{
+		name => 'an attribute that goes with its type, while the vault has a domain of it',
+		setup => q(CREATE DOMAIN d AS int CHECK (VALUE > 0); CREATE TYPE c AS (x d, y text); CREATE DOMAIN dc AS c CHECK ((VALUE).x < 9); CREATE TYPE cc AS (a c, b int)),
+		migration => [ 'DROP DOMAIN dc; DROP TYPE cc', 'ALTER TYPE c RENAME TO other', 'DROP DOMAIN d CASCADE' ],
+	},
+	{
 		name => 'composite attributes',
 		setup => q(CREATE TYPE pair AS (x int, y text); CREATE TYPE free AS (a int, b text, c date); COMMENT ON COLUMN free.b IS 'bb'),
 		migration => q(ALTER TYPE free DROP ATTRIBUTE b, ADD ATTRIBUTE d numeric(5,2), ALTER ATTRIBUTE a TYPE bigint; ALTER TYPE free RENAME ATTRIBUTE c TO cc),
