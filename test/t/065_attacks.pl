@@ -695,6 +695,21 @@ SQL
 	is(run_in($superuser, $mighty), 'f', 'and does nothing when that is pasted');
 });
 
+one_case('makes the role of the vault beforehand' => sub {
+	my ($database, $mallory, $superuser) = @_;
+	my $fresh = new_database('attack_fresh', 'template0');
+	my %rights = ('GRANT safemig_vault TO mallory' => 'REVOKE safemig_vault FROM mallory', 'ALTER ROLE safemig_vault LOGIN' => 'ALTER ROLE safemig_vault NOLOGIN');
+	foreach my $right (sort keys %rights)
+	{
+		must($database, "SET safemig.enabled = off; $right");
+		my ($status, undef, $error) = in_database($fresh, 'CREATE EXTENSION safemig');
+		like($error, qr/somebody can be role safemig_vault/, "refused after $right");
+		is(run_in($superuser, q(SELECT status FROM safemig_doctor() WHERE item = 'vault role')), 'error', 'and told by the doctor of another database');
+		must($database, "SET safemig.enabled = off; $rights{$right}");
+	}
+	must($fresh, 'CREATE EXTENSION safemig');
+});
+
 one_case('an ordinary role without any right on safemig' => sub {
 	my ($database, $mallory, $superuser) = @_;
 	must($database, 'SET safemig.enabled = off; REVOKE ALL ON SCHEMA safemig FROM PUBLIC; REVOKE ALL ON ALL TABLES IN SCHEMA safemig FROM PUBLIC; REVOKE ALL ON ALL FUNCTIONS IN SCHEMA safemig FROM PUBLIC');
