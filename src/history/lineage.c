@@ -130,6 +130,7 @@ describe_columns(StringInfo buf, const Image *before, const Image *after)
 typedef struct Description
 {
 	const Event *event;
+	bool		renamed;
 	StringInfoData buf;
 } Description;
 
@@ -146,6 +147,9 @@ describe_facet(void *arg, const char *part, const char *name,
 		if (strcmp(name, "name") != 0 && strcmp(name, "schema") != 0)
 			say(&description->buf, "%s", name);
 	}
+	/* a name that was the default follows from the table's no more */
+	else if (description->renamed && strcmp(name, "notnull name") == 0)
+		return;
 	else if (has_column(event->before, part) && has_column(event->after, part))
 		say(&description->buf, "column %s %s", part, name);
 }
@@ -166,6 +170,7 @@ describe(const Event *event, const char *identity)
 	if (event->identity_after == NULL)
 		return pstrdup("dropped");
 	initStringInfo(buf);
+	description.renamed = renamed;
 	if (renamed)
 	{
 		if (strcmp(event->identity_after, identity) == 0 || !event->relation)

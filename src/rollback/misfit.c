@@ -199,6 +199,8 @@ of_constraint(const RangeVar *relation, const Constraint *constraint,
 			return sqlstate == ERRCODE_NOT_NULL_VIOLATION ?
 				nulls(relation, constraint->keys) :
 				duplicates(relation, constraint->keys, false);
+		case CONSTR_NOTNULL:
+			return nulls(relation, constraint->keys);
 		case CONSTR_FOREIGN:
 			return orphans(relation, constraint);
 		case CONSTR_CHECK:

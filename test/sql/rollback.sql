@@ -54,7 +54,7 @@ SELECT safemig_rollback('harm') IS NOT NULL AS rolled_back;
 SELECT * FROM customers ORDER BY id;
 SELECT * FROM orders ORDER BY id;
 SELECT * FROM totals ORDER BY customer;
-SELECT label, kind, state, commands FROM safemig.migrations
+SELECT label, kind, state, commands >= 4 AS complete FROM safemig.migrations
 WHERE label = 'harm' ORDER BY id;
 SELECT count(*) AS drift FROM safemig_verify(safemig_last());
 
