@@ -21,9 +21,11 @@
 #include "commands/tablespace.h"
 #include "commands/user.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
+#include "utils/varlena.h"
 
 #include "capture/target.h"
 #include "compat.h"
@@ -138,6 +140,65 @@ add_identity_sequence(Command *command, Oid relid, const char *column)
 	}
 }
 
+/* No error: the command itself is to raise it. */
+static Oid
+sequence_named(const char *text)
+{
+	List	   *names;
+	Oid			namespace;
+	Oid			relid;
+
+	if (!SplitIdentifierString(pstrdup(text), '.', &names) || names == NIL)
+		return InvalidOid;
+	if (list_length(names) == 1)
+		relid = RelnameGetRelid(linitial(names));
+	else
+	{
+		namespace = get_namespace_oid(list_nth(names, list_length(names) - 2), true);
+		relid = OidIsValid(namespace) ? get_relname_relid(llast(names), namespace) : InvalidOid;
+	}
+	return OidIsValid(relid) && get_rel_relkind(relid) == RELKIND_SEQUENCE ? relid : InvalidOid;
+}
+
+/* The sequence of nextval('name'), with or without a cast. */
+static Oid
+sequence_of_call(const FuncCall *call)
+{
+	Node	   *arg = list_length(call->args) == 1 ? linitial(call->args) : NULL;
+
+	if (strcmp(strVal(llast(call->funcname)), "nextval") != 0)
+		return InvalidOid;
+	while (arg && IsA(arg, TypeCast))
+		arg = ((TypeCast *) arg)->arg;
+	if (arg == NULL || !IsA(arg, A_Const) || ((A_Const *) arg)->isnull ||
+		!IsA(&((A_Const *) arg)->val, String))
+		return InvalidOid;
+	return sequence_named(strVal(&((A_Const *) arg)->val));
+}
+
+/* A column that is filled from a sequence moves it. */
+static bool
+add_sequences_that_fill(Node *node, Command *command)
+{
+	ListCell   *lc;
+	Oid			sequence;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, ColumnDef))
+	{
+		foreach(lc, ((ColumnDef *) node)->constraints)
+			(void) add_sequences_that_fill(lfirst_node(Constraint, lc)->raw_expr, command);
+	}
+	sequence = IsA(node, FuncCall) ? sequence_of_call((FuncCall *) node) : InvalidOid;
+	if (OidIsValid(sequence) && get_rel_persistence(sequence) != RELPERSISTENCE_TEMP)
+	{
+		target_add_root(command, RelationRelationId, sequence);
+		command->moves_sequence = true;
+	}
+	return raw_expression_tree_walker(node, add_sequences_that_fill, command);
+}
+
 /*
  * What subcommands concern beside the tree that is altered, which the roots
  * from first on are.
@@ -192,7 +253,11 @@ add_others(Command *command, AlterTableStmt *stmt, Oid relid,
 			case AT_SetIdentity:
 				add_identity_sequence(command, relid, cmd->name);
 				break;
+			case AT_AddColumn:
+				(void) add_sequences_that_fill(cmd->def, command);
+				break;
 			case AT_AlterColumnType:
+				(void) add_sequences_that_fill(cmd->def, command);
 				add_type_change(command, cmd);
 				command->restates = command->retypes = true;
 				break;

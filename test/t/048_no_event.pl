@@ -153,6 +153,11 @@ round_trips(
 		migration => 'INSERT INTO t (a) VALUES (1) ON CONFLICT DO NOTHING; TRUNCATE u RESTART IDENTITY',
 	},
 	{
+		name => 'sequences that fill the columns of an ALTER TABLE',
+		setup => q(CREATE SEQUENCE s; CREATE SEQUENCE "S 2" START 7; CREATE TABLE t (id int); INSERT INTO t VALUES (1), (2), (3)),
+		migration => q(ALTER TABLE t ADD COLUMN n int DEFAULT nextval('s'), ADD COLUMN m bigint NOT NULL DEFAULT nextval('public."S 2"'::regclass) + 5; ALTER TABLE t ALTER id TYPE bigint USING nextval('s')),
+	},
+	{
 		name => 'a position moved for a table that went with a savepoint',
 		setup => 'CREATE SEQUENCE s; CREATE TABLE t (id serial, a int)',
 		migration => q(BEGIN; SAVEPOINT a; CREATE TABLE n (id int DEFAULT nextval('s')); INSERT INTO n DEFAULT VALUES; ROLLBACK TO a; INSERT INTO t (a) VALUES (7); COMMIT),
