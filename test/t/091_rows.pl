@@ -226,7 +226,10 @@ sub row_left
 	my $row = old_form($last, $before, $after, $changes, $policy);
 	return ($row, 0) unless @changed;
 	my $conflict = same_columns($after, $last, @changed) ? 0 : 1;
-	@$row{@changed} = @$before{@changed} if !$conflict || $policy eq 'restore';
+	my $restored = !$conflict || $policy eq 'restore';
+	# a row that is left as it is keeps all that the migration wrote in it
+	$row->{$_} = $restored ? $before->{$_} : $changes->{converted}{$_} ? back($last->{$_}) : $last->{$_}
+	  foreach @changed;
 	return ($row, $conflict);
 }
 
