@@ -149,7 +149,7 @@ round_trips({
 # are, and wherever they were put since.
 my $spread = $loaded . q(CREATE TABLE keyed (id int PRIMARY KEY, a int, b text); CREATE TABLE loose (a int, b text);
 	INSERT INTO keyed SELECT i, i % 7, 'b' || i FROM generate_series(1, 3000) i; INSERT INTO loose SELECT a, b FROM keyed);
-foreach my $written ('true', 'id % 3 = 0', 'id < 20 OR id > 2500')
+foreach my $written ('id % 3 = 0', 'id < 20 OR id > 2500')
 {
 	my $rows = $written =~ s/\bid\b/substr(b, 2)::int/gr;
 	my $fill = "UPDATE keyed SET a = a + 10 WHERE $written; DELETE FROM keyed WHERE id BETWEEN 300 AND 310; INSERT INTO keyed SELECT i, 0, 'new' FROM generate_series(4000, 4500) i;" .

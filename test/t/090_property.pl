@@ -22,7 +22,7 @@ use SafemigTest;
 use Test::More;
 
 my $first = $ENV{SAFEMIG_SEED} // 1;
-my $sequences = $ENV{SAFEMIG_SEQUENCES} // 12;
+my $sequences = $ENV{SAFEMIG_SEQUENCES} // 10;
 my $minimise = $ENV{SAFEMIG_MINIMISE} // 1;
 my %count = map { $_ => 0 } 'not redone', 'not let', 'checked',
   qw(statements errors exact nothing declared conflict writes);
