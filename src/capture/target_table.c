@@ -16,6 +16,7 @@
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_sequence.h"
 #include "catalog/pg_trigger.h"
 #include "commands/tablecmds.h"
 #include "commands/tablespace.h"
@@ -176,6 +177,23 @@ sequence_of_call(const FuncCall *call)
 	return sequence_named(strVal(&((A_Const *) arg)->val));
 }
 
+/*
+ * Of a sequence with a cache sessions may hold numbers, and give them to rows
+ * without moving it: nobody could tell whether it may go back.
+ */
+static bool
+is_cached(Oid sequence)
+{
+	HeapTuple	tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(sequence));
+	bool		cached;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for sequence %u", sequence);
+	cached = ((Form_pg_sequence) GETSTRUCT(tuple))->seqcache > 1;
+	ReleaseSysCache(tuple);
+	return cached;
+}
+
 /* A column that is filled from a sequence moves it. */
 static bool
 add_sequences_that_fill(Node *node, Command *command)
@@ -191,7 +209,8 @@ add_sequences_that_fill(Node *node, Command *command)
 			(void) add_sequences_that_fill(lfirst_node(Constraint, lc)->raw_expr, command);
 	}
 	sequence = IsA(node, FuncCall) ? sequence_of_call((FuncCall *) node) : InvalidOid;
-	if (OidIsValid(sequence) && get_rel_persistence(sequence) != RELPERSISTENCE_TEMP)
+	if (OidIsValid(sequence) && get_rel_persistence(sequence) != RELPERSISTENCE_TEMP &&
+		!is_cached(sequence))
 	{
 		target_add_root(command, RelationRelationId, sequence);
 		command->moves_sequence = true;

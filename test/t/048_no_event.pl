@@ -263,6 +263,15 @@ unless (bare() || $ENV{SAFEMIG_CASE})
 		like(value($database, $rows), qr/function public.f\(\): .*STABLE.* -> .*IMMUTABLE/s, 'capture switched off');
 	};
 
+	subtest 'numbers that a session holds' => sub {
+		my $database = new_database('cached');
+		my ($status, $out, $err) = in_database($database, q(CREATE SEQUENCE s CACHE 5; CREATE TABLE q (id int PRIMARY KEY DEFAULT nextval('s')); CREATE TABLE t (k int); INSERT INTO t VALUES (1), (2), (3);
+			SET safemig.label = 'cached'; ALTER TABLE t ADD n int DEFAULT nextval('s'); RESET safemig.label; INSERT INTO q DEFAULT VALUES; SELECT safemig_rollback('cached')));
+		ok(!$status, 'taken back') or diag($err);
+		($status, $out, $err) = in_database($database, q(INSERT INTO q (id) SELECT nextval('s') FROM generate_series(1, 9)));
+		ok(!$status, 'the sequence gives none that is in use') or diag($err);
+	};
+
 	subtest 'unseen: the library is missing' => sub {
 		my $database = new_database('missing');
 		# other tests need the file itself
