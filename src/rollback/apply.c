@@ -15,6 +15,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -288,6 +289,8 @@ find_conflict(RollbackPlan *plan, const RecordedCommand *command, const Step *st
 	}
 	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
 		conflicts_raise(NULL, conflict_of_error(error, command, step));
+	if (validation_postpone(plan, command, step, error->sqlerrcode))
+		return false;
 	plan->doomed = true;
 	if (!doubtful)
 	{
@@ -339,9 +342,10 @@ run_steps(RollbackPlan *plan, const RecordedCommand *command, int number)
 
 /* What still keeps an object from being as it was before the command. */
 static void
-settle_change(const RecordedCommand *command, Change *change, Steps *steps)
+settle_change(RollbackPlan *plan, const RecordedCommand *command, Change *change, Steps *steps)
 {
 	static const char *const by_refresh[] = {"populated", NULL};
+	static const char *const by_validation[] = {"valid", NULL};
 	Image	   *recorded = change->before ? change->before : change->after;
 	Image	   *now;
 
@@ -355,6 +359,10 @@ settle_change(const RecordedCommand *command, Change *change, Steps *steps)
 	if (now && command->refreshes_later &&
 		change->before->class == &image_class_materialized_view &&
 		!image_differs_beyond(now, change->before, by_refresh))
+		return;
+	if (now && now->address.classId == ConstraintRelationId &&
+		validation_is_postponed(plan, now->address.objectId) &&
+		!image_differs_beyond(now, change->before, by_validation))
 		return;
 	if (now == NULL || !image_equal(now, change->before))
 		compare_to_steps(now, change->before, steps);
@@ -371,7 +379,7 @@ plan_settle(RollbackPlan *plan, RecordedCommand *command)
 	steps.around_replacement = replace_dependants;
 	frame_become_owner(&frame);
 	foreach(lc, command->changes)
-		settle_change(command, lfirst(lc), &steps);
+		settle_change(plan, command, lfirst(lc), &steps);
 	frame_unpin(&frame);
 	steps_sort(&steps);
 	foreach(lc, steps.list)
@@ -423,6 +431,7 @@ apply(RollbackPlan *plan)
 		if (!plan->doomed)
 			plan_settle(plan, command);
 	}
+	validations_run(plan, find_conflict);
 	references_add_broken();
 }
 
@@ -438,6 +447,7 @@ plan_try(RollbackPlan *plan)
 
 	plan->conflicts = NIL;
 	plan->doomed = false;
+	plan->postponed = NIL;
 	plan->measures = NIL;
 	PG_TRY();
 	{

@@ -425,6 +425,18 @@ misfit_tables(const Step *step)
 	}
 }
 
+Oid
+misfit_validated(const Step *step)
+{
+	Node	   *parsed = parse_statement(step->sql);
+	RangeVar   *relation = relation_of_call(parsed, "validate_constraint");
+	const char *name = argument_of_call(parsed, "validate_constraint", 1);
+	Oid			relid = relation ? RangeVarGetRelid(relation, NoLock, true) : InvalidOid;
+
+	return OidIsValid(relid) && name ?
+		get_relation_constraint_oid(relid, name, true) : InvalidOid;
+}
+
 /* ---- how many they are ---- */
 
 typedef struct MisfitCount

@@ -51,6 +51,7 @@ typedef struct RollbackPlan
 	ConflictPolicy on_conflict;
 	List	   *conflicts;		/* of Conflict*: constraints that rows break */
 	bool		doomed;			/* some step could not be run */
+	List	   *postponed;		/* of struct Postponed*: validations, to the end */
 	int			steps;
 	const char *strongest_lock; /* NULL: none that anybody would notice */
 	const char *strongest_object;
@@ -278,6 +279,18 @@ extern int64 misfit_count(const RecordedCommand *command, const Step *step,
 						  int sqlstate);
 /* what the rows have to pass: OIDs of the tables, or NIL if it is another step */
 extern List *misfit_tables(const Step *step);
+
+/* the constraint that the step validates, or InvalidOid */
+extern Oid	misfit_validated(const Step *step);
+
+/* ---- postpone.c ---- */
+/* is the step, which failed with that error, to be tried at the end? */
+extern bool validation_postpone(RollbackPlan *plan, const RecordedCommand *command,
+								const Step *step, int sqlstate);
+extern bool validation_is_postponed(const RollbackPlan *plan, Oid constraint);
+extern void validations_run(RollbackPlan *plan,
+							bool (*run) (RollbackPlan *plan, const RecordedCommand *command,
+										 const Step *step));
 
 /* ---- scriptrun.c ---- */
 extern bool step_stands_alone(const Step *step);
