@@ -378,6 +378,11 @@ typedef struct State
 	int64		labelled_id;	/* the last one under safemig.label ... */
 	char	   *labelled;		/* ... and the label */
 	int64		last_id;		/* the last migration of this session */
+	char	   *framework;		/* that runs migrations here, or NULL ... */
+	bool		framework_rows; /* ... some of which may be rows alone, ... */
+	TimestampTz framework_seen; /* ... and when it was last seen to do so, or 0 */
+	int64		framework_done; /* none up to that one is waiting for its row */
+	int64		begun_id;		/* a framework's migration whose row came first, or 0 */
 	bool		lent;			/* rights are lent, for a statement that runs ... */
 	int			lent_commands;	/* ... and so many commands may still start */
 	List	   *loans;			/* of struct Loan*: what is lent */

@@ -38,7 +38,11 @@ CREATE TABLE safemig.migration_log (
 	rolled_back_by bigint,
 	rolls_back	bigint[],
 	effective	bigint,
-	incarnation	text NOT NULL
+	incarnation	text NOT NULL,
+	session		text,			-- that began it: pid and start
+	line		text,			-- migrations of a framework whose order is binding
+	previous	text,			-- label that the one row of the line had before
+	reverted_by	bigint			-- the framework's own way back
 );
 CREATE INDEX migration_log_label ON safemig.migration_log (label);
 CREATE INDEX migration_log_state ON safemig.migration_log (state, id);

@@ -24,8 +24,14 @@ AS 'MODULE_PATHNAME', 'safemig_owns_change';
 COMMENT ON FUNCTION safemig.owns_change(text[], text[]) IS
 'Whether the object of a row of change_log belonged to the current role before or after the change; for what has no owner, whether the relation that it lives in does.';
 
+CREATE FUNCTION safemig.unseen_rows(OUT migration bigint, OUT framework text, OUT label text, OUT version text)
+RETURNS SETOF record STABLE LANGUAGE C ROWS 1
+AS 'MODULE_PATHNAME', 'safemig_unseen_rows';
+COMMENT ON FUNCTION safemig.unseen_rows() IS
+'What frameworks that write their history from another session have called migrations which do not have a name yet; of those that a role ran, to that role, of all to administrators. The next call that looks for a migration, and may write, gives them the name.';
+
 CREATE VIEW safemig.migrations WITH (security_barrier) AS
-SELECT m.id, m.kind, m.label, m.framework, m.version,
+SELECT m.id, m.kind, COALESCE(m.label, u.label) AS label, COALESCE(u.framework, m.framework) AS framework, COALESCE(m.version, u.version) AS version,
 	CASE WHEN m.state = 'open' AND NOT EXISTS (
 		SELECT FROM pg_catalog.pg_locks l
 		WHERE l.locktype = 'advisory' AND l.objsubid = 3 AND l.granted
@@ -43,8 +49,11 @@ SELECT m.id, m.kind, m.label, m.framework, m.version,
 	COALESCE(k.kept_bytes, 0) AS kept_bytes,
 	m.rolled_back_by, m.rolls_back,
 	(SELECT x.until FROM safemig.pin_log x
-	 WHERE x.migration = m.id AND x.until > pg_catalog.clock_timestamp()) AS kept_until
+	 WHERE x.migration = m.id AND x.until > pg_catalog.clock_timestamp()) AS kept_until,
+	(SELECT r.id FROM safemig.migration_log r
+	 WHERE r.id = m.reverted_by AND r.state <> 'rolled_back') AS reverted_by
 FROM safemig.migration_log m
+LEFT JOIN safemig.unseen_rows() u ON u.migration = m.id
 LEFT JOIN LATERAL (
 	SELECT pg_catalog.count(*) AS commands,
 		pg_catalog.min(x.started_at) AS started_at,
@@ -68,7 +77,7 @@ WHERE (SELECT safemig.administers()) OR safemig.acts_as(m.session_role) OR safem
 			   WHERE x.migration = m.id AND safemig.owns_change(x.before, x.after));
 GRANT SELECT ON safemig.migrations TO PUBLIC;
 COMMENT ON VIEW safemig.migrations IS
-'One row per migration, snapshot, baseline, rollback and redo. kept_bytes is in bytes; kept_until is what safemig_keep asked for; times are those of the first and the last command.';
+'One row per migration, snapshot, baseline, rollback and redo. kept_bytes is in bytes; kept_until is what safemig_keep asked for; times are those of the first and the last command. framework and version are what a migration framework wrote into its history table, and label as well where it was not set; reverted_by is the migration in which the framework itself took this one back.';
 
 CREATE VIEW safemig.commands WITH (security_barrier) AS
 SELECT c.seq, c.migration, c.tag, c.role, c.irreversible, c.unkept, c.rewrote,

@@ -151,6 +151,7 @@ capture_init(void)
 	failure_init();
 	positions_init();
 	written_init();
+	framework_init();
 }
 
 /* ---- the stack ---- */

@@ -18,6 +18,8 @@
  * A command between its start and its end.  Lives in a context of its own
  * under TopMemoryContext, since a CONCURRENTLY command commits in between.
  */
+struct QueryDesc;
+
 typedef struct Command
 {
 	struct Command *outer;
@@ -109,6 +111,14 @@ extern void outside_command_ends(Node *stmt, CommandTag tag);
 
 /* ---- replace.c: an object that has to be made anew, and what hangs on it ---- */
 extern void replace_dependants(const Image *have, const Image *want, Steps *steps);
+
+/* ---- framework.c: migrations that a framework runs ---- */
+extern void framework_init(void);
+extern void framework_statement_starts(const struct QueryDesc *query);
+extern void framework_command_ends(Node *parsetree);
+extern bool framework_drops_helpers(Node *parsetree);
+extern bool framework_owns_all(const Command *command, List *changes);
+extern bool framework_writes_rows(void);
 
 /* ---- failure.c: commands that fail ---- */
 extern void failure_init(void);

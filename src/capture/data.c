@@ -73,6 +73,7 @@ data_is_being_captured(void)
 {
 	return (safemig_state.written_id != 0 || safemig_state.explicit_id != 0 ||
 			safemig_state.last_id != 0 || (safemig_label && safemig_label[0]) ||
+			safemig_state.framework_seen != 0 ||
 			safemig_capture_data == CAPTURE_DATA_TRANSACTION) &&
 		safemig_state.own_depth == 0 && IsTransactionState() && is_wanted() &&
 		OidIsValid(get_namespace_oid(SAFEMIG_SCHEMA, true));
@@ -138,8 +139,8 @@ begin_command(const char *tag, int64 migration)
 }
 
 static void
-keep_table(RecordedCommand *command, Oid relid, Versions *(*find) (Relation rel, CommandId since),
-		   CommandId since, StringInfo ids)
+keep_table(RecordedCommand *command, Oid relid, FindVersions find, uint32 since,
+		   StringInfo ids)
 {
 	Relation	rel = table_open(relid, AccessShareLock);
 	Versions   *versions = find(rel, since);
@@ -182,19 +183,25 @@ restore_position(void *arg, const NotedPosition *noted, const Kept *kept)
 
 /* The changes up to now are those of tables. */
 static void
+add_row_step(DataSteps *data, StringInfo ids)
+{
+	int			tables = list_length(data->command->changes);
+
+	steps_init(&data->steps);
+	if (tables == 0)
+		return;
+	data->steps.image = ((Change *) linitial(data->command->changes))->before;
+	step_add(&data->steps, RANK_COMMON, RUN_CATALOG, "ACCESS EXCLUSIVE", "scan",
+			 "SELECT safemig.undo_writes('{%s}')", ids->data)->note =
+		psprintf("takes back what was written in %d table%s", tables, tables == 1 ? "" : "s");
+}
+
+static void
 add_steps(RecordedCommand *command, StringInfo ids)
 {
 	DataSteps	data = {command};
-	int			tables = list_length(command->changes);
 
-	steps_init(&data.steps);
-	if (tables > 0)
-	{
-		data.steps.image = ((Change *) linitial(command->changes))->before;
-		step_add(&data.steps, RANK_COMMON, RUN_CATALOG, "ACCESS EXCLUSIVE", "scan",
-				 "SELECT safemig.undo_writes('{%s}')", ids->data)->note =
-			psprintf("takes back what was written in %d table%s", tables, tables == 1 ? "" : "s");
-	}
+	add_row_step(&data, ids);
 	positions_record(command->migration, command->seq, restore_position, &data);
 	command->steps = data.steps.list;
 }
@@ -207,6 +214,27 @@ end_command(RecordedCommand *command)
 	history_write_command(command, command_text(command->tag),
 						  GetConfigOption("search_path", false, false),
 						  GetCurrentTimestamp(), 0, NIL);
+}
+
+/* ---- what another session wrote ---- */
+
+/* writer: what find is to be called with */
+void
+data_record_rows(int64 migration, List *relids, FindVersions find, uint32 writer)
+{
+	RecordedCommand *command = begin_command("DATA", migration);
+	DataSteps	data = {command};
+	StringInfoData ids;
+	ListCell   *lc;
+
+	initStringInfo(&ids);
+	foreach(lc, relids)
+		keep_table(command, lfirst_oid(lc), find, writer, &ids);
+	add_row_step(&data, &ids);
+	command->steps = data.steps.list;
+	if (command->changes != NIL)
+		history_write_command(command, NULL, GetConfigOption("search_path", false, false),
+							  GetCurrentTimestamp(), 0, NIL);
 }
 
 /* ---- what was written since the last look ---- */
@@ -398,7 +426,8 @@ static bool
 is_of_migration(void)
 {
 	return safemig_state.written_id != 0 || data_is_named() || row_label()[0] ||
-		safemig_capture_data == CAPTURE_DATA_TRANSACTION;
+		safemig_capture_data == CAPTURE_DATA_TRANSACTION ||
+		safemig_state.begun_id != 0 || framework_writes_rows();
 }
 
 void
@@ -605,14 +634,18 @@ truncate_table(int64 migration, Oid relid)
 	}
 }
 
-/* Called for each table before it is truncated, but before it is locked. */
+/*
+ * Called for each table before it is truncated, but before it is locked.  It is
+ * no row's change but the table's: like DDL it is a migration by itself.
+ */
 void
 data_keep_truncated(Oid relid)
 {
 	Frame		frame;
 	int64		migration;
 
-	if ((safemig_state.written_id == 0 && !data_is_named()) || !is_on() ||
+	if ((safemig_state.written_id == 0 && !data_is_named() &&
+		 safemig_capture_data == CAPTURE_DATA_EXPLICIT) || !is_on() ||
 		data_table_name(relid) == NULL ||
 		pg_class_aclcheck(relid, GetUserId(), ACL_TRUNCATE) != ACLCHECK_OK)
 		return;

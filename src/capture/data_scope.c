@@ -24,6 +24,7 @@
 #include "capture/capture.h"
 #include "capture/written.h"
 #include "compat.h"
+#include "history/framework.h"
 #include "keep/limit.h"
 #include "keep/vault.h"
 
@@ -34,11 +35,15 @@ char *
 data_table_name(Oid relid)
 {
 	Oid			namespace = get_rel_namespace(relid);
+	FrameworkTable table;
 
 	if (relid < FirstNormalObjectId || !OidIsValid(namespace) ||
 		get_rel_relkind(relid) != RELKIND_RELATION ||
 		isAnyTempNamespace(namespace) || vault_is_schema(namespace) ||
 		namespace == get_namespace_oid(SAFEMIG_SCHEMA, true))
+		return NULL;
+	(void) framework_of(relid, &table);
+	if (table == FRAMEWORK_HELPER)
 		return NULL;
 	return quote_qualified_identifier(get_namespace_name(namespace),
 									  get_rel_name(relid));

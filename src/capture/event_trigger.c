@@ -97,7 +97,8 @@ capture_is_silent(Node *parsetree)
 {
 	return !safemig_enabled || safemig_state.own_depth > 0 ||
 		IsBinaryUpgrade || creating_extension || IsParallelWorker() ||
-		in_restore_session() || concerns_safemig(parsetree);
+		in_restore_session() || concerns_safemig(parsetree) ||
+		framework_drops_helpers(parsetree);
 }
 
 /* Commands that commit in the middle of themselves. */
@@ -302,6 +303,7 @@ capture_command_ends(Node *parsetree)
 		safemig_state.own_depth > 0)
 		return;
 	look_at_rewritten(command);
+	framework_command_ends(parsetree);
 	if (failures_are_tolerated(command) && !command->failed)
 	{
 		command->failed = try_to(try_after, command);

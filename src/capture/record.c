@@ -232,6 +232,8 @@ command_record(Command *command)
 		steps_irreversible(&steps, "it could not be captured: %s", command->failed);
 		write_down(command, NIL, &steps);
 	}
+	else if (command->seq == 0 && framework_owns_all(command, changes))
+		;						/* not a migration */
 	else if (changes != NIL || command->data_only || command->seq)
 	{
 		command_reverse(command, changes, &steps);

@@ -131,6 +131,7 @@ static void
 on_executor_start(QueryDesc *query, int eflags)
 {
 	data_follow_label();
+	framework_statement_starts(query);
 	if (next_executor_start_hook)
 		next_executor_start_hook(query, eflags);
 	else

@@ -58,6 +58,10 @@ typedef void (*PositionStep) (void *arg, const NotedPosition *noted, const Kept 
 extern void positions_record(int64 migration, int64 command, PositionStep step, void *arg);
 
 /* ---- data.c ---- */
+struct Versions;
+/* since: the first command that counts, or what else says which rows do */
+typedef struct Versions *(*FindVersions) (struct RelationData *rel, uint32 since);
+extern void data_record_rows(int64 migration, List *relids, FindVersions find, uint32 writer);
 extern bool data_is_being_captured(void);
 extern bool data_is_named(void);
 

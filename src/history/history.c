@@ -117,19 +117,28 @@ current_xid(void)
 	return psprintf(UINT64_FORMAT, U64FromFullTransactionId(GetTopFullTransactionId()));
 }
 
+/* This session, told from others and from later ones with the same pid. */
+char *
+history_session(void)
+{
+	return psprintf("%d/" INT64_FORMAT, MyProcPid, (int64) MyStartTimestamp);
+}
+
 static int64
 insert_migration(const char *kind, const char *label, const char *state,
 				 List *rolls_back, const char *reason)
 {
 	int64		id = history_nextval("migration_id");
-	Datum		values[19];
-	bool		nulls[19] = {false};
+	Datum		values[23];
+	bool		nulls[23] = {false};
 	Oid			outer = GetOuterUserId();
 
 	values[0] = Int64GetDatum(id);
 	values[1] = CStringGetTextDatum(kind);
 	values[2] = optional_text(label, &nulls[2]);
-	nulls[3] = nulls[4] = true; /* framework, version */
+	values[3] = optional_text(strcmp(kind, "migration") == 0 ? safemig_state.framework : NULL,
+							  &nulls[3]);
+	nulls[4] = true;			/* version */
 	values[5] = CStringGetTextDatum(state);
 	values[6] = CStringGetTextDatum(GetUserNameFromId(outer, false));
 	values[7] = CStringGetTextDatum(GetUserNameFromId(GetSessionUserId(), false));
@@ -145,6 +154,8 @@ insert_migration(const char *kind, const char *label, const char *state,
 	nulls[16] = rolls_back == NIL;
 	values[17] = Int64GetDatum(id);
 	values[18] = CStringGetTextDatum(history_incarnation());
+	values[19] = CStringGetTextDatum(history_session());
+	nulls[20] = nulls[21] = nulls[22] = true;	/* line, previous, reverted_by */
 	history_insert("migration_log", values, nulls, lengthof(values));
 	CommandCounterIncrement();
 	if (safemig_notes && safemig_notes[0])
@@ -193,6 +204,15 @@ labelled_can_go_on(const char *label)
 		migration->effective == migration->id;
 }
 
+static bool
+is_applied(int64 id)
+{
+	Migration  *migration = history_get_migration(id, true);
+
+	return migration && strcmp(migration->state, "applied") == 0 &&
+		migration->effective == id;
+}
+
 /* The one that something done now, under that label, is part of. */
 int64
 history_migration_under(const char *label)
@@ -212,6 +232,8 @@ history_migration_under(const char *label)
 		safemig_state.labelled = MemoryContextStrdup(TopMemoryContext, label);
 		return id;
 	}
+	if (safemig_state.begun_id && is_applied(safemig_state.begun_id))
+		return safemig_state.begun_id;
 	if (safemig_state.xact_id)
 	{
 		Migration  *migration = history_get_migration(safemig_state.xact_id, true);
@@ -380,12 +402,34 @@ history_set_state(int64 id, const char *state)
 	SPI_finish();
 }
 
+static void
+insert_writer(int64 migration, Datum *xids, int nxids)
+{
+	Oid			types[2] = {INT8OID, INT8ARRAYOID};
+	Datum		args[2] = {Int64GetDatum(migration)};
+
+	args[1] = PointerGetDatum(construct_array(xids, nxids, INT8OID, sizeof(int64),
+											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	SPI_connect();
+	if (SPI_execute_with_args("INSERT INTO safemig.writer_log VALUES ($1, $2)",
+							  2, types, args, NULL, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write writer_log");
+	SPI_finish();
+}
+
+/* Another transaction, which has committed, wrote rows of it. */
+void
+history_note_writer_xid(int64 migration, int64 xid)
+{
+	Datum		xids[1] = {Int64GetDatum(xid)};
+
+	insert_writer(migration, xids, 1);
+}
+
 /* To be called when the transaction is about to commit. */
 void
 history_note_writer(int64 migration)
 {
-	Oid			types[2] = {INT8OID, INT8ARRAYOID};
-	Datum		args[2] = {Int64GetDatum(migration)};
 	FullTransactionId next = ReadNextFullTransactionId();
 	TransactionId *children;
 	int			nchildren = xactGetCommittedChildren(&children);
@@ -400,13 +444,7 @@ history_note_writer(int64 migration)
 			epoch--;
 		xids[i + 1] = UInt64GetDatum(U64FromFullTransactionId(FullTransactionIdFromEpochAndXid(epoch, children[i])));
 	}
-	args[1] = PointerGetDatum(construct_array(xids, nchildren + 1, INT8OID, sizeof(int64),
-											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	SPI_connect();
-	if (SPI_execute_with_args("INSERT INTO safemig.writer_log VALUES ($1, $2)",
-							  2, types, args, NULL, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not write writer_log");
-	SPI_finish();
+	insert_writer(migration, xids, nchildren + 1);
 }
 
 /* DROP EXTENSION would leave the vault without the history that explains it. */

@@ -63,9 +63,11 @@ extern int64 history_next_command(void);
 extern Migration *history_get_migration(int64 id, bool missing_ok);
 extern List *history_migrations(const char *where, int nargs, Oid *types, Datum *args);
 extern char *history_incarnation(void);
+extern char *history_session(void);
 extern bool history_oids_hold(const char *incarnation);
 extern void history_set_state(int64 id, const char *state);
 extern void history_note_writer(int64 migration);
+extern void history_note_writer_xid(int64 migration, int64 xid);
 extern void history_refuse_drop_while_kept(void);
 
 /* ---- baseline.c ---- */

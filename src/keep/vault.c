@@ -17,12 +17,14 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
+#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/alter.h"
 #include "commands/comment.h"
 #include "commands/extension.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
@@ -166,6 +168,51 @@ vault_schemas_of(int64 migration)
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
 	return schemas;
+}
+
+/* The comment on a schema says whose it is. */
+static void
+rename_schema(Oid namespace, const char *name, int64 to)
+{
+	Relation	catalog = table_open(NamespaceRelationId, RowExclusiveLock);
+	HeapTuple	tuple = SearchSysCacheCopy1(NAMESPACEOID, ObjectIdGetDatum(namespace));
+	char	   *comment = GetComment(namespace, NamespaceRelationId, 0);
+	char	   *rest = comment ? strchr(comment, ',') : NULL;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for namespace %u", namespace);
+	namestrcpy(&((Form_pg_namespace) GETSTRUCT(tuple))->nspname, name);
+	CatalogTupleUpdate(catalog, &tuple->t_self, tuple);
+	table_close(catalog, RowExclusiveLock);
+	if (rest)
+		CreateComments(namespace, NamespaceRelationId, 0,
+					   psprintf("kept by safemig: migration " INT64_FORMAT "%s", to, rest));
+	CommandCounterIncrement();
+}
+
+void
+vault_take_over(int64 from, int64 to)
+{
+	ListCell   *lc;
+	int			last = 0;
+
+	while (OidIsValid(get_namespace_oid(vault_schema_name(to, last + 1), true)))
+		last++;
+	foreach(lc, vault_schemas_of(from))
+	{
+		char	   *name = vault_schema_name(to, ++last);
+		Oid			types[2] = {TEXTOID, TEXTOID};
+		Datum		args[2] = {CStringGetTextDatum(get_namespace_name(lfirst_oid(lc))),
+		CStringGetTextDatum(name)};
+
+		rename_schema(lfirst_oid(lc), name, to);
+		SPI_connect();
+		if (SPI_execute_with_args("UPDATE safemig.kept_log SET vault_schema = $2"
+								  " WHERE vault_schema OPERATOR(pg_catalog.=) $1",
+								  2, types, args, NULL, false, 0) != SPI_OK_UPDATE)
+			elog(ERROR, "could not update kept_log");
+		SPI_finish();
+	}
 }
 
 /* Of a class that has a schema and an owner; relations and types need more. */

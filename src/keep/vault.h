@@ -40,6 +40,8 @@ extern void vault_schema_again(const Kept *kept);
 extern void vault_drop_if_empty(Oid namespace);
 extern void object_move(Oid classid, Oid objid, Oid namespace, Oid owner);
 extern List *vault_schemas_of(int64 migration);
+/* what one migration has kept is another's from now on */
+extern void vault_take_over(int64 from, int64 to);
 
 /* ---- strip.c ---- */
 extern void strip_relation(Oid relid, Kept *kept);

@@ -268,12 +268,29 @@ try_step(void *step)
 	return true;
 }
 
+/* What is told of it; nothing if it may be the first conflict's consequence. */
+static List *
+conflicts_of_step(RollbackPlan *plan, const RecordedCommand *command, const Step *step,
+				  const ErrorData *error, bool doubtful)
+{
+	List	   *found;
+
+	if (doubtful)
+		return NIL;
+	found = conflict_of_error(error, command, step);
+	/* who only looks has the time */
+	if (plan->rehearsal)
+		((Conflict *) linitial(found))->rows = misfit_count(command, step, error->sqlerrcode);
+	return found;
+}
+
 /* Runs the step; true: it met a conflict, which is noted. */
 static bool
 find_conflict(RollbackPlan *plan, const RecordedCommand *command, const Step *step)
 {
 	List	   *tables = misfit_tables(step);
 	bool		doubtful = any_is_doubtful(tables);
+	List	   *found;
 	ErrorData  *error;
 
 	if (tables == NIL)
@@ -289,19 +306,32 @@ find_conflict(RollbackPlan *plan, const RecordedCommand *command, const Step *st
 	}
 	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
 		conflicts_raise(NULL, conflict_of_error(error, command, step));
-	if (validation_postpone(plan, command, step, error->sqlerrcode))
+	found = conflicts_of_step(plan, command, step, error, doubtful);
+	if (validation_postpone(plan, command, step, error->sqlerrcode, found))
 		return false;
 	plan->doomed = true;
-	if (!doubtful)
-	{
-		List	   *found = conflict_of_error(error, command, step);
-
-		/* who only looks has the time */
-		if (plan->rehearsal)
-			((Conflict *) linitial(found))->rows = misfit_count(command, step, error->sqlerrcode);
-		plan->conflicts = list_concat(plan->conflicts, found);
-	}
+	plan->conflicts = list_concat(plan->conflicts, found);
 	return true;
+}
+
+/* At the end of the plan. */
+static void
+run_postponed(RollbackPlan *plan)
+{
+	while (plan->postponed != NIL)
+	{
+		const Postponed *postponed = linitial(plan->postponed);
+		const Step *step = validation_now(postponed);
+
+		/* whatever comes, it has been tried */
+		plan->postponed = list_delete_first(plan->postponed);
+		if (step && attempt_step(try_step, step))
+		{
+			plan->doomed = true;
+			plan->conflicts = list_concat(plan->conflicts, postponed->conflicts);
+		}
+		CommandCounterIncrement();
+	}
 }
 
 /*
@@ -408,10 +438,14 @@ static List *
 all_conflicts(RollbackPlan *plan)
 {
 	List	   *conflicts = NIL;
+	ListCell   *lc;
 
 	if (safemig_state.on_conflict == CONFLICT_REFUSE)
 		conflicts = writes_conflicts();
 	conflicts = list_concat(conflicts, plan->conflicts);
+	/* what was in the way when the plan broke off */
+	foreach(lc, plan->postponed)
+		conflicts = list_concat(conflicts, ((Postponed *) lfirst(lc))->conflicts);
 	return list_concat(conflicts, misfit_conflicts());
 }
 
@@ -431,7 +465,7 @@ apply(RollbackPlan *plan)
 		if (!plan->doomed)
 			plan_settle(plan, command);
 	}
-	validations_run(plan, find_conflict);
+	run_postponed(plan);
 	references_add_broken();
 }
 

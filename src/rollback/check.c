@@ -395,7 +395,9 @@ plan_check(RollbackPlan *plan)
 	ListCell   *inner;
 
 	check_irreversible(plan, &conflicts);
-	check_later(plan, &conflicts);
+	line_check(plan, &conflicts);
+	if (conflicts == NIL)
+		check_later(plan, &conflicts);
 	if (conflicts == NIL)
 		check_states(plan, &conflicts);
 	foreach(lc, plan->commands)

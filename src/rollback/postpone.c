@@ -22,20 +22,13 @@
 
 #include "rollback/rollback.h"
 
-typedef struct Postponed
-{
-	const RecordedCommand *command;
-	const Step *step;
-	Oid			constraint;
-} Postponed;
-
 /*
  * Is the step, which failed with that error, to be tried at the end of the
  * plan?  Not if there is nothing left that could make the rows fit.
  */
 bool
 validation_postpone(RollbackPlan *plan, const RecordedCommand *command,
-					const Step *step, int sqlstate)
+					const Step *step, int sqlstate, List *conflicts)
 {
 	Postponed  *postponed;
 	Oid			constraint;
@@ -49,6 +42,7 @@ validation_postpone(RollbackPlan *plan, const RecordedCommand *command,
 	postponed->command = command;
 	postponed->step = step;
 	postponed->constraint = constraint;
+	postponed->conflicts = conflicts;
 	plan->postponed = lappend(plan->postponed, postponed);
 	return true;
 }
@@ -67,8 +61,8 @@ validation_is_postponed(const RollbackPlan *plan, Oid constraint)
 }
 
 /* The step under the names that table and key have now; NULL: not needed. */
-static Step *
-step_now(const Postponed *postponed)
+Step *
+validation_now(const Postponed *postponed)
 {
 	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(postponed->constraint));
 	Form_pg_constraint form;
@@ -90,23 +84,4 @@ step_now(const Postponed *postponed)
 	}
 	ReleaseSysCache(tuple);
 	return step;
-}
-
-/* At the end of the plan. */
-void
-validations_run(RollbackPlan *plan,
-				bool (*run) (RollbackPlan *plan, const RecordedCommand *command, const Step *step))
-{
-	List	   *list = plan->postponed;
-	ListCell   *lc;
-
-	plan->postponed = NIL;
-	foreach(lc, list)
-	{
-		const Postponed *postponed = lfirst(lc);
-		const Step *step = step_now(postponed);
-
-		if (step)
-			(void) run(plan, postponed->command, step);
-	}
 }

@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 
+#include "history/framework.h"
 #include "rollback/rollback.h"
 
 PG_FUNCTION_INFO_V1(safemig_rollback_id);
@@ -116,15 +117,47 @@ check_can_be_rolled_back(const Migration *migration)
 				 errhint("%s", conflict->hint)));
 }
 
+#define MIGRATIONS_CALLED(what) \
+	what " OPERATOR(pg_catalog.=) $1" \
+	" AND m.kind OPERATOR(pg_catalog.=) ANY (ARRAY['migration', 'snapshot'])"
+
+/* What takes another one back has that one's version, and is not meant by it. */
+#define IS_NO_REVERT \
+	" AND NOT EXISTS (SELECT FROM safemig.migration_log x" \
+	"  WHERE x.reverted_by OPERATOR(pg_catalog.=) m.id)"
+
+#define IS_REVERTED \
+	"EXISTS (SELECT FROM safemig.migration_log x" \
+	" WHERE x.id OPERATOR(pg_catalog.=) m.reverted_by" \
+	" AND x.state OPERATOR(pg_catalog.<>) 'rolled_back')"
+
+/*
+ * By the label, or else by the version that a framework gave.  What a framework
+ * has taken back itself, and run again, is not meant.
+ */
+static List *
+migrations_called(const char *name)
+{
+	static const char *const conditions[] = {
+		MIGRATIONS_CALLED("m.label") " AND NOT " IS_REVERTED,
+		MIGRATIONS_CALLED("m.label"),
+		MIGRATIONS_CALLED("m.version") IS_NO_REVERT " AND NOT " IS_REVERTED,
+		MIGRATIONS_CALLED("m.version") IS_NO_REVERT
+	};
+	Oid			type = TEXTOID;
+	Datum		arg = CStringGetTextDatum(name);
+	List	   *found = NIL;
+
+	for (size_t i = 0; found == NIL && i < lengthof(conditions); i++)
+		found = history_migrations(conditions[i], 1, &type, &arg);
+	return found;
+}
+
 /* Those under the label that could be rolled back. */
 static Migration *
 migration_by_label(const char *label)
 {
-	Oid			type = TEXTOID;
-	Datum		arg = CStringGetTextDatum(label);
-	List	   *found = history_migrations("m.label OPERATOR(pg_catalog.=) $1"
-										   " AND m.kind OPERATOR(pg_catalog.=) ANY (ARRAY['migration', 'snapshot'])",
-										   1, &type, &arg);
+	List	   *found = migrations_called(label);
 	List	   *applied = NIL;
 	ListCell   *lc;
 	StringInfoData candidates;
@@ -173,6 +206,7 @@ resolve_id(int64 id)
 	Migration  *migration;
 
 	frame_become_owner(&frame);
+	frameworks_adopt();
 	migration = history_get_migration(id, false);
 	frame_unpin(&frame);
 	return migration;
@@ -185,6 +219,7 @@ resolve_label(const char *label)
 	Migration  *migration;
 
 	frame_become_owner(&frame);
+	frameworks_adopt();
 	migration = migration_by_label(label);
 	frame_unpin(&frame);
 	return migration;
@@ -432,6 +467,7 @@ rollback_to(FunctionCallInfo fcinfo, Migration *named)
 	List	   *newer;
 
 	frame_become_owner(&frame);
+	frameworks_adopt();
 	newer = newer_than(named ? last_command_of(named) : 0);
 	frame_unpin(&frame);
 	if (newer == NIL)
@@ -479,6 +515,7 @@ safemig_rollback_last(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("n must be greater than zero")));
 	frame_become_owner(&frame);
+	frameworks_adopt();
 	newer = newer_than(0);
 	frame_unpin(&frame);
 	foreach(lc, newer)

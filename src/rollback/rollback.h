@@ -51,7 +51,7 @@ typedef struct RollbackPlan
 	ConflictPolicy on_conflict;
 	List	   *conflicts;		/* of Conflict*: constraints that rows break */
 	bool		doomed;			/* some step could not be run */
-	List	   *postponed;		/* of struct Postponed*: validations, to the end */
+	List	   *postponed;		/* of struct Postponed*: validations */
 	int			steps;
 	const char *strongest_lock; /* NULL: none that anybody would notice */
 	const char *strongest_object;
@@ -283,14 +283,24 @@ extern List *misfit_tables(const Step *step);
 /* the constraint that the step validates, or InvalidOid */
 extern Oid	misfit_validated(const Step *step);
 
+/* ---- line.c ---- */
+extern void line_check(RollbackPlan *plan, List **conflicts);
+
 /* ---- postpone.c ---- */
+typedef struct Postponed
+{
+	const RecordedCommand *command;
+	const Step *step;
+	Oid			constraint;
+	List	   *conflicts;		/* of Conflict*: what it met at its place */
+} Postponed;
+
 /* is the step, which failed with that error, to be tried at the end? */
 extern bool validation_postpone(RollbackPlan *plan, const RecordedCommand *command,
-								const Step *step, int sqlstate);
+								const Step *step, int sqlstate, List *conflicts);
 extern bool validation_is_postponed(const RollbackPlan *plan, Oid constraint);
-extern void validations_run(RollbackPlan *plan,
-							bool (*run) (RollbackPlan *plan, const RecordedCommand *command,
-										 const Step *step));
+/* under the names that table and key have now; NULL: not needed any more */
+extern Step *validation_now(const Postponed *postponed);
 
 /* ---- scriptrun.c ---- */
 extern bool step_stands_alone(const Step *step);

@@ -1,0 +1,95 @@
+/*-------------------------------------------------------------------------
+ *
+ * framework.h
+ *	  Migration frameworks and the tables in which they keep their history.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef SAFEMIG_FRAMEWORK_H
+#define SAFEMIG_FRAMEWORK_H
+
+#include "executor/tuptable.h"
+#include "utils/relcache.h"
+
+#include "history/history.h"
+
+/* What a table is to a framework. */
+typedef enum FrameworkTable
+{
+	FRAMEWORK_NOTHING,
+	FRAMEWORK_HISTORY,			/* a row for each migration, or one for all */
+	FRAMEWORK_PART,				/* more rows about a migration */
+	FRAMEWORK_HELPER			/* its lock and the like: of no migration */
+} FrameworkTable;
+
+/* When the row of a migration is written. */
+typedef enum RowWritten
+{
+	ROW_WITH,					/* in its transaction, behind its commands */
+	ROW_AFTER,					/* in a transaction of its own */
+	ROW_BEFORE,
+	ROW_ELSEWHERE				/* by another session, when it has committed */
+} RowWritten;
+
+/* A row of safemig.frameworks. */
+typedef struct Framework
+{
+	char	   *name;
+	char	   *table_name;		/* regular expression, or NULL */
+	List	   *columns;		/* of struct FrameworkColumn* */
+	char	   *beside;			/* table without which it is another, or NULL */
+	char	   *label;			/* SQL expressions */
+	char	   *version;
+	char	   *applied;
+	RowWritten	row_written;
+	bool		by_statement;	/* each in a transaction of its own */
+	bool		linear;			/* the order of migrations is binding ... */
+	List	   *linear_by;		/* ... within these columns (of char*) */
+	List	   *parts;			/* regular expressions */
+	List	   *helpers;
+	char	   *schema_name;	/* that it makes for itself, or NULL */
+	bool		seeded;
+} Framework;
+
+/* What a row of a history table says. */
+typedef struct HistoryRow
+{
+	char	   *label;
+	char	   *version;		/* may be NULL */
+	bool		applied;
+	char	   *line;			/* of which it is, or NULL */
+} HistoryRow;
+
+/* A row that is there. */
+typedef struct FoundRow
+{
+	HistoryRow	row;
+	TransactionId xmin;			/* that wrote it */
+} FoundRow;
+
+/* ---- framework.c ---- */
+extern const Framework *framework_of(Oid relid, FrameworkTable *table);
+extern const Framework *framework_of_schema(const char *name);
+extern List *frameworks_known(void);	/* of Framework* */
+extern HistoryRow *framework_read_row(const Framework *framework, Relation rel,
+									  TupleTableSlot *slot);
+extern List *framework_read_rows(const Framework *framework, Relation rel);
+
+/* ---- naming.c: migrations and their rows in migration_log ---- */
+#define MIGRATION_WITHOUT_A_ROW \
+	" m.kind OPERATOR(pg_catalog.=) 'migration'" \
+	" AND m.state OPERATOR(pg_catalog.=) 'applied'" \
+	" AND m.effective OPERATOR(pg_catalog.=) m.id" \
+	" AND m.label IS NULL AND m.version IS NULL" \
+	" AND (m.framework IS NULL OR m.framework OPERATOR(pg_catalog.=) $1)"
+extern List *migration_ids_of(const char *query, int nargs, Oid *types, Datum *args);
+/* several become the first of them; 0: there was none */
+extern int64 migrations_merge(List *ids);
+/* what is not known of it yet */
+extern void migration_name(int64 id, const Framework *framework, const char *label,
+						   const HistoryRow *row, const char *previous);
+
+/* ---- adopt.c: rows that were written unseen ---- */
+extern void frameworks_adopt(void);
+
+#endif							/* SAFEMIG_FRAMEWORK_H */
