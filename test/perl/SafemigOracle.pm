@@ -153,11 +153,12 @@ sub _sort_rows
 
 # The whole database but for safemig's own schemas, as pg_dump writes it.
 # Sets $$raw, when given, to the untouched text, fit for being restored.
+# Further arguments are pg_dump's.
 sub dump_text
 {
-	my ($conn, $raw) = @_;
+	my ($conn, $raw, @further) = @_;
 	my ($status, $out, $err) = _run('',
-		_program($conn, 'pg_dump'), _arguments($conn), '-N', 'safemig*',
+		_program($conn, 'pg_dump'), _arguments($conn), '-N', 'safemig*', @further,
 		'-d', $conn->{dbname});
 	return "pg_dump failed: $err" if $status;
 	$$raw = $out if defined $raw;
