@@ -116,7 +116,7 @@ VALUES
 ('umzug', 'umzug.*|.*migrations_meta', '{name character varying,createdAt timestamp with time zone?,updatedAt timestamp with time zone?}', NULL,
 	'name', 'name', 'true', 'after the migration', 'statement', NULL, '{}', '{}', NULL, 'its row is deleted', true),
 ('yoyo', '_yoyo_migration', '{migration_hash character varying,migration_id character varying,applied_at_utc timestamp without time zone}', NULL,
-	'migration_id', 'migration_id', 'true', 'by another session', 'migration', NULL, '{}', '{_yoyo_log,_yoyo_version,yoyo_lock,yoyo_tmp_.*}', NULL, 'its row is deleted', true);
+	'migration_id', 'migration_id', 'true', 'by another session', 'migration', NULL, '{}', '{_yoyo_migration,_yoyo_log,_yoyo_version,yoyo_lock,yoyo_tmp_.*}', NULL, 'its row is deleted', true);
 
 -- sessions have them in memory
 CREATE FUNCTION safemig.on_frameworks_change()

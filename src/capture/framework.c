@@ -355,16 +355,15 @@ what_follows_is_another(int64 id)
 static int64
 gather(const Framework *framework, const char *label)
 {
-	List	   *ids = unfinished_here(framework);
+	List	   *ids = NIL;
 	int64		id;
 
-	if (safemig_state.begun_id)
-	{
-		ids = lcons(&safemig_state.begun_id, ids);
-		return migrations_merge(ids);
-	}
-	if (ids == NIL && framework->row_written == ROW_ELSEWHERE)
+	if (framework->row_written == ROW_ELSEWHERE)
 		ids = unfinished_elsewhere(framework);
+	if (ids == NIL)
+		ids = unfinished_here(framework);
+	if (safemig_state.begun_id)
+		ids = lcons(&safemig_state.begun_id, ids);
 	id = migrations_merge(ids);
 	return id ? id : history_new_migration("migration", label, "applied", NULL);
 }

@@ -103,6 +103,7 @@ return [
 		needs => [ $python, '-c', 'import yoyo, psycopg2' ],
 		version => [ $python, '-m', 'yoyo', '--version' ],
 		history => [ '_yoyo*', 'yoyo_lock' ],
+		logs => ['_yoyo_log'],
 		write => sub {
 			my ($run, $n) = @_;
 			write_file($run, "migrations/000$n.m.sql", ($n > 1 ? '-- depends: 000' . ($n - 1) . ".m\n" : '') . join(";\n", migration_sql($n)) . ";\n");
