@@ -119,6 +119,7 @@ extern void framework_command_ends(Node *parsetree);
 extern bool framework_drops_helpers(Node *parsetree);
 extern bool framework_owns_all(const Command *command, List *changes);
 extern bool framework_writes_rows(void);
+extern bool framework_writes_history(List *range_table);
 
 /* ---- failure.c: commands that fail ---- */
 extern void failure_init(void);

@@ -575,6 +575,26 @@ framework_statement_starts(const QueryDesc *query)
 	}
 }
 
+/* Is one of them a history table that is to be written? */
+bool
+framework_writes_history(List *range_table)
+{
+	ListCell   *lc;
+
+	foreach(lc, range_table)
+	{
+		RangeTblEntry *entry = lfirst(lc);
+		FrameworkTable table;
+
+		if (entry->rtekind != RTE_RELATION || entry->rellockmode < RowExclusiveLock)
+			continue;
+		(void) framework_of(entry->relid, &table);
+		if (table == FRAMEWORK_HISTORY)
+			return true;
+	}
+	return false;
+}
+
 static void
 statement_ends(const QueryDesc *query)
 {

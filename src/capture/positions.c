@@ -209,6 +209,8 @@ stands_alone(List *range_table)
 
 	if (safemig_state.written_id != 0 || safemig_state.explicit_id != 0 ||
 		(safemig_label && safemig_label[0]) ||
+		safemig_state.begun_id != 0 || framework_writes_rows() ||
+		framework_writes_history(range_table) ||
 		safemig_capture_data == CAPTURE_DATA_TRANSACTION || IsTransactionBlock() ||
 		ActivePortal == NULL || list_length(ActivePortal->stmts) != 1)
 		return false;
