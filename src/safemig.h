@@ -382,6 +382,7 @@ typedef struct State
 	bool		framework_rows; /* ... some of which may be rows alone, ... */
 	TimestampTz framework_seen; /* ... and when it was last seen to do so, or 0 */
 	int64		framework_done; /* none up to that one is waiting for its row */
+	Oid			row_unseen_in;	/* an updated row there is to be taken for a new one */
 	int64		begun_id;		/* a framework's migration whose row came first, or 0 */
 	bool		lent;			/* rights are lent, for a statement that runs ... */
 	int			lent_commands;	/* ... and so many commands may still start */

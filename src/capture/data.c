@@ -239,10 +239,34 @@ data_record_rows(int64 migration, List *relids, FindVersions find, uint32 writer
 
 /* ---- what was written since the last look ---- */
 
+/* What they held before was written by the same migration, unseen. */
+static Versions *
+as_new_rows(Versions *versions)
+{
+	Versions   *fresh = versions_begin();
+	TupleTableSlot *pair = MakeSingleTupleTableSlot(versions->desc, &TTSOpsMinimalTuple);
+	ItemPointerData before;
+	ItemPointerData after;
+
+	while (versions_next(versions, pair, &before, &after))
+	{
+		if (ItemPointerIsValid(&after))
+			versions_put(fresh, NULL, &after);
+	}
+	fresh->seen = versions->seen;
+	ExecDropSingleTupleTableSlot(pair);
+	versions_close(versions);
+	return fresh;
+}
+
 static Versions *
 written_rows(Relation rel, CommandId since)
 {
-	return versions_find(rel, since, safemig_state.seen, in_midst_of_statement());
+	Versions   *versions = versions_find(rel, since, safemig_state.seen,
+										 in_midst_of_statement());
+
+	return RelationGetRelid(rel) == safemig_state.row_unseen_in ?
+		as_new_rows(versions) : versions;
 }
 
 /* NULL: nothing was done to any. */

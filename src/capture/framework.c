@@ -256,6 +256,7 @@ typedef struct Reading
 	HistoryRow *row;			/* of the migration that it is about */
 	char	   *previous;		/* what the row said before */
 	List	   *about;			/* ids: known ones that it is about */
+	bool		was_unseen;		/* nobody saw the row come */
 } Reading;
 
 /* The row names another migration than it did, or a new row does. */
@@ -328,6 +329,9 @@ read_change(const Framework *framework, const RowChange *change)
 	}
 	else if (change->before && safemig_state.begun_id)
 		reading.meaning = MEANS_BEGUN;
+	/* its own session had not loaded the library when it wrote the row first */
+	reading.was_unseen = same && !was_done && safemig_state.begun_id == 0 &&
+		framework->row_written == ROW_BEFORE;
 	return reading;
 }
 
@@ -438,16 +442,25 @@ note_in_named(const Framework *framework, const Reading *reading)
 }
 
 static void
-act(const Framework *framework, const Reading *reading)
+act(const Framework *framework, Oid relid, const Reading *reading)
 {
+	if (reading->was_unseen)
+	{
+		state_save();
+		safemig_state.row_unseen_in = relid;
+	}
 	if (is_named())
 	{
 		note_in_named(framework, reading);
+		safemig_state.row_unseen_in = InvalidOid;
 		return;
 	}
 	switch (reading->meaning)
 	{
 		case MEANS_NOTHING:
+			/* a row of the framework's own, as for a version 0: no migration's */
+			if (safemig_state.written_id == 0)
+				written_look();
 			break;
 		case MEANS_BEGUN:
 			begin(framework, reading);
@@ -462,6 +475,7 @@ act(const Framework *framework, const Reading *reading)
 			reverted(framework, reading);
 			break;
 	}
+	safemig_state.row_unseen_in = InvalidOid;
 }
 
 /* ---- rows of a statement ---- */
@@ -537,7 +551,7 @@ look_at_history(const Framework *framework, Oid relid)
 	reading = read_statement(framework, relid);
 	if (reading.meaning != MEANS_NOTHING)
 		note_at_work(framework);
-	act(framework, &reading);
+	act(framework, relid, &reading);
 	frame_unpin(&frame);
 	PopActiveSnapshot();
 	own_work_end();

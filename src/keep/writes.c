@@ -32,7 +32,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "history/history.h"
+#include "history/framework.h"
 #include "keep/limit.h"
 #include "keep/vault.h"
 #include "keep/writes.h"
@@ -437,19 +437,32 @@ raise_other_columns(const Kept *kept)
 					kept->object_type, kept->identity)));
 }
 
+/* What a framework adds to its history, when it is a newer one, is no migration. */
+static bool
+may_have_more_columns(Relation rel)
+{
+	FrameworkTable table;
+
+	(void) framework_of(RelationGetRelid(rel), &table);
+	return table == FRAMEWORK_HISTORY || table == FRAMEWORK_PART;
+}
+
 /*
  * The columns of the table in the order of the copy: a column that could not
  * be revived in its place stands elsewhere.
  */
 static void
-order_as_copied(RowShape *row, Relation copy, int first, const Kept *kept)
+order_as_copied(Relation rel, RowShape *row, Relation copy, int first, const Kept *kept)
 {
 	TupleDesc	desc = RelationGetDescr(copy);
-	StoredColumn *columns = palloc0(Max(row->ncolumns, 1) * sizeof(StoredColumn));
+	int			ncolumns = desc->natts - first;
+	StoredColumn *columns = palloc0(Max(ncolumns, 1) * sizeof(StoredColumn));
 
-	if (desc->natts != first + row->ncolumns)
+	if (ncolumns != row->ncolumns &&
+		(ncolumns > row->ncolumns || !may_have_more_columns(rel)))
 		raise_other_columns(kept);
-	for (int i = 0; i < row->ncolumns; i++)
+	row->ncolumns = ncolumns;
+	for (int i = 0; i < ncolumns; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, first + i);
 		StoredColumn *column = column_by_name(row, NameStr(att->attname));
@@ -500,7 +513,7 @@ writes_shape_of_copy(Relation rel, Relation copy, const Kept *kept,
 	shape->nkeys = (int) kept_number(kept, "keys");
 	shape->keys = palloc0(Max(shape->nkeys, 1) * sizeof(StoredColumn));
 	rows_shape_of_table(rel, &shape->row);
-	order_as_copied(&shape->row, copy, WRITTEN_FIXED + shape->nkeys, kept);
+	order_as_copied(rel, &shape->row, copy, WRITTEN_FIXED + shape->nkeys, kept);
 	for (int i = 0; i < shape->nkeys; i++)
 		key_of_copy(rel, kept_need_detail(kept, psprintf("key %d", i + 1)),
 					TupleDescAttr(RelationGetDescr(copy), WRITTEN_FIXED + i),

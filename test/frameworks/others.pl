@@ -1,5 +1,7 @@
 # ActiveRecord, Sequel, Sqitch, sql-migrate, Laravel, Mojo::Pg.
 
+package FrameworkClients::Others;
+
 use strict;
 use warnings;
 use FrameworkClients;

@@ -1,5 +1,7 @@
 # Alembic, Django, yoyo.
 
+package FrameworkClients::Python;
+
 use strict;
 use warnings;
 use FrameworkClients;

@@ -34,6 +34,8 @@ a hash for each:
   up          sub(run): the command that brings the database up to date
   pending     sub(run): the numbers of the migrations that the framework's own
               status shows as not applied
+  preload     true where a migration may begin with rows, in a transaction of
+              their own: only a library that is there by then sees these
   undivided   true where a run of several writes down one, the last
 
 A run has dir, database, host, port and node_modules.
@@ -255,6 +257,7 @@ sub prove
 	my $client = $run->{client};
 	my $builder = Test::More->builder;
 	my %result;
+	sql($run, qq(ALTER DATABASE "$run->{database}" SET session_preload_libraries = safemig)) if $client->{preload};
 	my $bare = dump_of($run, 1);
 
 	$client->{setup}->($run) if $client->{setup};

@@ -18,7 +18,8 @@ if (bare())
 	plan skip_all => 'says nothing without safemig';
 }
 
-start_server('clients');
+# Java knows no Unix sockets
+start_server('clients', conf => "listen_addresses = '127.0.0.1'\ndatestyle = ISO");
 my $place = PostgreSQL::Test::Utils::tempdir();
 prove_client($_, place => $place, node_modules => $ENV{SAFEMIG_NODE_MODULES})
   foreach clients(split ' ', $ENV{SAFEMIG_FRAMEWORKS} // 'alembic django');
