@@ -268,8 +268,9 @@ JS
 		needs => has(qw(graphile-migrate)),
 		version => version_of('graphile-migrate'),
 		schemas => ['graphile_migrate'],
-		setup => program('run.js', <<'JS'),
-const { run, migrate, status } = require('graphile-migrate');
+		setup => sub {
+			program('run.js', <<'JS')->($_[0]);
+const { migrate, status } = require('graphile-migrate');
 const url = `postgres://${process.env.PGUSER}@${encodeURIComponent(process.env.PGHOST)}:${process.env.PGPORT}/${process.env.PGDATABASE}`;
 const settings = { connectionString: url, rootConnectionString: url.replace(/[^/]*$/, 'template1'), migrationsFolder: 'migrations' };
 (async () => {
@@ -277,6 +278,8 @@ const settings = { connectionString: url, rootConnectionString: url.replace(/[^/
 	else console.log('remaining ' + (await status(settings)).remainingMigrations.join(' '));
 })().catch(e => { console.error(e); process.exitCode = 1; });
 JS
+			write_file($_[0], 'migrations/current.sql', '');
+		},
 		write => sub {
 			my ($run, $n) = @_;
 			require Digest::SHA;

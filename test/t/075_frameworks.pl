@@ -1,0 +1,263 @@
+
+# Copyright (c) 2026, the safemig authors
+
+# What migration frameworks send, statement by statement, for those whose
+# programs cannot be had here, and for what the others do in passing.  A script
+# is a list of [session, SQL]; sessions are psql's, without the library until
+# their first DDL command.
+
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+use SafemigSession;
+use SafemigTest;
+use Test::More;
+
+if (bare())
+{
+	plan skip_all => 'says nothing without safemig';
+}
+
+start_server('frameworks');
+
+my $n = 0;
+my ($database, %sessions);
+
+sub begins
+{
+	$database = new_database('fw' . ++$n);
+	%sessions = ();
+	return;
+}
+
+# In a session of that name; an error is expected where it is told.
+sub runs
+{
+	my ($name, $sql, $error) = @_;
+	$sessions{$name} //= SafemigSession->new(connection_to($database));
+	my ($output, $problem) = $sessions{$name}->run($sql);
+	if (defined $error) { like($problem // '', $error, "$name: $sql") }
+	else { is($problem, undef, "$name: $sql") }
+	return $output;
+}
+
+sub ends { %sessions = (); return }
+
+# id, label, version, state of its migrations
+sub known
+{
+	my ($expected, $what) = @_;
+	my $now = value($database, q(SELECT string_agg(format('%s %s %s%s', label, framework, version, CASE WHEN reverted_by IS NOT NULL THEN ' reverted' END), ', ' ORDER BY id)
+		FROM safemig.migrations WHERE kind = 'migration' AND state <> 'rolled_back'));
+	return is($now, $expected, $what);
+}
+
+sub rolls_back
+{
+	my ($call, $history, $rows) = @_;
+	my ($status, $out, $err) = in_database($database, "SELECT $call");
+	is($status, 0, $call) or diag($err);
+	return is(value($database, $history), $rows, "$call: its history");
+}
+
+# ---- frameworks, in the shape of their runs ----
+
+my %history = (
+	seaorm => 'CREATE TABLE IF NOT EXISTS seaql_migrations (version varchar NOT NULL PRIMARY KEY, applied_at bigint NOT NULL)',
+	diesel => 'CREATE TABLE IF NOT EXISTS __diesel_schema_migrations (version VARCHAR(50) PRIMARY KEY NOT NULL, run_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP)',
+	sqlx => 'CREATE TABLE IF NOT EXISTS _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, installed_on TIMESTAMPTZ NOT NULL DEFAULT now(), success BOOLEAN NOT NULL, checksum BYTEA NOT NULL, execution_time BIGINT NOT NULL)',
+	goose => 'CREATE TABLE goose_db_version (id serial NOT NULL, version_id bigint NOT NULL, is_applied boolean NOT NULL, tstamp timestamp NULL DEFAULT now(), PRIMARY KEY (id))',
+	'golang-migrate' => 'CREATE TABLE IF NOT EXISTS schema_migrations (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)',
+	flyway => <<'SQL',
+CREATE TABLE flyway_schema_history (installed_rank INT NOT NULL, version VARCHAR(50), description VARCHAR(200) NOT NULL, type VARCHAR(20) NOT NULL, script VARCHAR(1000) NOT NULL,
+	checksum INTEGER, installed_by VARCHAR(100) NOT NULL, installed_on TIMESTAMP NOT NULL DEFAULT now(), execution_time INTEGER NOT NULL, success BOOLEAN NOT NULL);
+ALTER TABLE flyway_schema_history ADD CONSTRAINT flyway_schema_history_pk PRIMARY KEY (installed_rank);
+CREATE INDEX flyway_schema_history_s_idx ON flyway_schema_history (success)
+SQL
+);
+
+subtest 'SeaORM' => sub {
+	begins();
+	foreach my $run (1, 2)
+	{
+		runs('up', $history{seaorm});
+		runs('up', "BEGIN; CREATE TABLE t$run (id int); INSERT INTO t$run VALUES (1); INSERT INTO seaql_migrations VALUES ('m2024_$run', 170000000$run); COMMIT");
+		ends();
+	}
+	known('m2024_1 seaorm m2024_1, m2024_2 seaorm m2024_2', 'two migrations');
+	rolls_back(q(safemig_rollback('m2024_1')), 'SELECT version FROM seaql_migrations', 'm2024_2');
+	rolls_back(q(safemig_redo((SELECT max(id) FROM safemig.migrations))), 'SELECT string_agg(version, $$ $$ ORDER BY version) FROM seaql_migrations', 'm2024_1 m2024_2');
+	rolls_back('safemig_rollback_to(0)', 'SELECT count(*) FROM seaql_migrations', '0');
+	is(value($database, q(SELECT to_regclass('t1') IS NULL AND to_regclass('t2') IS NULL)), 't', 'the tables have gone');
+};
+
+subtest 'Diesel, and its own way back' => sub {
+	begins();
+	runs('up', $history{diesel});
+	runs('up', q(BEGIN; CREATE TABLE t1 (id int); INSERT INTO __diesel_schema_migrations (version) VALUES ('1'); COMMIT));
+	runs('up', q(BEGIN; CREATE TABLE t2 (id int); INSERT INTO __diesel_schema_migrations (version) VALUES ('2'); COMMIT));
+	ends();
+	runs('revert', $history{diesel});
+	runs('revert', q(BEGIN; DROP TABLE t2; DELETE FROM __diesel_schema_migrations WHERE version = '2'; COMMIT));
+	ends();
+	known('1 diesel 1, 2 diesel 2 reverted, revert of 2 diesel 2', 'the way back is a migration');
+	my (undef, undef, $err) = in_database($database, q(SELECT safemig_rollback('2')));
+	like($err, qr/was reverted by diesel itself, in migration \d+ "revert of 2"/, 'what was reverted is not rolled back');
+	runs('up', q(BEGIN; CREATE TABLE t2 (id int, b int); INSERT INTO __diesel_schema_migrations (version) VALUES ('2'); COMMIT));
+	rolls_back(q(safemig_rollback('2')), 'SELECT version FROM __diesel_schema_migrations', '1');
+	rolls_back(q(safemig_rollback('revert of 2')), 'SELECT string_agg(version, $$ $$ ORDER BY version) FROM __diesel_schema_migrations', '1 2');
+	known('1 diesel 1, 2 diesel 2', 'its reverting is taken back');
+	rolls_back(q(safemig_rollback_to('1')), 'SELECT version FROM __diesel_schema_migrations', '1');
+};
+
+subtest 'sqlx, which writes the row again afterwards' => sub {
+	begins();
+	foreach my $run (1, 2)
+	{
+		runs('up', $history{sqlx});
+		runs('up', "BEGIN; CREATE TABLE t$run (id int); INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES ($run, 'the first', true, '\\x00', -1); COMMIT");
+		runs('up', "UPDATE _sqlx_migrations SET execution_time = 1000 WHERE version = $run");
+	}
+	known('1_the_first sqlx 1, 2_the_first sqlx 2', 'two migrations');
+	rolls_back(q(safemig_rollback('1')), 'SELECT version, execution_time FROM _sqlx_migrations', '2|1000');
+	rolls_back(q(safemig_rollback('2_the_first')), 'SELECT count(*) FROM _sqlx_migrations', '0');
+};
+
+subtest 'goose' => sub {
+	begins();
+	runs('up', "BEGIN; $history{goose}; INSERT INTO goose_db_version (version_id, is_applied) VALUES (0, true); COMMIT");
+	foreach my $run (1, 2)
+	{
+		runs('up', "BEGIN; CREATE TABLE t$run (id int); INSERT INTO goose_db_version (version_id, is_applied) VALUES ($run, true); COMMIT");
+	}
+	known('1 goose 1, 2 goose 2', 'two migrations, and none for version 0');
+	my (undef, undef, $err) = in_database($database, q(SELECT safemig_rollback('1')));
+	like($err, qr/migration 2 "2" is newer than migration 1 "1", and the order of migrations is binding for goose/, 'not the older one alone');
+	rolls_back('safemig_rollback_to(0)', 'SELECT version_id FROM goose_db_version', '0');
+	is(value($database, 'SELECT last_value FROM goose_db_version_id_seq'), 1, 'and the position of its sequence');
+};
+
+subtest 'golang-migrate, which truncates its history' => sub {
+	begins();
+	runs('up', $history{'golang-migrate'});
+	foreach my $run (1, 2)
+	{
+		runs('up', "BEGIN; TRUNCATE schema_migrations; INSERT INTO schema_migrations VALUES ($run, true); COMMIT");
+		runs('up', "CREATE TABLE t$run (id int); CREATE INDEX i$run ON t$run (id)");
+		runs('up', "BEGIN; TRUNCATE schema_migrations; INSERT INTO schema_migrations VALUES ($run, false); COMMIT");
+	}
+	ends();
+	known('1 golang-migrate 1, 2 golang-migrate 2', 'two migrations');
+	rolls_back(q(safemig_rollback('2')), 'SELECT * FROM schema_migrations', '1|f');
+	rolls_back(q(safemig_redo((SELECT max(id) FROM safemig.migrations))), 'SELECT * FROM schema_migrations', '2|f');
+	runs('down', $history{'golang-migrate'});
+	runs('down', 'BEGIN; TRUNCATE schema_migrations; INSERT INTO schema_migrations VALUES (1, true); COMMIT');
+	runs('down', 'DROP TABLE t2');
+	runs('down', 'BEGIN; TRUNCATE schema_migrations; INSERT INTO schema_migrations VALUES (1, false); COMMIT');
+	known('1 golang-migrate 1, 2 golang-migrate 2 reverted, revert of 1 golang-migrate 1', 'its own way back');
+	rolls_back('safemig_rollback_to(0)', 'SELECT count(*) FROM schema_migrations', '0');
+};
+
+subtest 'Flyway, which writes the row from another session' => sub {
+	begins();
+	runs('main', $history{flyway});
+	foreach my $run (1, 2)
+	{
+		runs('migration', "BEGIN; CREATE TABLE t$run (id int); COMMIT");
+		runs('main', "INSERT INTO flyway_schema_history VALUES ($run, '$run', 'd', 'SQL', 'V${run}__d.sql', 0, 'x', now(), 1, true)");
+	}
+	ends();
+	# and from one that never loads the library
+	runs('migration', 'BEGIN; CREATE TABLE t3 (id int); COMMIT');
+	runs('plain', q(INSERT INTO flyway_schema_history VALUES (3, '3', 'd', 'SQL', 'V3__d.sql', 0, 'x', now(), 1, true)));
+	known('V1__d.sql flyway 1, V2__d.sql flyway 2, V3__d.sql flyway 3', 'three migrations');
+	rolls_back(q(safemig_rollback('V3__d.sql')), 'SELECT max(installed_rank) FROM flyway_schema_history', '2');
+	rolls_back(q(safemig_rollback('1')), 'SELECT max(installed_rank) FROM flyway_schema_history', '2');
+	rolls_back('safemig_rollback_to(0)', 'SELECT count(*) FROM flyway_schema_history', '0');
+};
+
+# ---- in passing ----
+
+subtest 'noise leaves nothing' => sub {
+	begins();
+	runs('x', $history{seaorm}) foreach 1 .. 2;
+	runs('x', 'CREATE SCHEMA IF NOT EXISTS drizzle; CREATE TABLE IF NOT EXISTS drizzle.__drizzle_migrations (id SERIAL PRIMARY KEY, hash text NOT NULL, created_at bigint)');
+	runs('x', 'CREATE TABLE yoyo_lock (locked INT DEFAULT 1, ctime TIMESTAMP, pid INT NOT NULL, PRIMARY KEY (locked))');
+	runs('x', 'CREATE TABLE yoyo_lock (locked int)', qr/already exists/);
+	runs('x', 'BEGIN; CREATE TABLE yoyo_tmp_abc (id int); ROLLBACK');
+	runs('x', 'DROP TABLE yoyo_lock');
+	runs('x', 'SELECT * FROM seaql_migrations; SELECT pg_advisory_lock(72707369)');
+	is(value($database, 'SELECT count(*) FROM safemig.migrations'), 0, 'no migration');
+	is(value($database, 'SELECT count(*) FROM safemig.kept'), 0, 'nothing kept');
+};
+
+subtest 'a history that is older than the extension' => sub {
+	begins();
+	must($database, "DROP EXTENSION safemig; $history{seaorm}; INSERT INTO seaql_migrations VALUES ('old', 1); CREATE EXTENSION safemig");
+	runs('up', q(BEGIN; CREATE TABLE t (id int); INSERT INTO seaql_migrations VALUES ('new', 1); COMMIT));
+	known('new seaorm new', 'the new one');
+	rolls_back('safemig_rollback_to(0)', 'SELECT version FROM seaql_migrations', 'old');
+};
+
+subtest 'who names his migration himself' => sub {
+	begins();
+	runs('up', $history{seaorm});
+	runs('up', q(SET safemig.label = 'mine'; CREATE TABLE t (id int); INSERT INTO seaql_migrations VALUES ('a', 1); CREATE TABLE u (id int)));
+	known('mine seaorm a', 'one migration');
+	rolls_back(q(safemig_rollback('a')), 'SELECT count(*) FROM seaql_migrations', '0');
+};
+
+subtest 'psql reads the history and goes on by hand' => sub {
+	begins();
+	runs('up', $history{seaorm});
+	ends();
+	runs('psql', 'SELECT * FROM seaql_migrations; CREATE TABLE a (id int)');
+	runs('psql', 'CREATE TABLE b (id int)');
+	is(value($database, 'SELECT count(*), count(framework) FROM safemig.migrations'), '2|0', 'two migrations of no framework');
+};
+
+subtest 'a framework of one\'s own' => sub {
+	begins();
+	my $add = q(INSERT INTO safemig.frameworks (name, table_name, columns, label, version, row_written, transactions)
+		VALUES ('mine', 'my_.*', '{step integer,what text?}', %s, 'step::text', 'with the migration', 'migration'));
+	my (undef, undef, $err) = in_database($database, sprintf $add, q('no_such_column'));
+	like($err, qr/column "no_such_column" does not exist/, 'an expression that is wrong is refused');
+	must($database, sprintf $add, q('COALESCE(what, ''step '' || step)'));
+	runs('up', 'CREATE TABLE my_steps (step int PRIMARY KEY)');
+	runs('up', 'BEGIN; CREATE TABLE t (id int); INSERT INTO my_steps VALUES (1); COMMIT');
+	known('step 1 mine 1', 'its migration');
+	runs('up', 'ALTER TABLE my_steps ADD what text');
+	runs('up', q(BEGIN; CREATE TABLE u (id int); INSERT INTO my_steps VALUES (2, 'second'); COMMIT));
+	rolls_back(q(safemig_rollback('step 1')), 'SELECT * FROM my_steps', '2|second');
+	rolls_back(q(safemig_redo((SELECT max(id) FROM safemig.migrations))), 'SELECT count(*) FROM my_steps', '2');
+};
+
+subtest 'a history that the framework holds locked' => sub {
+	begins();
+	runs('up', $history{seaorm});
+	runs('up', q(BEGIN; CREATE TABLE t (id int); INSERT INTO seaql_migrations VALUES ('a', 1); COMMIT));
+	runs('up', 'BEGIN; LOCK TABLE seaql_migrations IN EXCLUSIVE MODE');
+	my (undef, undef, $err) = in_database($database, q(SET safemig.lock_timeout = '100ms'; SELECT safemig_rollback('a')));
+	like($err, qr/ERROR: .*lock/, 'an error, not a wait');
+	is(value($database, q(SELECT count(*) FROM t)), 0, 'nothing has changed');
+	runs('up', 'COMMIT');
+	rolls_back(q(safemig_rollback('a')), 'SELECT count(*) FROM seaql_migrations', '0');
+};
+
+subtest 'a TRUNCATE by itself is a migration' => sub {
+	begins();
+	must($database, 'CREATE TABLE t (id serial PRIMARY KEY, a int); INSERT INTO t (a) VALUES (1), (2); CREATE TABLE empty (id serial PRIMARY KEY)');
+	must($database, q(SELECT setval('empty_id_seq', 7)));
+	must($database, q(ALTER DATABASE ) . $database . q( SET session_preload_libraries = safemig));
+	runs('psql', 'TRUNCATE t RESTART IDENTITY');
+	runs('psql', 'TRUNCATE empty RESTART IDENTITY');
+	rolls_back('safemig_rollback_last(2)', 'SELECT string_agg(id || $$ $$ || a, $$,$$ ORDER BY id) FROM t', '1 1,2 2');
+	is(value($database, q(SELECT (SELECT last_value FROM t_id_seq), (SELECT last_value FROM empty_id_seq))), '2|7', 'the sequences too');
+	runs('etl', q(SET safemig.capture_data = explicit; TRUNCATE t));
+	is(value($database, q(SELECT count(*) FROM safemig.migrations WHERE kind = 'migration' AND state = 'applied')), 2, 'but not where only named ones are') or
+	  diag(value($database, 'SELECT id, kind, state FROM safemig.migrations'));
+};
+
+ends();
+done_testing();
