@@ -38,7 +38,7 @@
 #include "keep/large_object.h"
 #include "keep/writes.h"
 
-static void end_truncation(void);
+static void end_truncation(int64 migration);
 
 /* ---- when ---- */
 
@@ -385,6 +385,7 @@ static void
 record_since_look(void)
 {
 	List	   *tables = written_since_look();
+	int64		last_id = safemig_state.last_id;
 	Frame		frame;
 	int64		migration;
 
@@ -395,11 +396,17 @@ record_since_look(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	frame_become_owner(&frame);
 	migration = migration_of_rows();
-	end_truncation();
+	end_truncation(migration);
 	record_written(migration, tables);
 	record_foreign(migration);
 	written_look();
-	note_writer(migration);
+	if (migration > last_id && history_forget_if_empty(migration))
+	{
+		safemig_state.written_id = safemig_state.xact_id = 0;
+		safemig_state.last_id = last_id;
+	}
+	else
+		note_writer(migration);
 	frame_unpin(&frame);
 	PopActiveSnapshot();
 	own_work_end();
@@ -610,8 +617,9 @@ keep_truncated(int64 migration, Oid relid)
 	MemoryContextSwitchTo(old);
 }
 
+/* The migration may have become part of another one since. */
 static void
-end_truncation(void)
+end_truncation(int64 migration)
 {
 	Truncation *truncation = safemig_state.truncation;
 
@@ -619,6 +627,7 @@ end_truncation(void)
 		return;
 	state_save();
 	safemig_state.truncation = NULL;
+	truncation->command.migration = migration;
 	add_steps(&truncation->command, &truncation->ids);
 	end_command(&truncation->command);
 }

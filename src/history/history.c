@@ -402,6 +402,27 @@ history_set_state(int64 id, const char *state)
 	SPI_finish();
 }
 
+/* Of a migration that was begun for rows which came to nothing. */
+bool
+history_forget_if_empty(int64 id)
+{
+	Oid			type = INT8OID;
+	Datum		arg = Int64GetDatum(id);
+	bool		forgotten;
+
+	SPI_connect();
+	if (SPI_execute_with_args("DELETE FROM safemig.migration_log"
+							  " WHERE id OPERATOR(pg_catalog.=) $1 AND label IS NULL"
+							  " AND state OPERATOR(pg_catalog.=) 'applied'"
+							  " AND NOT EXISTS (SELECT FROM safemig.command_log c"
+							  "  WHERE c.migration OPERATOR(pg_catalog.=) $1)",
+							  1, &type, &arg, NULL, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not update migration_log");
+	forgotten = SPI_processed > 0;
+	SPI_finish();
+	return forgotten;
+}
+
 static void
 insert_writer(int64 migration, Datum *xids, int nxids)
 {

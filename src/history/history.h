@@ -66,6 +66,7 @@ extern char *history_incarnation(void);
 extern char *history_session(void);
 extern bool history_oids_hold(const char *incarnation);
 extern void history_set_state(int64 id, const char *state);
+extern bool history_forget_if_empty(int64 id);
 extern void history_note_writer(int64 migration);
 extern void history_note_writer_xid(int64 migration, int64 xid);
 extern void history_refuse_drop_while_kept(void);

@@ -31,6 +31,7 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
+#include "history/framework.h"
 #include "rollback/rollback.h"
 
 /* ---- what the history says ---- */
@@ -77,6 +78,27 @@ map_set(StateMap *map, Image *image, bool present)
 	entry->state->present = present;
 }
 
+/*
+ * What a framework keeps its history in may have got further columns since, by
+ * a newer version of it: that is no migration, and stays as it is now.
+ */
+static Image *
+image_of_change(const Change *change, Image *recorded)
+{
+	ObjectAddress address;
+	FrameworkTable table = FRAMEWORK_NOTHING;
+	Image	   *now = NULL;
+
+	if (change->action == 'w' && recorded->address.classId == RelationRelationId &&
+		address_find(recorded, &address))
+	{
+		(void) framework_of(address.objectId, &table);
+		if (table != FRAMEWORK_NOTHING)
+			now = image_take(&address);
+	}
+	return now ? now : recorded;
+}
+
 /* Names that a command gave up, then names that it took: a swap works. */
 static void
 map_command(StateMap *map, RecordedCommand *command, bool after)
@@ -97,7 +119,7 @@ map_command(StateMap *map, RecordedCommand *command, bool after)
 		Image	   *there = after ? change->after : change->before;
 
 		if (there)
-			map_set(map, there, true);
+			map_set(map, image_of_change(change, there), true);
 	}
 }
 
