@@ -57,7 +57,7 @@ PG_CONFIG ?= pg_config
 # PASSES="schema" as an ordinary role that owns its schema.
 # "make soak" runs random cases for hours: CASES=2000 of rows, SEQUENCES=5000 of
 # everything, from the case SEED=1 on.
-OWN_GOALS = bench check check-versions check-assert demo fidelity soak
+OWN_GOALS = bench check check-versions check-assert demo fidelity frameworks soak
 
 ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
 
@@ -75,6 +75,11 @@ check-assert:
 
 fidelity:
 	@PASSES='$(or $(PASSES),superuser schema tables)' PG_CONFIG='$(PG_CONFIG)' script/fidelity $(FILES)
+
+# NAMES="alembic prisma" for some of them
+frameworks:
+	@NAMES='$(NAMES)' PG_CONFIG='$(PG_CONFIG)' script/throwaway frameworks script/frameworks
+	@bench/report tmp_check/frameworks.md doc/frameworks.md
 
 soak:
 	@PG_CONFIG='$(PG_CONFIG)' SAFEMIG_SEED='$(or $(SEED),1)' SAFEMIG_CASES='$(or $(CASES),2000)' \

@@ -209,7 +209,8 @@ sub note_result
 	my ($run, %result) = @_;
 	return unless $ENV{SAFEMIG_FRAMEWORK_TABLE};
 	open my $file, '>>', $ENV{SAFEMIG_FRAMEWORK_TABLE} or die $!;
-	print $file join("\t", $run->{client}{name}, $run->{version},
+	my $transactions = sql($run, "SELECT CASE transactions WHEN 'run' THEN 'one transaction' ELSE 'a transaction for each ' || transactions END || ', row ' || row_written FROM safemig.frameworks WHERE name = '$run->{client}{name}'");
+	print $file join("\t", $run->{client}{client} // $run->{client}{name}, $run->{version}, $transactions,
 		map { $_ ? 'yes' : 'no' } @result{qw(recognised rolled_back status again failed)}), "\n";
 	close $file or die $!;
 	return;
