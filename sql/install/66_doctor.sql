@@ -7,6 +7,12 @@ AS 'MODULE_PATHNAME', 'safemig_drift';
 COMMENT ON FUNCTION safemig.drift() IS
 'Objects that are otherwise now than the newest record of them says: somebody changed them while safemig did not look. Objects that have no record are not known to it: safemig_baseline makes one of all. Reads the whole history and looks at every object in it; takes no locks. The caller must administer safemig.';
 
+CREATE FUNCTION safemig.framework_gaps(OUT framework text, OUT history text, OUT label text, OUT migration bigint, OUT problem text)
+RETURNS SETOF record LANGUAGE C VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'safemig_framework_gaps';
+COMMENT ON FUNCTION safemig.framework_gaps() IS
+'Where the history of a migration framework and that of safemig do not agree: rows written since safemig is there of whose migration nothing is recorded, and migrations that stand whose row is not there. Reads every history table, except one that is locked. To who does not administer safemig it says nothing.';
+
 CREATE FUNCTION pg_catalog.safemig_doctor()
 RETURNS TABLE(item text, status text, detail text, hint text) LANGUAGE sql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -40,6 +46,8 @@ BEGIN ATOMIC
 			(SELECT count(DISTINCT l.migration) FROM safemig.ledger l WHERE NOT l.resolved) AS irreversible,
 			COALESCE(sum(m.kept_bytes), 0)::bigint AS bytes
 		FROM safemig.migrations m
+	), gaps AS (
+		SELECT count(*) AS n, min(g.framework || ' ' || g.label || ': ' || g.problem) AS example FROM safemig.framework_gaps() g
 	), differing AS (
 		SELECT count(DISTINCT d.object) AS n, min(d.object) AS example
 		FROM safemig.drift() d WHERE (SELECT safemig.administers())
@@ -102,7 +110,14 @@ BEGIN ATOMIC
 			'SELECT * FROM safemig.drift();'
 		FROM differing
 		UNION ALL
-		SELECT 13, 'space', true, 'ok', format('%s bytes are kept', bytes), NULL FROM migrations
+		SELECT 13, 'frameworks', n = 0, 'warning',
+			CASE WHEN NOT (SELECT safemig.administers()) THEN 'are for administrators to look at'
+				WHEN n = 0 THEN 'their histories agree with that of safemig'
+				ELSE format('%s migrations are otherwise in their histories, such as %s', n, example) END,
+			'SELECT * FROM safemig.framework_gaps();'
+		FROM gaps
+		UNION ALL
+		SELECT 14, 'space', true, 'ok', format('%s bytes are kept', bytes), NULL FROM migrations
 	)
 	SELECT f.item, CASE WHEN f.fine THEN 'ok' ELSE f.status END, f.detail, CASE WHEN NOT f.fine THEN f.hint END
 	FROM found f ORDER BY f.ord;

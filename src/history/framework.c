@@ -24,6 +24,7 @@
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -362,12 +363,21 @@ beside_history(const Framework *framework, Relation rel, const char *schema)
 		matches_any(framework->helpers, name) ? FRAMEWORK_HELPER : FRAMEWORK_NOTHING;
 }
 
-static void
+/* False: it could not be looked at. */
+static bool
 find_out(KnownTable *known)
 {
-	Relation	rel = relation_open(known->relid, AccessShareLock);
-	char	   *schema = get_namespace_name(RelationGetNamespace(rel));
+	Relation	rel;
+	char	   *schema;
 	ListCell   *lc;
+
+	/* only to look at its columns: not worth waiting for who rewrites it */
+	if (!ConditionalLockRelationOid(known->relid, AccessShareLock))
+		return false;
+	rel = try_relation_open(known->relid, NoLock);
+	if (rel == NULL)
+		return false;
+	schema = get_namespace_name(RelationGetNamespace(rel));
 
 	foreach(lc, definitions)
 	{
@@ -388,6 +398,7 @@ find_out(KnownTable *known)
 		}
 	}
 	relation_close(rel, AccessShareLock);
+	return true;
 }
 
 static bool
@@ -433,16 +444,44 @@ framework_of(Oid relid, FrameworkTable *table)
 	entry = hash_search(known_tables, &relid, HASH_FIND, &found);
 	if (found)
 		known = *entry;
-	else if (definitions != NIL)
+	/* to open it may bring news that make the table of all others void */
+	else if (definitions != NIL && find_out(&known))
 	{
-		/* to open it may bring news that make the table of all others void */
-		find_out(&known);
 		prepare_known_tables();
 		entry = hash_search(known_tables, &relid, HASH_ENTER, NULL);
 		*entry = known;
 	}
 	*table = known.table;
 	return known.framework;
+}
+
+/* All history tables of the database. */
+List *
+framework_tables(void)
+{
+	Relation	rel = table_open(RelationRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	List	   *relids = NIL;
+	List	   *tables = NIL;
+	ListCell   *lc;
+	HeapTuple	tuple;
+
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		if (((Form_pg_class) GETSTRUCT(tuple))->relkind == RELKIND_RELATION)
+			relids = lappend_oid(relids, ((Form_pg_class) GETSTRUCT(tuple))->oid);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	foreach(lc, relids)
+	{
+		FrameworkTable table;
+
+		(void) framework_of(lfirst_oid(lc), &table);
+		if (table == FRAMEWORK_HISTORY)
+			tables = lappend_oid(tables, lfirst_oid(lc));
+	}
+	return tables;
 }
 
 /* Whose own schema has that name?  NULL: nobody's. */

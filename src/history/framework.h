@@ -71,6 +71,7 @@ typedef struct FoundRow
 extern const Framework *framework_of(Oid relid, FrameworkTable *table);
 extern const Framework *framework_of_schema(const char *name);
 extern List *frameworks_known(void);	/* of Framework* */
+extern List *framework_tables(void);	/* history tables: their OIDs */
 extern HistoryRow *framework_read_row(const Framework *framework, Relation rel,
 									  TupleTableSlot *slot);
 extern List *framework_read_rows(const Framework *framework, Relation rel);

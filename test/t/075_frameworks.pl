@@ -177,6 +177,19 @@ subtest 'Flyway, which writes the row from another session' => sub {
 	rolls_back('safemig_rollback_to(0)', 'SELECT count(*) FROM flyway_schema_history', '0');
 };
 
+subtest 'histories that do not agree' => sub {
+	begins();
+	must($database, "DROP EXTENSION safemig; $history{seaorm}; INSERT INTO seaql_migrations VALUES ('old', 1); CREATE EXTENSION safemig");
+	runs('up', q(BEGIN; CREATE TABLE t (id int); INSERT INTO seaql_migrations VALUES ('a', 1); COMMIT));
+	runs('up', q(BEGIN; CREATE TABLE u (id int); INSERT INTO seaql_migrations VALUES ('b', 1); COMMIT));
+	ends();
+	my $gaps = 'SELECT framework, history, label, migration, problem FROM safemig.framework_gaps() ORDER BY label';
+	is(value($database, $gaps), '', 'they agree');
+	runs('unseen', q(SET safemig.enabled = off; INSERT INTO seaql_migrations VALUES ('c', 1); DELETE FROM seaql_migrations WHERE version = 'a'));
+	is(value($database, $gaps), "seaorm|public.seaql_migrations|a|1|its row is not there\nseaorm|public.seaql_migrations|c||nothing is recorded of it", 'they do not');
+	is(value($database, q(SELECT status, detail FROM safemig_doctor() WHERE item = 'frameworks')), 'warning|2 migrations are otherwise in their histories, such as seaorm a: its row is not there', 'the doctor says so');
+};
+
 # ---- in passing ----
 
 subtest 'noise leaves nothing' => sub {

@@ -1,0 +1,176 @@
+/*-------------------------------------------------------------------------
+ *
+ * gaps.c
+ *	  Where the history of a framework and that of safemig do not agree.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/transam.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/tuplestore.h"
+
+#include "compat.h"
+#include "history/framework.h"
+
+PG_FUNCTION_INFO_V1(safemig_framework_gaps);
+
+typedef struct Gaps
+{
+	ReturnSetInfo *result;
+	const Framework *framework;
+	char	   *history;		/* the table's name */
+} Gaps;
+
+static void
+put_gap(Gaps *gaps, const char *label, int64 migration, const char *problem)
+{
+	Datum		values[5] = {CStringGetTextDatum(gaps->framework->name),
+		CStringGetTextDatum(gaps->history), CStringGetTextDatum(label),
+	Int64GetDatum(migration), CStringGetTextDatum(problem)};
+	bool		nulls[5] = {false, false, false, migration == 0, false};
+
+	tuplestore_putvalues(gaps->result->setResult, gaps->result->setDesc, values, nulls);
+}
+
+/* Migrations of the framework that stand, as far as rows could tell of them. */
+static void
+put_without_row(Gaps *gaps, List *rows)
+{
+	Oid			types[2] = {TEXTOID, TEXTARRAYOID};
+	Datum		args[2] = {CStringGetTextDatum(gaps->framework->name)};
+	Datum	   *labels = palloc(sizeof(Datum) * Max(1, list_length(rows)));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, rows)
+		labels[n++] = CStringGetTextDatum(((FoundRow *) lfirst(lc))->row.label);
+	args[1] = PointerGetDatum(construct_array(labels, n, TEXTOID, -1, false, TYPALIGN_INT));
+	SPI_connect();
+	if (SPI_execute_with_args("SELECT m.id, m.label FROM safemig.migration_log m"
+							  " WHERE m.framework OPERATOR(pg_catalog.=) $1 AND m.version IS NOT NULL"
+							  " AND m.kind OPERATOR(pg_catalog.=) 'migration'"
+							  " AND m.state OPERATOR(pg_catalog.<>) 'rolled_back'"
+							  " AND m.label OPERATOR(pg_catalog.<>) ALL ($2)"
+							  /* one row tells of the last one alone */
+							  " AND NOT EXISTS (SELECT FROM safemig.migration_log l"
+							  "  WHERE l.previous OPERATOR(pg_catalog.=) m.label"
+							  "  AND l.framework OPERATOR(pg_catalog.=) $1)"
+							  " AND NOT EXISTS (SELECT FROM safemig.migration_log r"
+							  "  WHERE r.id OPERATOR(pg_catalog.=) m.reverted_by"
+							  "  AND r.state OPERATOR(pg_catalog.<>) 'rolled_back')"
+							  " AND NOT EXISTS (SELECT FROM safemig.migration_log r"
+							  "  WHERE r.reverted_by OPERATOR(pg_catalog.=) m.id)"
+							  " ORDER BY m.id",
+							  2, types, args, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read migration_log");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+
+		put_gap(gaps, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2),
+				DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)),
+				"its row is not there");
+	}
+	SPI_finish();
+}
+
+static bool
+is_recorded(const Framework *framework, const char *label)
+{
+	Oid			types[2] = {TEXTOID, TEXTOID};
+	Datum		args[2] = {CStringGetTextDatum(framework->name), CStringGetTextDatum(label)};
+
+	return migration_ids_of("SELECT m.id FROM safemig.migration_log m"
+							" WHERE m.framework OPERATOR(pg_catalog.=) $1"
+							" AND m.label OPERATOR(pg_catalog.=) $2"
+							" AND m.kind OPERATOR(pg_catalog.=) 'migration'"
+							" AND m.state OPERATOR(pg_catalog.<>) 'rolled_back' LIMIT 1",
+							2, types, args) != NIL;
+}
+
+/* Rows that are older than all that is recorded say nothing. */
+static TransactionId
+first_recorded(void)
+{
+	TransactionId xid = InvalidTransactionId;
+	bool		isnull;
+
+	SPI_connect();
+	if (SPI_execute("SELECT m.xid::pg_catalog.int8 FROM safemig.migration_log m"
+					" WHERE m.xid IS NOT NULL ORDER BY m.id LIMIT 1", true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read migration_log");
+	if (SPI_processed > 0)
+		xid = (TransactionId) DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0],
+														  SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return xid;
+}
+
+static void
+look_at(Gaps *gaps, Relation rel, TransactionId first)
+{
+	List	   *rows = framework_read_rows(gaps->framework, rel);
+	List	   *applied = NIL;
+	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		FoundRow   *found = lfirst(lc);
+
+		if (!found->row.applied)
+			continue;
+		applied = lappend(applied, found);
+		if (TransactionIdIsNormal(first) && TransactionIdIsNormal(found->xmin) &&
+			TransactionIdFollowsOrEquals(found->xmin, first) &&
+			!is_recorded(gaps->framework, found->row.label))
+			put_gap(gaps, found->row.label, 0, "nothing is recorded of it");
+	}
+	put_without_row(gaps, applied);
+}
+
+/* safemig.framework_gaps(): for administrators */
+Datum
+safemig_framework_gaps(PG_FUNCTION_ARGS)
+{
+	Gaps		gaps = {(ReturnSetInfo *) fcinfo->resultinfo};
+	TransactionId first;
+	Frame		frame;
+	ListCell   *lc;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!is_administrator(GetUserId()))
+		return (Datum) 0;
+	frame_become_owner(&frame);
+	own_work_begin();
+	first = first_recorded();
+	foreach(lc, framework_tables())
+	{
+		FrameworkTable table;
+		Relation	rel;
+
+		gaps.framework = framework_of(lfirst_oid(lc), &table);
+		/* who holds it locked may take his time */
+		if (!ConditionalLockRelationOid(lfirst_oid(lc), AccessShareLock))
+			continue;
+		rel = try_table_open(lfirst_oid(lc), NoLock);
+		if (rel == NULL)
+			continue;
+		gaps.history = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+												  RelationGetRelationName(rel));
+		look_at(&gaps, rel, first);
+		table_close(rel, NoLock);
+	}
+	own_work_end();
+	frame_unpin(&frame);
+	return (Datum) 0;
+}
