@@ -112,6 +112,7 @@ comes_with_extension(const Image *image, List *extensions, HTAB *members)
  * Adds what the caller has to own of what a command changed.  The members of
  * an extension that the command made, changed or dropped belong to whomever
  * its script made their owner; who owns the extension may do all that to it.
+ * The functions that come with a range type belong to nobody but the type.
  */
 static void
 add_to_own(HTAB *to_own, const RecordedCommand *command)
@@ -152,7 +153,7 @@ add_to_own(HTAB *to_own, const RecordedCommand *command)
 
 		for (size_t i = 0; i < lengthof(images); i++)
 		{
-			if (images[i] &&
+			if (images[i] && image_get(images[i], "", "@along") == NULL &&
 				!hash_search(members, image_address_key(images[i]), HASH_FIND, NULL))
 				(void) hash_search(to_own, image_address_key(images[i]), HASH_ENTER, NULL);
 		}

@@ -341,6 +341,14 @@ SELECT count(*) FROM safemig.failures;
 RESET SESSION AUTHORIZATION;
 SELECT label, tag, query FROM safemig.migrations m JOIN safemig.commands c ON c.migration = m.id WHERE m.label LIKE 'seen: %' ORDER BY seq;
 
+-- what PostgreSQL makes along with a type belongs to a superuser, and to the type
+SET SESSION AUTHORIZATION regress_bob;
+SET safemig.label = 'a range';
+CREATE TYPE app.span AS RANGE (subtype = float8);
+RESET safemig.label;
+SELECT safemig_rollback('a range') IS NOT NULL AS back, safemig_redo((SELECT id FROM safemig.migrations WHERE label = 'a range' AND kind = 'migration')) IS NOT NULL AS again, safemig_rollback('a range') IS NOT NULL AS back_again;
+RESET SESSION AUTHORIZATION;
+
 SET client_min_messages = error;
 DROP SCHEMA app, closed, beside, forced, bobs, seen CASCADE;
 DROP TABLE public.runs;
