@@ -10,6 +10,13 @@ REVOKE EXECUTE ON FUNCTION safemig.restore_relation(bigint) FROM PUBLIC;
 COMMENT ON FUNCTION safemig.restore_relation(bigint) IS
 	'takes a table or materialized view out of the vault; SM003 if it is not what was kept or its place is taken';
 
+CREATE FUNCTION safemig.detach_partition(parent text, relation text)
+	RETURNS void LANGUAGE C STRICT VOLATILE
+	AS 'MODULE_PATHNAME', 'safemig_detach_partition';
+REVOKE EXECUTE ON FUNCTION safemig.detach_partition(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.detach_partition(text, text) IS
+	'DETACH PARTITION, together with the constraint triggers FROM another table that PostgreSQL would leave on the partition';
+
 CREATE FUNCTION safemig.set_detach_pending(relation text, pending boolean)
 	RETURNS void LANGUAGE C STRICT VOLATILE
 	AS 'MODULE_PATHNAME', 'safemig_set_detach_pending';

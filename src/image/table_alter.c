@@ -14,6 +14,7 @@
 
 #include "classes.h"
 #include "compat.h"
+#include "keep/vault.h"
 #include "table.h"
 
 static const char *
@@ -264,7 +265,12 @@ alter_partition(TableChange *change)
 		return;
 	}
 	change->steps->dropping = true;
-	if (old)
+	if (old && detach_leaves_triggers(change->have->address.objectId))
+		step_add(change->steps, RANK_TABLE_AFTER, RUN_CATALOG,
+				 ACCESS_EXCLUSIVE, "catalog",
+				 "SELECT safemig.detach_partition(%s, %s)",
+				 quote_literal_cstr(old), quote_literal_cstr(change->name));
+	else if (old)
 		step_add(change->steps, RANK_TABLE_AFTER, RUN_CATALOG,
 				 ACCESS_EXCLUSIVE, "catalog",
 				 "ALTER TABLE %s DETACH PARTITION %s%s", old, change->name,

@@ -14,12 +14,14 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "catalog/dependency.h"
 #include "catalog/heap.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "fmgr.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -35,6 +37,7 @@
 #include "compat.h"
 #include "keep/vault.h"
 
+PG_FUNCTION_INFO_V1(safemig_detach_partition);
 PG_FUNCTION_INFO_V1(safemig_set_detach_pending);
 
 /*
@@ -177,6 +180,98 @@ detach_from_parents(Oid relid, Kept *kept)
 						   (Node *) relation_name(parent));
 	}
 	return bound;
+}
+
+/* ---- triggers that PostgreSQL leaves on what it detaches ---- */
+
+/*
+ * Those that it took over from its parent and keeps: the ones of constraint
+ * triggers with FROM, which DETACH mistakes for a foreign key's.
+ */
+static List *
+left_triggers(Oid relid)
+{
+	Relation	rel = table_open(TriggerRelationId, AccessShareLock);
+	List	   *triggers = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, TriggerRelidNameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger form = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		if (OidIsValid(form->tgparentid) && OidIsValid(form->tgconstrrelid) &&
+			!form->tgisinternal)
+			triggers = lappend_oid(triggers, form->oid);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return triggers;
+}
+
+bool
+detach_leaves_triggers(Oid relid)
+{
+	return left_triggers(relid) != NIL;
+}
+
+/* Those of partitions below it go with them. */
+static void
+drop_left_triggers(Oid relid)
+{
+	ListCell   *lc;
+
+	foreach(lc, left_triggers(relid))
+	{
+		ObjectAddress address;
+
+		ObjectAddressSet(address, TriggerRelationId, lfirst_oid(lc));
+		deleteDependencyRecordsForClass(TriggerRelationId, lfirst_oid(lc),
+										TriggerRelationId, DEPENDENCY_PARTITION_PRI);
+		deleteDependencyRecordsForClass(TriggerRelationId, lfirst_oid(lc),
+										RelationRelationId, DEPENDENCY_PARTITION_SEC);
+		CommandCounterIncrement();
+		performDeletion(&address, DROP_RESTRICT, PERFORM_DELETION_INTERNAL);
+	}
+	CommandCounterIncrement();
+}
+
+static Oid
+lock_by_name(text *name)
+{
+	return RangeVarGetRelid(makeRangeVarFromNameList(textToQualifiedNameList(name)),
+							AccessExclusiveLock, false);
+}
+
+/* safemig.detach_partition(parent text, relation text): with these triggers */
+Datum
+safemig_detach_partition(PG_FUNCTION_ARGS)
+{
+	Oid			parent;
+	Oid			relid;
+	List	   *addresses = NIL;
+	ListCell   *lc;
+
+	check_is_extension_owner();
+	parent = lock_by_name(PG_GETARG_TEXT_PP(0));
+	relid = lock_by_name(PG_GETARG_TEXT_PP(1));
+	foreach(lc, lcons_oid(parent, find_all_inheritors(relid, AccessExclusiveLock, NULL)))
+	{
+		ObjectAddress *address = palloc(sizeof(ObjectAddress));
+
+		ObjectAddressSet(*address, RelationRelationId, lfirst_oid(lc));
+		addresses = lappend(addresses, address);
+	}
+	capture_internal_begin("DETACH PARTITION", addresses);
+	(void) detach_partition(relid, parent);
+	CommandCounterIncrement();
+	drop_left_triggers(relid);
+	capture_internal_end();
+	PG_RETURN_VOID();
 }
 
 /* ---- DETACH ... CONCURRENTLY, half done ---- */

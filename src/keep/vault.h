@@ -58,6 +58,7 @@ extern void vault_thaw_type(Kept *kept);
 
 /* ---- detach.c ---- */
 extern List *detach_from_parents(Oid relid, Kept *kept);
+extern bool detach_leaves_triggers(Oid relid);
 extern void keep_bound(Oid relid, List *quals, Kept *kept);
 
 /* ---- matview.c ---- */

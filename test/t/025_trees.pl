@@ -64,6 +64,20 @@ INSERT INTO parent VALUES (1, 'one'); INSERT INTO child VALUES (2, 'two', 22); I
 SQL
 
 round_trips(
+	{
+		name => 'a partition attached that gets a constraint trigger with FROM',
+		setup => q(CREATE TABLE other (a int); CREATE TABLE p (a int) PARTITION BY RANGE (a); CREATE TABLE p1 (a int) PARTITION BY RANGE (a);
+			CREATE TABLE p11 PARTITION OF p1 FOR VALUES FROM (1) TO (5); INSERT INTO p11 VALUES (1);
+			CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+			CREATE CONSTRAINT TRIGGER watch AFTER INSERT ON p FROM other DEFERRABLE FOR EACH ROW EXECUTE FUNCTION f();
+			CREATE TRIGGER plain AFTER INSERT ON p FOR EACH ROW EXECUTE FUNCTION f()),
+		migration => 'ALTER TABLE p ATTACH PARTITION p1 FOR VALUES FROM (1) TO (10)',
+	},
+	{
+		name => 'a foreign key dropped while a row of the transaction broke it',
+		setup => 'CREATE TABLE one (id int PRIMARY KEY); INSERT INTO one VALUES (1); CREATE TABLE many (id int REFERENCES one DEFERRABLE INITIALLY DEFERRED); INSERT INTO many VALUES (1)',
+		migration => 'BEGIN; INSERT INTO many VALUES (2); DROP TABLE one CASCADE; COMMIT',
+	},
 	# ---- dropping ----
 	{
 		name => 'a whole partitioned table with partitions below partitions',
