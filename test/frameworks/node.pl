@@ -272,7 +272,7 @@ JS
 			program('run.js', <<'JS')->($_[0]);
 const { migrate, status } = require('graphile-migrate');
 const url = `postgres://${process.env.PGUSER}@${encodeURIComponent(process.env.PGHOST)}:${process.env.PGPORT}/${process.env.PGDATABASE}`;
-const settings = { connectionString: url, rootConnectionString: url.replace(/[^/]*$/, 'template1'), migrationsFolder: 'migrations' };
+const settings = { connectionString: url, rootConnectionString: url.replace(/[^/]*$/, 'template1'), shadowConnectionString: url.replace(/[^/]*$/, 'shadow'), migrationsFolder: 'migrations' };
 (async () => {
 	if (process.argv[2] === 'up') await migrate(settings);
 	else console.log('remaining ' + (await status(settings)).remainingMigrations.join(' '));
