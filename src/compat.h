@@ -52,6 +52,17 @@
 #error "safemig supports PostgreSQL 15 to 18"
 #endif
 
+/* Does the statement itself name the relation, or is it a child of one that it names? */
+static inline bool
+rte_is_named(const RangeTblEntry *entry)
+{
+#if PG_VERSION_NUM < 160000
+	return entry->requiredPerms != 0;
+#else
+	return entry->perminfoindex != 0;
+#endif
+}
+
 #if PG_VERSION_NUM < 160000
 
 /* afbfc02983 (16): one function for all catalogs */

@@ -40,6 +40,7 @@ CREATE TABLE safemig.migration_log (
 	effective	bigint,
 	incarnation	text NOT NULL,
 	session		text,			-- that began it: pid and start
+	history		text,			-- the framework's table that names it
 	line		text,			-- migrations of a framework whose order is binding
 	previous	text,			-- label that the one row of the line had before
 	reverted_by	bigint			-- the framework's own way back

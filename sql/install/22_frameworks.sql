@@ -30,7 +30,7 @@ COMMENT ON COLUMN safemig.frameworks.table_name IS
 COMMENT ON COLUMN safemig.frameworks.columns IS
 'The columns, each as "name type", the type as format_type() spells it without its modifier, several with |. One with a ? behind may be missing. A table with further columns is not meant.';
 COMMENT ON COLUMN safemig.frameworks.beside IS
-'Regular expression for a table in the same schema without which it is another framework''s.';
+'Name of a table in the same schema without which it is another framework''s.';
 COMMENT ON COLUMN safemig.frameworks.label IS
 'SQL expression over the columns that gives the name of a row''s migration, under search_path pg_catalog.';
 COMMENT ON COLUMN safemig.frameworks.version IS
@@ -38,7 +38,7 @@ COMMENT ON COLUMN safemig.frameworks.version IS
 COMMENT ON COLUMN safemig.frameworks.applied IS
 'Likewise, boolean: the migration of this row has been applied.';
 COMMENT ON COLUMN safemig.frameworks.row_written IS
-'When: with the migration (in its transaction, behind its commands), after it (in a transaction of its own), before it, or by another session when the migration has committed.';
+'When: with the migration (in its transaction, behind its commands), after it (in a transaction of its own), before it, or by another session when the migration has committed (then table_name and parts are names, with | between them).';
 COMMENT ON COLUMN safemig.frameworks.transactions IS
 'What one transaction holds: a whole run of migrations, one migration, or one statement.';
 COMMENT ON COLUMN safemig.frameworks.linear_by IS
@@ -122,6 +122,7 @@ VALUES
 CREATE FUNCTION safemig.on_frameworks_change()
 RETURNS trigger LANGUAGE C
 AS 'MODULE_PATHNAME', 'safemig_on_frameworks_change';
+REVOKE EXECUTE ON FUNCTION safemig.on_frameworks_change() FROM PUBLIC;
 COMMENT ON FUNCTION safemig.on_frameworks_change() IS
 'Has every session read safemig.frameworks anew.';
 CREATE TRIGGER on_frameworks_change

@@ -160,6 +160,7 @@ unfinished_elsewhere(const Framework *framework)
 	" m.kind OPERATOR(pg_catalog.=) 'migration'" \
 	" AND m.state OPERATOR(pg_catalog.<>) 'rolled_back'" \
 	" AND m.framework OPERATOR(pg_catalog.=) $1" \
+	" AND m.history OPERATOR(pg_catalog.=) $2" \
 	" AND NOT EXISTS (SELECT FROM safemig.migration_log r" \
 	"  WHERE r.id OPERATOR(pg_catalog.=) m.reverted_by" \
 	"  AND r.state OPERATOR(pg_catalog.<>) 'rolled_back')" \
@@ -184,40 +185,43 @@ one_of(List *ids)
 static int64
 standing(const Framework *framework, const HistoryRow *row)
 {
-	Oid			types[2] = {TEXTOID, TEXTOID};
-	Datum		args[2] = {CStringGetTextDatum(framework->name),
-	CStringGetTextDatum(row->label)};
+	Oid			types[3] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum		args[3] = {CStringGetTextDatum(framework->name),
+	CStringGetTextDatum(row->history), CStringGetTextDatum(row->label)};
 
 	return one_of(migration_ids_of("SELECT m.id FROM safemig.migration_log m WHERE" STANDS
-						 " AND m.label OPERATOR(pg_catalog.=) $2 ORDER BY m.id",
-						 2, types, args));
+								   " AND m.label OPERATOR(pg_catalog.=) $3 ORDER BY m.id",
+								   3, types, args));
 }
 
 /* Those that stand in the row's line and are newer. */
 static List *
-newer_in_line(const Framework *framework, const char *line, int64 than)
+newer_in_line(const Framework *framework, const HistoryRow *row, int64 than)
 {
-	Oid			types[3] = {TEXTOID, TEXTOID, INT8OID};
-	Datum		args[3] = {CStringGetTextDatum(framework->name),
-	CStringGetTextDatum(line), Int64GetDatum(than)};
+	Oid			types[4] = {TEXTOID, TEXTOID, TEXTOID, INT8OID};
+	Datum		args[4] = {CStringGetTextDatum(framework->name),
+		CStringGetTextDatum(row->history), CStringGetTextDatum(row->line),
+	Int64GetDatum(than)};
 
 	return migration_ids_of("SELECT m.id FROM safemig.migration_log m WHERE" STANDS
-				  " AND m.line OPERATOR(pg_catalog.=) $2"
-				  " AND m.id OPERATOR(pg_catalog.>) $3 ORDER BY m.id", 3, types, args);
+							" AND m.line OPERATOR(pg_catalog.=) $3"
+							" AND m.id OPERATOR(pg_catalog.>) $4 ORDER BY m.id",
+							4, types, args);
 }
 
 /* Did the migration that the row before names put the row after in its place? */
 static int64
 that_came_after(const Framework *framework, const HistoryRow *before, const HistoryRow *after)
 {
-	Oid			types[3] = {TEXTOID, TEXTOID, TEXTOID};
-	Datum		args[3] = {CStringGetTextDatum(framework->name),
-	CStringGetTextDatum(before->label), CStringGetTextDatum(after->label)};
+	Oid			types[4] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		args[4] = {CStringGetTextDatum(framework->name),
+		CStringGetTextDatum(after->history), CStringGetTextDatum(before->label),
+	CStringGetTextDatum(after->label)};
 
 	return one_of(migration_ids_of("SELECT m.id FROM safemig.migration_log m WHERE" STANDS
-						 " AND m.label OPERATOR(pg_catalog.=) $2"
-						 " AND m.previous OPERATOR(pg_catalog.=) $3 ORDER BY m.id",
-						 3, types, args));
+								   " AND m.label OPERATOR(pg_catalog.=) $3"
+								   " AND m.previous OPERATOR(pg_catalog.=) $4 ORDER BY m.id",
+								   4, types, args));
 }
 
 static void
@@ -272,7 +276,7 @@ read_done(const Framework *framework, const RowChange *change, Reading *reading)
 	if (change->before && change->before->applied)
 		reading->previous = change->before->label;
 	if (known && change->after->line)
-		reading->about = newer_in_line(framework, change->after->line, known);
+		reading->about = newer_in_line(framework, change->after, known);
 	if (reading->about != NIL || undone)
 	{
 		reading->meaning = MEANS_REVERTED;
@@ -382,8 +386,11 @@ begin(const Framework *framework, const Reading *reading)
 
 	if (id == 0)
 	{
+		/* what it says of itself counts when it is done */
+		HistoryRow	begun = {.history = reading->row ? reading->row->history : NULL};
+
 		id = gather(framework, label);
-		migration_name(id, framework, label, NULL, NULL);
+		migration_name(id, framework, label, &begun, NULL);
 		state_save();
 		safemig_state.begun_id = id;
 	}
@@ -581,7 +588,8 @@ framework_statement_starts(const QueryDesc *query)
 		const Framework *framework;
 		FrameworkTable table;
 
-		if (entry->rtekind != RTE_RELATION || entry->relkind != RELKIND_RELATION)
+		if (entry->rtekind != RTE_RELATION || entry->relkind != RELKIND_RELATION ||
+			!rte_is_named(entry))
 			continue;
 		framework = framework_of(entry->relid, &table);
 		if (table == FRAMEWORK_HISTORY)

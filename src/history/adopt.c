@@ -31,6 +31,7 @@
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -56,37 +57,34 @@ typedef struct Unseen
 /* ---- history tables ---- */
 
 static List *
-relations_named(const char *regex)
+add_relations_named(List *list, Relation rel, const char *name)
 {
-	Oid			type = TEXTOID;
-	Datum		arg = CStringGetTextDatum(psprintf("^(?:%s)$", regex));
-	bool		plain = strspn(regex, "abcdefghijklmnopqrstuvwxyz0123456789_|") == strlen(regex);
-	MemoryContext context = CurrentMemoryContext;
+	NameData	key_name;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	namestrcpy(&key_name, name);
+	ScanKeyInit(&key, Anum_pg_class_relname, BTEqualStrategyNumber, F_NAMEEQ,
+				NameGetDatum(&key_name));
+	scan = systable_beginscan(rel, ClassNameNspIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		list = lappend_oid(list, ((Form_pg_class) GETSTRUCT(tuple))->oid);
+	systable_endscan(scan);
+	return list;
+}
+
+/* Of the names between the |; a pattern that is more than that finds nothing. */
+static List *
+relations_named(const char *names)
+{
+	Relation	rel = table_open(RelationRelationId, AccessShareLock);
 	List	   *list = NIL;
+	char	   *name;
 
-	/* an index finds a name */
-	if (plain)
-		arg = CStringGetTextDatum(regex);
-	SPI_connect();
-	if (SPI_execute_with_args(plain ?
-							  "SELECT c.oid FROM pg_catalog.pg_class c"
-							  " WHERE c.relkind OPERATOR(pg_catalog.=) 'r'"
-							  " AND c.relname OPERATOR(pg_catalog.=) ANY (pg_catalog.string_to_array($1, '|')::pg_catalog.name[])" :
-							  "SELECT c.oid FROM pg_catalog.pg_class c"
-							  " WHERE c.relkind OPERATOR(pg_catalog.=) 'r'"
-							  " AND c.relname OPERATOR(pg_catalog.~) $1",
-							  1, &type, &arg, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read pg_class");
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		MemoryContext old = MemoryContextSwitchTo(context);
-		bool		isnull;
-
-		list = lappend_oid(list, DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i],
-																SPI_tuptable->tupdesc, 1, &isnull)));
-		MemoryContextSwitchTo(old);
-	}
-	SPI_finish();
+	while ((name = framework_next_name(&names)) != NULL)
+		list = add_relations_named(list, rel, name);
+	table_close(rel, AccessShareLock);
 	return list;
 }
 
@@ -132,19 +130,20 @@ full_xid(TransactionId xid)
 	return (int64) U64FromFullTransactionId(FullTransactionIdFromEpochAndXid(epoch, xid));
 }
 
-static bool
-is_recorded(const Framework *framework, const HistoryRow *row)
+bool
+framework_row_is_recorded(const Framework *framework, const HistoryRow *row)
 {
-	Oid			types[2] = {TEXTOID, TEXTOID};
-	Datum		args[2] = {CStringGetTextDatum(framework->name),
-	CStringGetTextDatum(row->label)};
+	Oid			types[3] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum		args[3] = {CStringGetTextDatum(framework->name),
+	CStringGetTextDatum(row->history), CStringGetTextDatum(row->label)};
 
 	return migration_ids_of("SELECT m.id FROM safemig.migration_log m"
 							" WHERE m.framework OPERATOR(pg_catalog.=) $1"
-							" AND m.label OPERATOR(pg_catalog.=) $2"
+							" AND m.history OPERATOR(pg_catalog.=) $2"
+							" AND m.label OPERATOR(pg_catalog.=) $3"
 							" AND m.kind OPERATOR(pg_catalog.=) 'migration'"
 							" AND m.state OPERATOR(pg_catalog.<>) 'rolled_back' LIMIT 1",
-							2, types, args) != NIL;
+							3, types, args) != NIL;
 }
 
 /* Unnamed ones after that transaction and before this one, of the last session. */
@@ -164,6 +163,26 @@ between(const Framework *framework, int64 after, int64 before)
 							3, types, args);
 }
 
+/*
+ * Anybody can make such a table: it names migrations of those alone to whom it
+ * belongs, directly or as members.
+ */
+static bool
+are_of_owner(List *migrations, Oid owner)
+{
+	ListCell   *lc;
+
+	foreach(lc, migrations)
+	{
+		Migration  *migration = history_get_migration(*(int64 *) lfirst(lc), false);
+		Oid			role = get_role_oid(migration->session_role, true);
+
+		if (!OidIsValid(role) || !is_member_of_role_nosuper(role, owner))
+			return false;
+	}
+	return true;
+}
+
 static List *
 unseen_of_table(const Framework *framework, Oid relid)
 {
@@ -171,6 +190,7 @@ unseen_of_table(const Framework *framework, Oid relid)
 	List	   *rows;
 	List	   *unseen = NIL;
 	int64		last = 0;
+	Oid			owner;
 	ListCell   *lc;
 
 	if (!ConditionalLockRelationOid(relid, AccessShareLock))
@@ -179,6 +199,7 @@ unseen_of_table(const Framework *framework, Oid relid)
 	if (rel == NULL)
 		return NIL;
 	rows = framework_read_rows(framework, rel);
+	owner = rel->rd_rel->relowner;
 	table_close(rel, NoLock);
 	list_sort(rows, compare_age);
 	foreach(lc, rows)
@@ -187,10 +208,10 @@ unseen_of_table(const Framework *framework, Oid relid)
 		int64		xid = full_xid(found->xmin);
 		List	   *migrations = NIL;
 
-		if (found->row.applied && !is_recorded(framework, &found->row))
+		if (found->row.applied && !framework_row_is_recorded(framework, &found->row))
 			migrations = between(framework, last, xid);
 		last = xid;
-		if (migrations != NIL)
+		if (migrations != NIL && are_of_owner(migrations, owner))
 		{
 			Unseen	   *one = palloc0(sizeof(Unseen));
 

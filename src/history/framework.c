@@ -6,7 +6,8 @@
  *
  * A history table is told by its columns and, where these are not enough, by
  * its name; so it does not matter when it was made, nor by whom.  What was
- * found out about a relation is remembered until any relation changes.
+ * found out about a relation is remembered until it changes, but for those that
+ * are somebody else's once another table stands beside them.
  *
  *-------------------------------------------------------------------------
  */
@@ -225,9 +226,10 @@ frameworks_relid(void)
 static void
 on_relation_change(Datum arg, Oid relid)
 {
-	known_valid = false;
 	if (!OidIsValid(relid) || relid == definitions_relid)
-		definitions_valid = false;
+		definitions_valid = known_valid = false;
+	else if (known_valid)
+		(void) hash_search(known_tables, &relid, HASH_REMOVE, NULL);
 }
 
 static void
@@ -266,14 +268,51 @@ frameworks_known(void)
 
 /* ---- whose table is it? ---- */
 
+/* Names with | between them need no machine. */
+static bool
+is_plain(const char *regex)
+{
+	return strspn(regex, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_|") == strlen(regex);
+}
+
+/* Of names with | between them; NULL after the last. */
+char *
+framework_next_name(const char **names)
+{
+	size_t		length = strcspn(*names, "|");
+	char	   *name;
+
+	if (**names == '\0')
+		return NULL;
+	name = pnstrdup(*names, length);
+	*names += length + ((*names)[length] == '|' ? 1 : 0);
+	return name;
+}
+
+static bool
+is_among(const char *names, const char *name)
+{
+	size_t		length = strlen(name);
+
+	while (*names)
+	{
+		size_t		next = strcspn(names, "|");
+
+		if (next == length && strncmp(names, name, length) == 0)
+			return true;
+		names += next + (names[next] == '|' ? 1 : 0);
+	}
+	return false;
+}
+
 static bool
 matches(const char *regex, const char *name)
 {
-	char	   *whole = psprintf("^(?:%s)$", regex);
-
+	if (is_plain(regex))
+		return is_among(regex, name);
 	return DatumGetBool(DirectFunctionCall2Coll(textregexeq, C_COLLATION_OID,
 												CStringGetTextDatum(name),
-												CStringGetTextDatum(whole)));
+												CStringGetTextDatum(psprintf("^(?:%s)$", regex))));
 }
 
 static bool
@@ -316,6 +355,9 @@ attribute_by_name(TupleDesc desc, const char *name)
 	return NULL;
 }
 
+/* Dropped ones count. */
+#define MAX_HISTORY_ATTRIBUTES 64
+
 static bool
 has_columns(const Framework *framework, TupleDesc desc)
 {
@@ -323,6 +365,8 @@ has_columns(const Framework *framework, TupleDesc desc)
 	int			there = 0;
 	ListCell   *lc;
 
+	if (desc->natts > MAX_HISTORY_ATTRIBUTES)
+		return false;
 	foreach(lc, framework->columns)
 	{
 		FrameworkColumn *column = lfirst(lc);
@@ -344,9 +388,9 @@ has_columns(const Framework *framework, TupleDesc desc)
 static bool
 is_history(const Framework *framework, Relation rel)
 {
-	return (framework->table_name == NULL ||
-			matches(framework->table_name, RelationGetRelationName(rel))) &&
-		has_columns(framework, RelationGetDescr(rel)) &&
+	return has_columns(framework, RelationGetDescr(rel)) &&
+		(framework->table_name == NULL ||
+		 matches(framework->table_name, RelationGetRelationName(rel))) &&
 		(framework->beside == NULL ||
 		 OidIsValid(get_relname_relid(framework->beside, RelationGetNamespace(rel))));
 }
@@ -363,12 +407,13 @@ beside_history(const Framework *framework, Relation rel, const char *schema)
 		matches_any(framework->helpers, name) ? FRAMEWORK_HELPER : FRAMEWORK_NOTHING;
 }
 
-/* False: it could not be looked at. */
+/* False: it could not be looked at, or it may become another one's. */
 static bool
 find_out(KnownTable *known)
 {
 	Relation	rel;
 	char	   *schema;
+	bool		lasting = true;
 	ListCell   *lc;
 
 	/* only to look at its columns: not worth waiting for who rewrites it */
@@ -381,12 +426,15 @@ find_out(KnownTable *known)
 
 	foreach(lc, definitions)
 	{
-		if (is_history(lfirst(lc), rel))
+		const Framework *framework = lfirst(lc);
+
+		if (is_history(framework, rel))
 		{
-			known->framework = lfirst(lc);
+			known->framework = framework;
 			known->table = FRAMEWORK_HISTORY;
 			break;
 		}
+		lasting &= framework->beside == NULL || !has_columns(framework, RelationGetDescr(rel));
 	}
 	foreach(lc, known->framework ? NIL : definitions)
 	{
@@ -398,7 +446,7 @@ find_out(KnownTable *known)
 		}
 	}
 	relation_close(rel, AccessShareLock);
-	return true;
+	return lasting;
 }
 
 static bool
@@ -535,6 +583,13 @@ row_query(const Framework *framework, TupleDesc desc, Oid *types, int *ntypes)
 }
 
 static char *
+whole_name(Relation rel)
+{
+	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+									  RelationGetRelationName(rel));
+}
+
+static char *
 line_of_row(const Framework *framework, Relation rel, TupleTableSlot *slot)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
@@ -544,9 +599,7 @@ line_of_row(const Framework *framework, Relation rel, TupleTableSlot *slot)
 	if (!framework->linear)
 		return NULL;
 	initStringInfo(&buf);
-	appendStringInfoString(&buf,
-						   quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-													  RelationGetRelationName(rel)));
+	appendStringInfoString(&buf, whole_name(rel));
 	foreach(lc, framework->linear_by)
 	{
 		Form_pg_attribute att = attribute_by_name(desc, lfirst(lc));
@@ -617,11 +670,15 @@ framework_read_row(const Framework *framework, Relation rel, TupleTableSlot *slo
 	frame_become(&frame, rel->rd_rel->relowner);
 	evaluate(query, ntypes, types, values, nulls, CurrentMemoryContext, row);
 	frame_unpin(&frame);
+	row->history = whole_name(rel);
 	row->line = line_of_row(framework, rel, slot);
 	return row;
 }
 
 /* ---- all rows ---- */
+
+/* Nobody has run more migrations; a table that has more rows is somebody's joke. */
+#define ROWS_READ	100000
 
 /* What they say, and which transaction wrote each, as a number. */
 static char *
@@ -645,20 +702,26 @@ rows_query(const Framework *framework, Relation rel)
 		else
 			appendStringInfo(&buf, ", NULL::%s AS %s", (char *) linitial(column->types), name);
 	}
-	appendStringInfo(&buf, " FROM ONLY %s) r",
-					 quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-												RelationGetRelationName(rel)));
+	appendStringInfo(&buf, " FROM ONLY %s LIMIT %d) r", whole_name(rel), ROWS_READ);
 	return buf.data;
 }
 
-/* Of the rows that are there, in no order: of FoundRow*. */
-List *
-framework_read_rows(const Framework *framework, Relation rel)
+typedef struct ReadRows
 {
+	const Framework *framework;
+	Relation	rel;
+	List	   *rows;			/* of FoundRow* */
+} ReadRows;
+
+static bool
+read_rows(void *arg)
+{
+	ReadRows   *read = arg;
+	const Framework *framework = read->framework;
+	Relation	rel = read->rel;
 	MemoryContext context = CurrentMemoryContext;
 	char	   *query = rows_query(framework, rel);
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	List	   *rows = NIL;
 	Frame		frame;
 
 	frame_become(&frame, rel->rd_rel->relowner);
@@ -679,17 +742,33 @@ framework_read_rows(const Framework *framework, Relation rel)
 		row->xmin = (TransactionId) DatumGetInt64(heap_getattr(tuple, 4, desc, &isnull));
 		if (row->row.label == NULL)
 			row->row.label = pstrdup(row->row.version ? row->row.version : "");
+		row->row.history = whole_name(rel);
 		if (framework->linear &&
 			table_tuple_fetch_row_version(rel, (ItemPointer) DatumGetPointer(heap_getattr(tuple, 5, desc, &isnull)),
 										  GetActiveSnapshot(), slot))
 			row->row.line = line_of_row(framework, rel, slot);
-		rows = lappend(rows, row);
+		read->rows = lappend(read->rows, row);
 		MemoryContextSwitchTo(old);
 	}
 	SPI_finish();
 	frame_unpin(&frame);
 	ExecDropSingleTupleTableSlot(slot);
-	return rows;
+	return true;
+}
+
+/*
+ * Of the rows that are there, in no order: of FoundRow*.  A table that its owner
+ * has made unreadable (row security that is forced) is in nobody's way.
+ */
+List *
+framework_read_rows(const Framework *framework, Relation rel)
+{
+	ReadRows	read = {framework, rel};
+	ErrorData  *error = attempt(read_rows, &read);
+
+	if (error && ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		ReThrowError(error);
+	return error ? NIL : read.rows;
 }
 
 /* ---- changing the definitions ---- */

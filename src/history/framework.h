@@ -57,6 +57,7 @@ typedef struct HistoryRow
 	char	   *label;
 	char	   *version;		/* may be NULL */
 	bool		applied;
+	char	   *history;		/* the table, by its whole name */
 	char	   *line;			/* of which it is, or NULL */
 } HistoryRow;
 
@@ -71,6 +72,7 @@ typedef struct FoundRow
 extern const Framework *framework_of(Oid relid, FrameworkTable *table);
 extern const Framework *framework_of_schema(const char *name);
 extern List *frameworks_known(void);	/* of Framework* */
+extern char *framework_next_name(const char **names);
 extern List *framework_tables(void);	/* history tables: their OIDs */
 extern HistoryRow *framework_read_row(const Framework *framework, Relation rel,
 									  TupleTableSlot *slot);
@@ -92,5 +94,6 @@ extern void migration_name(int64 id, const Framework *framework, const char *lab
 
 /* ---- adopt.c: rows that were written unseen ---- */
 extern void frameworks_adopt(void);
+extern bool framework_row_is_recorded(const Framework *framework, const HistoryRow *row);
 
 #endif							/* SAFEMIG_FRAMEWORK_H */

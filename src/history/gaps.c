@@ -46,8 +46,9 @@ put_gap(Gaps *gaps, const char *label, int64 migration, const char *problem)
 static void
 put_without_row(Gaps *gaps, List *rows)
 {
-	Oid			types[2] = {TEXTOID, TEXTARRAYOID};
-	Datum		args[2] = {CStringGetTextDatum(gaps->framework->name)};
+	Oid			types[3] = {TEXTOID, TEXTARRAYOID, TEXTOID};
+	Datum		args[3] = {CStringGetTextDatum(gaps->framework->name), (Datum) 0,
+	CStringGetTextDatum(gaps->history)};
 	Datum	   *labels = palloc(sizeof(Datum) * Max(1, list_length(rows)));
 	int			n = 0;
 	ListCell   *lc;
@@ -58,6 +59,7 @@ put_without_row(Gaps *gaps, List *rows)
 	SPI_connect();
 	if (SPI_execute_with_args("SELECT m.id, m.label FROM safemig.migration_log m"
 							  " WHERE m.framework OPERATOR(pg_catalog.=) $1 AND m.version IS NOT NULL"
+							  " AND m.history OPERATOR(pg_catalog.=) $3"
 							  " AND m.kind OPERATOR(pg_catalog.=) 'migration'"
 							  " AND m.state OPERATOR(pg_catalog.<>) 'rolled_back'"
 							  " AND m.label OPERATOR(pg_catalog.<>) ALL ($2)"
@@ -71,7 +73,7 @@ put_without_row(Gaps *gaps, List *rows)
 							  " AND NOT EXISTS (SELECT FROM safemig.migration_log r"
 							  "  WHERE r.reverted_by OPERATOR(pg_catalog.=) m.id)"
 							  " ORDER BY m.id",
-							  2, types, args, NULL, true, 0) != SPI_OK_SELECT)
+							  3, types, args, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read migration_log");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -82,20 +84,6 @@ put_without_row(Gaps *gaps, List *rows)
 				"its row is not there");
 	}
 	SPI_finish();
-}
-
-static bool
-is_recorded(const Framework *framework, const char *label)
-{
-	Oid			types[2] = {TEXTOID, TEXTOID};
-	Datum		args[2] = {CStringGetTextDatum(framework->name), CStringGetTextDatum(label)};
-
-	return migration_ids_of("SELECT m.id FROM safemig.migration_log m"
-							" WHERE m.framework OPERATOR(pg_catalog.=) $1"
-							" AND m.label OPERATOR(pg_catalog.=) $2"
-							" AND m.kind OPERATOR(pg_catalog.=) 'migration'"
-							" AND m.state OPERATOR(pg_catalog.<>) 'rolled_back' LIMIT 1",
-							2, types, args) != NIL;
 }
 
 /* Rows that are older than all that is recorded say nothing. */
@@ -132,7 +120,7 @@ look_at(Gaps *gaps, Relation rel, TransactionId first)
 		applied = lappend(applied, found);
 		if (TransactionIdIsNormal(first) && TransactionIdIsNormal(found->xmin) &&
 			TransactionIdFollowsOrEquals(found->xmin, first) &&
-			!is_recorded(gaps->framework, found->row.label))
+			!framework_row_is_recorded(gaps->framework, &found->row))
 			put_gap(gaps, found->row.label, 0, "nothing is recorded of it");
 	}
 	put_without_row(gaps, applied);

@@ -129,8 +129,8 @@ insert_migration(const char *kind, const char *label, const char *state,
 				 List *rolls_back, const char *reason)
 {
 	int64		id = history_nextval("migration_id");
-	Datum		values[23];
-	bool		nulls[23] = {false};
+	Datum		values[24];
+	bool		nulls[24] = {false};
 	Oid			outer = GetOuterUserId();
 
 	values[0] = Int64GetDatum(id);
@@ -155,7 +155,8 @@ insert_migration(const char *kind, const char *label, const char *state,
 	values[17] = Int64GetDatum(id);
 	values[18] = CStringGetTextDatum(history_incarnation());
 	values[19] = CStringGetTextDatum(history_session());
-	nulls[20] = nulls[21] = nulls[22] = true;	/* line, previous, reverted_by */
+	/* history, line, previous, reverted_by */
+	nulls[20] = nulls[21] = nulls[22] = nulls[23] = true;
 	history_insert("migration_log", values, nulls, lengthof(values));
 	CommandCounterIncrement();
 	if (safemig_notes && safemig_notes[0])

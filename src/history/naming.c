@@ -103,9 +103,9 @@ void
 migration_name(int64 id, const Framework *framework, const char *label,
 			   const HistoryRow *row, const char *previous)
 {
-	Oid			types[6] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
-	Datum		args[6];
-	char		nulls[7] = "      ";
+	Oid			types[7] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		args[7];
+	char		nulls[8] = "       ";
 
 	args[0] = Int64GetDatum(id);
 	args[1] = text_or_null(label, &nulls[1]);
@@ -113,13 +113,14 @@ migration_name(int64 id, const Framework *framework, const char *label,
 	args[3] = text_or_null(row ? row->version : NULL, &nulls[3]);
 	args[4] = text_or_null(row ? row->line : NULL, &nulls[4]);
 	args[5] = text_or_null(previous, &nulls[5]);
+	args[6] = text_or_null(row ? row->history : NULL, &nulls[6]);
 	SPI_connect();
 	if (SPI_execute_with_args("UPDATE safemig.migration_log SET"
 							  " label = COALESCE(label, $2), framework = COALESCE(framework, $3),"
 							  " version = COALESCE(version, $4), line = COALESCE(line, $5),"
-							  " previous = COALESCE(previous, $6)"
+							  " previous = COALESCE(previous, $6), history = COALESCE(history, $7)"
 							  " WHERE id OPERATOR(pg_catalog.=) $1",
-							  6, types, args, nulls, false, 0) != SPI_OK_UPDATE)
+							  7, types, args, nulls, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not update migration_log");
 	SPI_finish();
 }

@@ -103,7 +103,7 @@ return [
 	{
 		name => 'yoyo',
 		needs => [ $python, '-c', 'import yoyo, psycopg2' ],
-		version => [ $python, '-m', 'yoyo', '--version' ],
+		version => [ 'dpkg-query', '-W', 'python3-yoyo' ],
 		history => [ '_yoyo*', 'yoyo_lock' ],
 		logs => ['_yoyo_log'],
 		write => sub {

@@ -245,7 +245,7 @@ sub prove_client
 		local $ENV{PGDATABASE} = $run->{database};
 		local $ENV{HOME} = $run->{dir};
 		$run->{version} = (command_output($run, ref $client->{version} eq 'CODE' ? $client->{version}->($run) : @{ $client->{version} }))[1];
-		$run->{version} = $run->{version} =~ /(\d+(?:\.\d+)+)/ ? $1 : '';
+		$run->{version} = $run->{version} =~ /(\d+(?:\.\d+)+[~\w]*)/ ? $1 : '';
 		prove($run);
 		done_testing();
 	};

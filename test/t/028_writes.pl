@@ -475,7 +475,7 @@ subtest 'nothing to be seen' => sub {
 	my $bare = value($database, "SET safemig.enabled = off; BEGIN; UPDATE t SET a = 1 WHERE id = 1; $locks");
 	my $captured = value($database, "SET safemig.label = 'x'; BEGIN; UPDATE t SET a = 1 WHERE id = 1; $locks");
 	is($captured, $bare, 'the same locks');
-	is(value($database, q(SET safemig.label = 'y'; BEGIN; UPDATE t SET a = 1 WHERE id = 1; SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal)), '1', 'no trigger');
+	is(value($database, q(SET safemig.label = 'y'; BEGIN; UPDATE t SET a = 1 WHERE id = 1; SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal AND tgrelid::regclass::text !~ '^safemig')), '1', 'no trigger');
 };
 
 done_testing();

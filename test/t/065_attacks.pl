@@ -382,7 +382,7 @@ one_case('reads what is kept' => sub {
 		  "DROP TABLE $table", "GRANT SELECT ON $table TO mallory";
 	}
 	is(run_in($superuser, q(SELECT count(*) > 0 FROM pg_stats WHERE schemaname ~ '^safemig_vault')), 't', 'there are statistics on it');
-	is(run_in($mallory, q(SELECT count(*) FROM pg_stats WHERE schemaname ~ '^safemig')), 0, 'which it does not see');
+	is(run_in($mallory, q(SELECT count(*) FROM pg_stats WHERE schemaname ~ '^safemig' AND tablename <> 'frameworks')), 0, 'which it does not see');
 	is(run_in($superuser, <<'SQL'), '', 'no privilege on anything of it');
 SELECT c.oid::regclass::text FROM pg_class c WHERE c.relnamespace::regnamespace::text ~ '^safemig_vault' AND c.relkind IN ('r', 'p', 'm', 'v')
 	AND (has_table_privilege('mallory', c.oid, 'SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER') OR has_any_column_privilege('mallory', c.oid, 'SELECT, UPDATE'))
@@ -448,7 +448,7 @@ one_case('forges, deletes and disables' => sub {
 one_case('calls what is internal' => sub {
 	my ($database, $mallory, $superuser) = @_;
 	# each checks for itself
-	my %public = map { $_ => 1 } qw(administers acts_as owns_change value_fits restored_value progress_entries drift on_event);
+	my %public = map { $_ => 1 } qw(administers acts_as owns_change value_fits restored_value progress_entries drift on_event unseen_rows framework_gaps);
 	my @functions = split /\n/, run_in($superuser, <<'SQL');
 SELECT proname || '|' || (SELECT coalesce(string_agg(CASE WHEN provariadic <> 0 AND o = pronargs THEN 'VARIADIC ' ELSE '' END || quote_literal(CASE WHEN typcategory = 'A' THEN '{}' WHEN typname = 'bool' THEN 'f' WHEN typname = 'oid' THEN '1259' WHEN typcategory IN ('N', 'U') THEN '0' ELSE 'x' END) || '::' || format_type(t, NULL), ', ' ORDER BY o), '') FROM unnest(proargtypes) WITH ORDINALITY u (t, o) JOIN pg_type y ON y.oid = t)
 FROM pg_proc WHERE pronamespace = 'safemig'::regnamespace AND prokind = 'f'

@@ -258,6 +258,27 @@ subtest 'a history that the framework holds locked' => sub {
 	rolls_back(q(safemig_rollback('a')), 'SELECT count(*) FROM seaql_migrations', '0');
 };
 
+subtest 'a history that somebody else has made' => sub {
+	begins();
+	runs('up', $history{seaorm});
+	runs('up', q(BEGIN; CREATE TABLE t (id int); INSERT INTO seaql_migrations VALUES ('a', 1); COMMIT));
+	ends();
+	runs('admin', 'CREATE TABLE u (id int)');
+	# it names, reverts and adds to migrations of its owner alone
+	must($database, 'GRANT CREATE ON DATABASE ' . $database . ' TO alice');
+	runs('alice', 'SET SESSION AUTHORIZATION alice; CREATE SCHEMA mine');
+	runs('alice', $history{seaorm} =~ s/seaql/mine.seaql/r);
+	runs('alice', q(INSERT INTO mine.seaql_migrations VALUES ('a', 1); UPDATE mine.seaql_migrations SET applied_at = 2; DELETE FROM mine.seaql_migrations));
+	runs('alice', $_) foreach split /;\n/, $history{flyway} =~ s/flyway_schema_history(?!_)/mine.flyway_schema_history/gr;
+	runs('alice', 'SET safemig.enabled = off', qr/permission denied/);
+	runs('plain', q(SET SESSION AUTHORIZATION alice; INSERT INTO mine.flyway_schema_history VALUES (1, '1', 'd', 'SQL', 'V1__d.sql', 0, 'x', now(), 1, true)));
+	is(value($database, q(SELECT string_agg(format('%s %s %s', role = 'alice', label, reverted_by), ', ' ORDER BY id) FROM safemig.migrations WHERE kind = 'migration')) =~ s/t [^,]*, |, t [^,]*//gr,
+		'f a , f  ', 'those of others are as they were');
+	runs('plain', 'ALTER TABLE mine.flyway_schema_history ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY');
+	runs('plain', 'CREATE POLICY p ON mine.flyway_schema_history USING (1 / 0 > installed_rank)');
+	rolls_back(q(safemig_rollback('a')), 'SELECT count(*) FROM seaql_migrations', '0');
+};
+
 subtest 'a TRUNCATE by itself is a migration' => sub {
 	begins();
 	must($database, 'CREATE TABLE t (id serial PRIMARY KEY, a int); INSERT INTO t (a) VALUES (1), (2); CREATE TABLE empty (id serial PRIMARY KEY)');
