@@ -341,7 +341,7 @@ sub _case_in
 	_same($expected, $state, q(the state is the old one)) or return;
 	_indexes_agree($database) unless $case->{uncallable};
 	_restores($database, $state, $dump, @$case{qw(encoding reworded)})
-	  unless $case->{unrestorable};
+	  unless $case->{unrestorable} || !($ENV{SAFEMIG_WHOLE} || $case_number % 2);
 	_redoes($case, $database, $id, $expected, $changed)
 	  unless $case->{once};
 	return;
@@ -463,6 +463,7 @@ SQL
 	return;
 }
 
+# In the other half of the cases: the dump afterwards can be restored.
 sub _restores
 {
 	my ($database, $state, $dump, $encoding, $reworded) = @_;
@@ -478,7 +479,7 @@ sub _restores
 	return;
 }
 
-# Redo, and then undo the redone once more.
+# Redo, and then, in every second case, undo the redone once more.
 sub _redoes
 {
 	my ($case, $database, $id, $expected, $changed) = @_;
@@ -487,6 +488,7 @@ sub _redoes
 	  or return;
 	_same($changed, state_of($database), 'redo gives the state after')
 	  or return;
+	return unless $ENV{SAFEMIG_WHOLE} || $case_number % 2 == 0;
 	_succeeds($database, _rollback_call($case),
 		'rolled back again', pgoptions => $case->{pgoptions})
 	  or return;
