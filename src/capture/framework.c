@@ -14,8 +14,8 @@
  *
  * A row that disappears, or names an older migration, is the framework's own
  * way back.  A row that says that its migration has only begun (Prisma) gathers
- * what follows it.  Where another session writes the row (Sqitch) the last
- * session that has done anything is meant.
+ * what follows it.  Where another session writes the row (Sqitch) the one
+ * other session that has done anything is meant; of two, none.
  *
  * Who has given his migration a name, or opened one, has said where it begins
  * and ends: then framework and version are noted, and nothing else.
@@ -132,26 +132,30 @@ unfinished_here(const Framework *framework)
 }
 
 /*
- * Of the last other session of the same role that did anything since the
- * framework's last row.
+ * Of the one other session of the same role that did anything since this one
+ * began and since the framework's last row.  Of two nobody knows which is meant.
  */
 static List *
 unfinished_elsewhere(const Framework *framework)
 {
-	Oid			types[3] = {TEXTOID, TEXTOID, TEXTOID};
-	Datum		args[3] = {CStringGetTextDatum(framework->name),
+	Oid			types[4] = {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
+	Datum		args[4] = {CStringGetTextDatum(framework->name),
 		CStringGetTextDatum(history_session()),
-	CStringGetTextDatum(GetUserNameFromId(GetSessionUserId(), false))};
+		CStringGetTextDatum(GetUserNameFromId(GetSessionUserId(), false)),
+	TimestampTzGetDatum(MyStartTimestamp)};
 
-	return migration_ids_of("WITH open AS (SELECT m.id, m.session FROM safemig.migration_log m WHERE" MIGRATION_WITHOUT_A_ROW
-				  " AND m.session OPERATOR(pg_catalog.<>) $2"
-				  " AND m.session_role OPERATOR(pg_catalog.=) $3"
-				  " AND m.id OPERATOR(pg_catalog.>) COALESCE((SELECT pg_catalog.max(x.id)"
-				  " FROM safemig.migration_log x WHERE x.framework OPERATOR(pg_catalog.=) $1"
-				  " AND x.version IS NOT NULL), 0))"
-				  " SELECT o.id FROM open o WHERE o.session OPERATOR(pg_catalog.=)"
-				  " (SELECT l.session FROM open l ORDER BY l.id DESC LIMIT 1) ORDER BY o.id",
-				  3, types, args);
+	return migration_ids_of("WITH open AS (SELECT m.id, m.session FROM safemig.migration_log m"
+							" WHERE" MIGRATION_WITHOUT_A_ROW
+							" AND m.session OPERATOR(pg_catalog.<>) $2"
+							" AND m.session_role OPERATOR(pg_catalog.=) $3"
+							" AND m.started_at OPERATOR(pg_catalog.>=) $4"
+							" AND m.id OPERATOR(pg_catalog.>) COALESCE((SELECT pg_catalog.max(x.id)"
+							" FROM safemig.migration_log x WHERE x.framework OPERATOR(pg_catalog.=) $1"
+							" AND x.version IS NOT NULL), 0))"
+							" SELECT o.id FROM open o"
+							" WHERE (SELECT pg_catalog.count(DISTINCT l.session) FROM open l) OPERATOR(pg_catalog.=) 1"
+							" ORDER BY o.id",
+							4, types, args);
 }
 
 /* ---- the migrations that rows name ---- */
@@ -359,7 +363,7 @@ what_follows_is_another(int64 id)
 	safemig_state.framework_done = Max(safemig_state.last_id, id);
 }
 
-/* All that has no row yet, as one; a new one where there is nothing. */
+/* All that has no row yet, as one; a new one where there is nothing.  0: unknown. */
 static int64
 gather(const Framework *framework, const char *label)
 {
@@ -373,7 +377,10 @@ gather(const Framework *framework, const char *label)
 	if (safemig_state.begun_id)
 		ids = lcons(&safemig_state.begun_id, ids);
 	id = migrations_merge(ids);
-	return id ? id : history_new_migration("migration", label, "applied", NULL);
+	/* a row whose commands nobody knows must not promise to take them back */
+	if (id == 0 && framework->row_written != ROW_ELSEWHERE)
+		id = history_new_migration("migration", label, "applied", NULL);
+	return id;
 }
 
 static void
@@ -415,6 +422,11 @@ done(const Framework *framework, const Reading *reading)
 {
 	int64		id = gather(framework, reading->row->label);
 
+	if (id == 0)
+	{
+		written_look();
+		return;
+	}
 	write_to(id);
 	data_record_for_command();
 	migration_name(id, framework, reading->row->label, reading->row, reading->previous);
@@ -427,6 +439,11 @@ reverted(const Framework *framework, const Reading *reading)
 	char	   *label = psprintf("revert of %s", reading->row->label);
 	int64		id = gather(framework, label);
 
+	if (id == 0)
+	{
+		written_look();
+		return;
+	}
 	write_to(id);
 	data_record_for_command();
 	migration_name(id, framework, label, reading->row, NULL);

@@ -146,7 +146,10 @@ framework_row_is_recorded(const Framework *framework, const HistoryRow *row)
 							3, types, args) != NIL;
 }
 
-/* Unnamed ones after that transaction and before this one, of the last session. */
+/*
+ * Unnamed ones after that transaction and before this one, if they are of one
+ * session: of two nobody knows which is meant.
+ */
 static List *
 between(const Framework *framework, int64 after, int64 before)
 {
@@ -158,8 +161,9 @@ between(const Framework *framework, int64 after, int64 before)
 							" WHERE" MIGRATION_WITHOUT_A_ROW
 							" AND m.xid::pg_catalog.int8 OPERATOR(pg_catalog.>) $2"
 							" AND m.xid::pg_catalog.int8 OPERATOR(pg_catalog.<) $3)"
-							" SELECT o.id FROM open o WHERE o.session OPERATOR(pg_catalog.=)"
-							" (SELECT l.session FROM open l ORDER BY l.id DESC LIMIT 1) ORDER BY o.id",
+							" SELECT o.id FROM open o"
+							" WHERE (SELECT pg_catalog.count(DISTINCT l.session) FROM open l) OPERATOR(pg_catalog.=) 1"
+							" ORDER BY o.id",
 							3, types, args);
 }
 

@@ -190,6 +190,24 @@ subtest 'histories that do not agree' => sub {
 	is(value($database, q(SELECT status, detail FROM safemig_doctor() WHERE item = 'frameworks')), 'warning|2 migrations are otherwise in their histories, such as seaorm a: its row is not there', 'the doctor says so');
 };
 
+subtest 'a row that may be about either of two sessions' => sub {
+	begins();
+	runs('main', $history{flyway});
+	runs('migration', 'CREATE TABLE t1 (id int)');
+	runs('dba', 'CREATE TABLE by_hand (id int)');
+	runs('main', q(INSERT INTO flyway_schema_history VALUES (1, '1', 'd', 'SQL', 'V1__d.sql', 0, 'x', now(), 1, true)));
+	runs('migration', 'CREATE TABLE t2 (id int)');
+	runs('dba', 'CREATE TABLE more_by_hand (id int)');
+	runs('plain', q(INSERT INTO flyway_schema_history VALUES (2, '2', 'd', 'SQL', 'V2__d.sql', 0, 'x', now(), 1, true)));
+	foreach my $name ('V1__d.sql', 'V2__d.sql')
+	{
+		my (undef, undef, $err) = in_database($database, "SELECT safemig_rollback('$name')");
+		like($err, qr/migration "$name" does not exist/, "$name names none");
+	}
+	is(value($database, q(SELECT count(to_regclass(t)) FROM unnest('{t1,t2,by_hand,more_by_hand}'::text[]) t)), 4, 'nobody else\'s table has gone');
+	is(value($database, q(SELECT label, problem FROM safemig.framework_gaps() ORDER BY label)), "V1__d.sql|nothing is recorded of it\nV2__d.sql|nothing is recorded of it", 'and the doctor says so');
+};
+
 # ---- in passing ----
 
 subtest 'noise leaves nothing' => sub {
