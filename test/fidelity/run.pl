@@ -249,7 +249,7 @@ sub script
 	{
 		foreach my $piece (SafemigSplit::pieces(read_file($file)))
 		{
-			last if $piece =~ /^\s*\\q/m;
+			last if quits($run, $piece);
 			piece($run, $piece);
 		}
 		everything_back($run);
@@ -258,6 +258,15 @@ sub script
 	$run->{count}{seconds} = Time::HiRes::time() - $started;
 	clean_up($run);
 	return $run->{count};
+}
+
+# Only the session knows whether a condition holds.
+sub quits
+{
+	my ($run, $piece) = @_;
+	return unless $piece =~ s/^\s*\\q(?:uit)?\s*$/\\echo quits/m;
+	my ($output) = $run->{script}->run($piece);
+	return $output =~ /^quits$/m;
 }
 
 sub open_sessions
@@ -283,11 +292,13 @@ sub answer
 	return $output;
 }
 
+sub without_comments { return $_[0] =~ s{--[^\n]*|/\*.*?\*/}{}gsr }
+
 # Does the statement do more than read and write rows?
 sub is_command
 {
 	my ($text) = @_;
-	my $bare = $text =~ s{--[^\n]*|/\*.*?\*/}{}gsr;
+	my $bare = without_comments($text);
 	return $bare !~ /^\s*(?:\\|(?:select|insert|update|delete|merge|values|table|with|copy|show|set|reset|explain|analyze|vacuum|begin|start|commit|end|rollback|abort|savepoint|release|declare|fetch|move|close|prepare|execute|deallocate|listen|notify|unlisten|lock|checkpoint|discard|load|do|call)\b)/i
 	  || $bare =~ /\binto\b.*\bfrom\b|\\gexec/is && $bare =~ /^\s*select/i;
 }
@@ -298,7 +309,7 @@ sub piece
 	my ($run, $text) = @_;
 	my $opens = $text =~ /^(?:\s|--[^\n]*\n)*(?:begin|start\s+transaction|do|call)\b/i
 	  || $text =~ /\\gexec|\\;/;
-	my $command = is_command($text) || $text =~ /\b(?:create|alter|drop)\b/i;
+	my $command = is_command($text) || without_comments($text) =~ /\b(?:create|alter|drop)\b/i;
 	$run->{before} = state_of($run)
 	  if !@{ $run->{texts} } && !$run->{before} && ($command || $opens);
 	my ($output, $error) = $run->{script}->run($text);
@@ -366,7 +377,7 @@ sub prove
 	my $after = state_of($run);
 	my $before = $run->{before} // return note_result($run, 'unseen', "state before not known: $text");
 	# the dump of before is that of the state to which the rollback led
-	my $call = @ids == 1 ? "safemig_rollback($ids[0])" : 'safemig_rollback_to(' . ($ids[0] - 1) . ')';
+	my $call = @ids == 1 ? "safemig_rollback($ids[0])" : "safemig_rollback_to($run->{last})";
 	$after->{dump} = SafemigOracle::dump_text(conn($run->{database})) if $dumps;
 	my ($id, $error) = call($run, "SELECT $call");
 	if (defined $error)
@@ -426,21 +437,43 @@ sub call
 	return ($output =~ /(\d+)\s*\z/);
 }
 
+# The session of the script has gone by then, and what it had for itself.
+# Where rows written since stand in the way it is tried again without them.
 sub everything_back
 {
 	my ($run) = @_;
 	$run->{script}->run('ROLLBACK');
 	settle($run) if @{ $run->{texts} };
 	my ($declared) = answer($run, "SELECT coalesce(max(m.id), 0) FROM safemig.migrations m WHERE why_not IS NOT NULL AND state <> 'rolled_back' AND kind IN ('migration', 'redo')");
+	end_script($run);
 	$run->{count}{whole} = $declared ? 'declared' : 'exact';
 	my (undef, $error) = call($run, "SELECT safemig_rollback_to($run->{mark})");
-	$run->{count}{whole} = 'refused' if defined $error && !$declared;
-	note_line($run, 'whole refused', $error) if defined $error && !$declared;
-	return if defined $error;
+	if (defined $error && !$declared && $error =~ /^SM003/)
+	{
+		note_line($run, 'whole conflict', $error);
+		$run->{count}{whole} = 'conflict';
+		(undef, $error) = call($run, "SELECT safemig_rollback_to($run->{mark}, on_conflict => 'restore')");
+	}
+	if (defined $error)
+	{
+		$run->{count}{whole} = 'refused' unless $declared;
+		note_line($run, 'whole refused', $error) unless $declared;
+		return;
+	}
 	my $difference = difference($run->{start}{catalog}, state_of($run)->{catalog});
 	return unless $difference;
 	$run->{count}{whole} = 'differs';
 	note_line($run, 'whole differs', $difference);
+	return;
+}
+
+sub end_script
+{
+	my ($run) = @_;
+	$run->{script}->close;
+	my ($pid) = $run->{pid} =~ /(\d+)/;
+	answer($run, "SELECT pg_sleep(0.01), pg_stat_clear_snapshot()")
+	  while answer($run, "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid");
 	return;
 }
 

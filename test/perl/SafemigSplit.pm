@@ -124,9 +124,12 @@ sub _data
 {
 	my ($self, $text) = @_;
 	my $bare = $self->{piece} =~ s{'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/}{}gsr;
-	return unless $bare =~ /(?:\A|;)\s*copy\b[^;]*\bfrom\s+std(?:in|out)\b[^;]*;\s*\z/i;
-	# one that fails at once has none, but psql looks for its end
-	$self->{piece} .= $$text =~ /\G[^\n]*\n.*?^\\\.(?:\n|\z)/gcms ? $& : "\n\\.\n";
+	foreach (split /;/, $bare)
+	{
+		next unless /\A\s*copy\b.*\bfrom\s+std(?:in|out)\b/is;
+		# one that fails at once has none, but psql looks for its end
+		$self->{piece} .= $$text =~ /\G[^\n]*\n.*?^\\\.(?:\n|\z)/gcms ? $& : "\n\\.\n";
+	}
 	return;
 }
 
