@@ -268,6 +268,9 @@ typedef void (*FacetDifference) (void *arg, const char *part,
 								 const char *b);
 extern void image_compare(const Image *a, const Image *b,
 						  FacetDifference report, void *arg);
+/* likewise, but for what only PostgreSQL spells otherwise */
+extern void image_compare_meaning(const Image *a, const Image *b,
+								  FacetDifference report, void *arg);
 /* steps that turn have into want; either may be NULL (absent) */
 extern void compare_to_steps(const Image *have, const Image *want,
 							 Steps *steps);

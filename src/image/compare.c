@@ -57,6 +57,14 @@ facet_is_common(const char *name)
 		strcmp(name, ARRAY_TYPE) == 0 || is_label(name) || is_system_acl(name);
 }
 
+/* Facets that a stored tree is described by: a view's, a rule's, a function's. */
+static bool
+facet_is_tree(const char *name)
+{
+	return strcmp(name, "query") == 0 || strcmp(name, "definition") == 0 ||
+		strcmp(name, "body") == 0;
+}
+
 static bool
 same(const char *a, const char *b)
 {
@@ -65,11 +73,28 @@ same(const char *a, const char *b)
 	return strcmp(a, b) == 0;
 }
 
+/*
+ * What is stored as a tree is described by the names that its tables have now:
+ * a column added elsewhere can give a view's join aliases that nobody wrote.
+ * Where the tree is the recorded one, nobody has changed it.
+ */
+static bool
+same_tree(const Image *a, const Image *b, const char *part, const char *name)
+{
+	const char *tree;
+
+	if (part[0] != '\0' || !facet_is_tree(name) || a->elsewhere || b->elsewhere)
+		return false;
+	tree = image_get(a, "", TREE);
+	return tree && same(tree, image_get(b, "", TREE));
+}
+
 bool
 facet_differs(const Image *a, const Image *b, const char *part,
 			  const char *name)
 {
-	return !same(image_get(a, part, name), image_get(b, part, name));
+	return !same(image_get(a, part, name), image_get(b, part, name)) &&
+		!same_tree(a, b, part, name);
 }
 
 /*
@@ -137,7 +162,8 @@ image_compare(const Image *a, const Image *b, FacetDifference report,
 		other = find_from(b, &position, facet);
 		if (is_hint(facet))
 			continue;
-		if (!same(facet->value, other))
+		if (!same(facet->value, other) &&
+			!same_tree(a, b, facet->part, facet->name))
 			report(arg, facet->part, facet->name, facet->value, other);
 	}
 	position = 0;
@@ -149,6 +175,31 @@ image_compare(const Image *a, const Image *b, FacetDifference report,
 		if (!is_hint(facet) && absent)
 			report(arg, facet->part, facet->name, NULL, facet->value);
 	}
+}
+
+typedef struct Meaning
+{
+	FacetDifference report;
+	void	   *arg;
+} Meaning;
+
+static void
+report_meaning(void *arg, const char *part, const char *name,
+			   const char *a, const char *b)
+{
+	Meaning    *meaning = arg;
+
+	if (!a || !b || !spelled_alike(a, b))
+		meaning->report(meaning->arg, part, name, a, b);
+}
+
+void
+image_compare_meaning(const Image *a, const Image *b, FacetDifference report,
+					  void *arg)
+{
+	Meaning		meaning = {report, arg};
+
+	image_compare(a, b, report_meaning, &meaning);
 }
 
 static void

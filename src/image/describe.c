@@ -17,6 +17,7 @@
 #include "catalog/pg_type.h"
 #include "commands/comment.h"
 #include "commands/extension.h"
+#include "common/hashfn.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -159,6 +160,13 @@ catalog_value(Oid catalog, HeapTuple row, AttrNumber column, bool *isnull)
 
 	table_close(rel, AccessShareLock);
 	return value;
+}
+
+void
+image_add_tree(Image *image, const char *tree)
+{
+	image_addf(image, "", TREE, UINT64_FORMAT,
+			   hash_bytes_extended((const unsigned char *) tree, strlen(tree), 0));
 }
 
 void

@@ -340,6 +340,8 @@ read_body(Image *image, HeapTuple row)
 	image_add(image, "", "body",
 			  isnull ? source_body(row) :
 			  sql_body(stringToNode(TextDatumGetCString(body))));
+	if (!isnull)
+		image_add_tree(image, TextDatumGetCString(body));
 }
 
 static void

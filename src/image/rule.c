@@ -40,7 +40,10 @@ rule_read(Image *image)
 								  image->address.objectId);
 	Form_pg_rewrite form;
 	const char *event;
-	char	   *text;
+	char	   *described;
+	bool		isnull;
+	Datum		qual,
+				action;
 
 	if (!HeapTupleIsValid(row))
 		return false;
@@ -51,15 +54,18 @@ rule_read(Image *image)
 	image_set_parent(image, RelationRelationId, form->ev_class);
 
 	event = rule_event(form->ev_type);
-	text = describe_object(F_PG_GET_RULEDEF_OID, image->address.objectId);
-	if (text == NULL)
+	described = describe_object(F_PG_GET_RULEDEF_OID, image->address.objectId);
+	if (described == NULL)
 		return false;
-	text = before_suffix(text, ";");
+	described = before_suffix(described, ";");
 	image_add(image, "", "event", event);
 	image_add(image, "", "definition",
-			  after_prefix(text, psprintf("CREATE RULE %s AS\n    ON %s TO %s",
+			  after_prefix(described, psprintf("CREATE RULE %s AS\n    ON %s TO %s",
 										  quote_identifier(image->name), event,
 										  qualified_relation_name(form->ev_class))));
+	qual = catalog_value(RewriteRelationId, row, Anum_pg_rewrite_ev_qual, &isnull);
+	action = catalog_value(RewriteRelationId, row, Anum_pg_rewrite_ev_action, &isnull);
+	image_add_tree(image, psprintf("%s %s", TextDatumGetCString(qual), TextDatumGetCString(action)));
 	if (form->ev_enabled != RULE_FIRES_ON_ORIGIN)
 		image_addf(image, "", "enabled", "%s",
 				   form->ev_enabled == RULE_DISABLED ? "DISABLE" :

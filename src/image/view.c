@@ -11,8 +11,10 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_rewrite.h"
 #include "nodes/nodeFuncs.h"
 #include "rewrite/prs2lock.h"
+#include "rewrite/rewriteSupport.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
@@ -124,12 +126,28 @@ described_query(Oid view)
 	return before_suffix(text, ";");
 }
 
+static void
+read_tree(Image *image, Relation rel)
+{
+	HeapTuple	row = SearchSysCache2(RULERELNAME, ObjectIdGetDatum(RelationGetRelid(rel)),
+									  CStringGetDatum(ViewSelectRuleName));
+	bool		isnull;
+	Datum		tree;
+
+	if (!HeapTupleIsValid(row))
+		elog(ERROR, "view \"%s\" has no rule", RelationGetRelationName(rel));
+	tree = SysCacheGetAttr(RULERELNAME, row, Anum_pg_rewrite_ev_action, &isnull);
+	image_add_tree(image, TextDatumGetCString(tree));
+	ReleaseSysCache(row);
+}
+
 void
 view_read_query(Image *image, Relation rel)
 {
 	char	   *words = words_without_names(rel);
 
 	image_add(image, "", "query", described_query(RelationGetRelid(rel)));
+	read_tree(image, rel);
 	if (words)
 		image_add(image, "", "@query", words);
 }

@@ -214,8 +214,6 @@ report_drift(void *arg, const char *part, const char *name,
 {
 	DriftReport *report = arg;
 
-	if (a && b && spelled_alike(a, b))
-		return;
 	add_conflict(report->conflicts, ERRCODE_SAFEMIG_CONFLICT, report->object,
 				 psprintf("%s%s%s is %s, but was recorded as %s",
 						  part, part[0] ? " " : "", name,
@@ -340,7 +338,7 @@ check_states(RollbackPlan *plan, List **conflicts)
 		{
 			DriftReport report = {conflicts, key, verify_command(plan)};
 
-			image_compare(state->image, now, report_drift, &report);
+			image_compare_meaning(state->image, now, report_drift, &report);
 		}
 	}
 }

@@ -167,8 +167,6 @@ tell_facet(void *arg, const char *part, const char *name, const char *a, const c
 {
 	Differences *differences = arg;
 
-	if (a && b && spelled_alike(a, b))
-		return;
 	tell(differences, differences->object, psprintf("%s%s%s", part, part[0] ? " " : "", name));
 }
 
@@ -204,7 +202,7 @@ database_differences(const DatabaseState *a, const DatabaseState *b)
 		if (entry == NULL)
 			tell(&differences, key, "is gone");
 		else
-			image_compare(lfirst(lc), entry->image, tell_facet, &differences);
+			image_compare_meaning(lfirst(lc), entry->image, tell_facet, &differences);
 	}
 	foreach(lc, b->images)
 	{

@@ -37,8 +37,6 @@ put(void *arg, const char *part, const char *name, const char *expected,
 	Datum		values[4];
 	bool		nulls[4] = {false};
 
-	if (expected && actual && spelled_alike(expected, actual))
-		return;
 	values[0] = CStringGetTextDatum(drift->object);
 	values[1] = CStringGetTextDatum(part[0] ? psprintf("column %s %s", part, name) : name);
 	nulls[2] = expected == NULL;
@@ -108,7 +106,7 @@ safemig_drift(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		drift.object = image_address_key(state->image);
 		if (state->present && now)
-			image_compare(state->image, now, put, &drift);
+			image_compare_meaning(state->image, now, put, &drift);
 		/* an application unlinks large objects as it deletes rows */
 		else if (state->present && state->image->address.classId != LargeObjectRelationId)
 			put(&drift, "", "object", "present", NULL);

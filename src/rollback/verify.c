@@ -157,8 +157,6 @@ describe(void *arg, const char *part, const char *name,
 {
 	Mismatch   *mismatch = arg;
 
-	if (expected && actual && spelled_alike(expected, actual))
-		return;
 	appendStringInfo(mismatch->detail, "%s%s: %s%s%s is %s, expected %s",
 					 mismatch->detail->len ? "\n" : "", mismatch->object,
 					 part, part[0] ? " " : "", name,
@@ -263,7 +261,7 @@ compare_state(RollbackPlan *plan, ObjectState *state, Image *now, StringInfo det
 		describe(&mismatch, "", "object", NULL, "present");
 	else if (state->present)
 	{
-		image_compare(state->image, now, describe, &mismatch);
+		image_compare_meaning(state->image, now, describe, &mismatch);
 		if (!compare_order(&mismatch, state->image, now, NULL))
 			(void) compare_order(&mismatch, state->image, now, moved_columns(plan));
 	}

@@ -360,4 +360,29 @@ round_trips(
 		migration => 'ALTER TABLE t DROP COLUMN total CASCADE, ADD COLUMN new varchar(5)',
 	});
 
+# PostgreSQL words a view by the columns that its tables have now: z would be
+# ambiguous.  Nobody has changed the view.
+my $ambiguous = 'CREATE TABLE a (x int, y int); CREATE TABLE b (x int, z int); CREATE TABLE c (z int, q int);';
+my $joins = 'CREATE VIEW v AS SELECT x, y, z, q FROM (a JOIN b USING (x)) JOIN c USING (z);
+	CREATE TABLE sums (q int, n int);
+	CREATE RULE r AS ON INSERT TO c DO ALSO INSERT INTO sums SELECT q, count(*) FROM (a JOIN b USING (x)) JOIN c USING (z) GROUP BY q;
+	CREATE FUNCTION f() RETURNS bigint BEGIN ATOMIC SELECT count(q) FROM (a JOIN b USING (x)) JOIN c USING (z); END;';
+round_trips(
+	{
+		name => 'what is worded otherwise since',
+		setup => "$ambiguous $joins",
+		migration => 'ALTER VIEW v OWNER TO alice; ALTER FUNCTION f() OWNER TO alice; ALTER TABLE c DISABLE RULE r',
+		after => 'ALTER TABLE a ADD COLUMN z int',
+		same => 'ALTER TABLE a ADD COLUMN z int',
+		reworded => 1,
+	},
+	{
+		name => 'what was worded otherwise for a while',
+		setup => $ambiguous,
+		migration => [ $joins, 'ALTER TABLE a ADD COLUMN z int', 'ALTER VIEW v OWNER TO alice' ],
+		reworded => 1,
+		# where z comes back under the view, no words tell it
+		once => 1,
+	});
+
 done_testing();
