@@ -115,22 +115,24 @@ relation_owner_name(Oid relid)
 	return name;
 }
 
+/* ATTACH PARTITION takes none that is not valid, but makes another. */
 static bool
-has_partition_index(Oid relid, Oid parent_index)
+has_fitting_index(Oid relid, Oid parent_index)
 {
 	ListCell   *lc;
 
 	foreach(lc, find_inheritance_children(parent_index, NoLock))
 	{
 		if (IndexGetRelation(lfirst_oid(lc), false) == relid)
-			return true;
+			return get_index_isvalid(lfirst_oid(lc));
 	}
 	return false;
 }
 
 /*
  * Attaching a partition makes it every index of the parent.  One ON ONLY the
- * parent, which is not valid before every partition has it, some may not have.
+ * parent, which is not valid before every partition has it, some may not have,
+ * or have one that is not valid either, which is attached afterwards.
  */
 static void
 read_missing_indexes(Image *image, Oid relid, Oid parent)
@@ -148,7 +150,7 @@ read_missing_indexes(Image *image, Oid relid, Oid parent)
 	{
 		Form_pg_index form = (Form_pg_index) GETSTRUCT(tuple);
 
-		if (!form->indisvalid && !has_partition_index(relid, form->indexrelid))
+		if (!form->indisvalid && !has_fitting_index(relid, form->indexrelid))
 			image_add(image, "", psprintf("@without index %d", ++n),
 					  qualified_relation_name(form->indexrelid));
 	}

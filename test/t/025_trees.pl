@@ -716,4 +716,15 @@ round_trips(
 		once => 1,
 	});
 
+# ATTACH PARTITION makes an index of its own where the one that is there is not valid.
+round_trips(
+	{
+		name => 'a tree whose indexes are not valid, dropped from below',
+		setup => q(CREATE TABLE t (a int, b text) PARTITION BY RANGE (a);
+			CREATE TABLE t_1 PARTITION OF t FOR VALUES FROM (0) TO (1000) PARTITION BY RANGE (a);
+			CREATE TABLE t_1_1 PARTITION OF t_1 FOR VALUES FROM (0) TO (500); INSERT INTO t VALUES (1, 'x');
+			CREATE UNIQUE INDEX ON ONLY t_1 (a); CREATE UNIQUE INDEX ON ONLY t (a); ALTER INDEX t_a_idx ATTACH PARTITION t_1_a_idx),
+		migration => 'DROP TABLE t_1_1; DROP TABLE t_1; DROP TABLE t',
+	});
+
 done_testing();
