@@ -651,6 +651,7 @@ typedef struct SequencePosition
 	bool		is_called;
 } SequencePosition;
 
+extern bool sequence_has_numbers_out(Oid seqid);
 extern void sequence_read_position(Oid seqid, SequencePosition *position);
 /* a position read before the rows of the table that owns the sequence */
 extern Kept *sequence_keep_noted(Oid seqid, Oid relid,

@@ -244,8 +244,9 @@ has_moved(const NotedPosition *noted)
 		address_in_vault(&(ObjectAddress) {RelationRelationId, noted->seqid, 0}))
 		return false;
 	sequence_read_position(noted->seqid, &now);
-	return now.last_value != noted->position.last_value ||
-		now.is_called != noted->position.is_called;
+	return (now.last_value != noted->position.last_value ||
+			now.is_called != noted->position.is_called) &&
+		!sequence_has_numbers_out(noted->seqid);
 }
 
 /* Also where no row was written in the end: what was taken stays taken. */

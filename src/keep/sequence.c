@@ -134,6 +134,51 @@ sequence_read_position(Oid seqid, SequencePosition *position)
 	relation_close(rel, AccessShareLock);
 }
 
+/* ---- numbers that a session took in advance ---- */
+
+typedef struct LastNumber
+{
+	Oid			seqid;
+	int64		value;
+} LastNumber;
+
+static bool
+read_last_number(void *arg)
+{
+	LastNumber *last = arg;
+
+	last->value = DatumGetInt64(DirectFunctionCall1(currval_oid, ObjectIdGetDatum(last->seqid)));
+	return true;
+}
+
+/*
+ * Of a sequence with a cache, may somebody have numbers left that he can give
+ * to rows without moving it?  Not if setval() moved it: nextval() logs more
+ * numbers than it takes.
+ */
+bool
+sequence_has_numbers_out(Oid seqid)
+{
+	HeapTuple	tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(seqid));
+	LastNumber	last = {seqid, 0};
+	SequencePosition position;
+	ErrorData  *error;
+	Frame		frame;
+	int64		cache;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for sequence %u", seqid);
+	cache = ((Form_pg_sequence) GETSTRUCT(tuple))->seqcache;
+	ReleaseSysCache(tuple);
+	if (cache == 1)
+		return false;
+	frame_become_owner(&frame);
+	error = attempt(read_last_number, &last);
+	frame_unpin(&frame);
+	sequence_read_position(seqid, &position);
+	return error != NULL || last.value != position.last_value || position.log_cnt != 0;
+}
+
 Kept *
 sequence_keep_noted(Oid seqid, Oid relid, const SequencePosition *position,
 					int64 migration, int64 command)

@@ -270,6 +270,15 @@ unless (bare() || $ENV{SAFEMIG_CASE})
 		ok(!$status, 'taken back') or diag($err);
 		($status, $out, $err) = in_database($database, q(INSERT INTO q (id) SELECT nextval('s') FROM generate_series(1, 9)));
 		ok(!$status, 'the sequence gives none that is in use') or diag($err);
+		my $session = SafemigSession->new(connection_to($database));
+		$session->run(q(CREATE TABLE r (id serial PRIMARY KEY); ALTER SEQUENCE r_id_seq CACHE 5));
+		$session->run(q(BEGIN; SET LOCAL safemig.label = 'rows'; CREATE TABLE o (); INSERT INTO r DEFAULT VALUES; COMMIT));
+		is(value($database, q(SELECT safemig_rollback('rows') > 0)), 't', 'rows taken back');
+		in_database($database, 'INSERT INTO r DEFAULT VALUES');
+		$session->run('INSERT INTO r DEFAULT VALUES');
+		$session->close;
+		in_database($database, 'INSERT INTO r SELECT FROM generate_series(1, 9)');
+		is(value($database, 'SELECT count(*) FROM r'), 11, 'numbers held since the rows that went are given once');
 	};
 
 	subtest 'unseen: the library is missing' => sub {
