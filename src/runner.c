@@ -19,8 +19,10 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "nodes/makefuncs.h"
@@ -70,6 +72,22 @@ subcommand_has_expression(const AlterTableCmd *cmd)
 	}
 }
 
+/* ATTACH PARTITION compares them, and evaluates what is constant in them. */
+static bool
+index_stores_expression(const RangeVar *name)
+{
+	Oid			indexid = RangeVarGetRelid(name, NoLock, true);
+	HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(indexid));
+	bool		stores;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	stores = !heap_attisnull(tuple, Anum_pg_index_indexprs, NULL) ||
+		!heap_attisnull(tuple, Anum_pg_index_indpred, NULL);
+	ReleaseSysCache(tuple);
+	return stores;
+}
+
 static bool
 alter_table_has_expression(const AlterTableStmt *stmt)
 {
@@ -77,9 +95,9 @@ alter_table_has_expression(const AlterTableStmt *stmt)
 
 	foreach(lc, stmt->cmds)
 	{
-		/* the bound of a partition, an index has none */
+		/* the bound of a partition, or what is indexed */
 		if (lfirst_node(AlterTableCmd, lc)->subtype == AT_AttachPartition &&
-			stmt->objtype == OBJECT_TABLE)
+			(stmt->objtype == OBJECT_TABLE || index_stores_expression(stmt->relation)))
 			return true;
 		if (subcommand_has_expression(lfirst(lc)))
 			return true;

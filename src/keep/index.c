@@ -237,13 +237,10 @@ safemig_attach_index(PG_FUNCTION_ARGS)
 	if (!get_rel_relispartition(table) ||
 		get_partition_parent(table, true) != IndexGetRelation(parent, false))
 		PG_RETURN_VOID();
-	SPI_connect();
-	if (SPI_execute(psprintf("ALTER INDEX %s ATTACH PARTITION %s",
-							 text_to_cstring(PG_GETARG_TEXT_PP(0)),
-							 text_to_cstring(PG_GETARG_TEXT_PP(1))),
-					false, 0) != SPI_OK_UTILITY)
-		elog(ERROR, "could not attach an index");
-	SPI_finish();
+	run_statement(psprintf("ALTER INDEX %s ATTACH PARTITION %s",
+						   text_to_cstring(PG_GETARG_TEXT_PP(0)),
+						   text_to_cstring(PG_GETARG_TEXT_PP(1))),
+				  relation_owner(parent));
 	PG_RETURN_VOID();
 }
 

@@ -377,8 +377,11 @@ strip_acls(Oid relid, Kept *kept)
 
 	relation_close(rel, NoLock);
 	strip_acl(RelationRelationId, relid, 0);
-	for (AttrNumber attnum = 1; attnum <= natts; attnum++)
-		strip_acl(RelationRelationId, relid, attnum);
+	for (AttrNumber attnum = FirstLowInvalidHeapAttributeNumber + 1; attnum <= natts; attnum++)
+	{
+		if (attnum != InvalidAttrNumber && SearchSysCacheExists2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum)))
+			strip_acl(RelationRelationId, relid, attnum);
+	}
 	foreach(lc, getOwnedSequences(relid))
 		strip_acl(RelationRelationId, lfirst_oid(lc), 0);
 	strip_rowtype_acl(rowtype, kept);

@@ -279,7 +279,8 @@ sub open_sessions
 	$run->{operator} = session($run->{database},
 		"SET client_min_messages = warning;\nSET statement_timeout = '100s'",
 		$option{role});
-	$run->{observer} = session($run->{database}, "SET jit = off");
+	# what an index calls is evaluated for whoever reads the table
+	$run->{observer} = session($run->{database}, "SET jit = off;\nSET default_transaction_read_only = on");
 	return;
 }
 

@@ -364,7 +364,7 @@ WITH ns AS (
 	FROM pg_shdescription WHERE classoid = 'pg_authid'::regclass
 
 	UNION ALL
-	SELECT format('large object %s owner=%s acl=%s', oid, pg_get_userbyid(lomowner), lomacl)
+	SELECT format('large object %s owner=%s acl=%s', oid, pg_get_userbyid(lomowner), coalesce(lomacl, acldefault('L', lomowner)))
 	FROM pg_largeobject_metadata
 
 	UNION ALL
@@ -518,7 +518,7 @@ WITH ns AS (
 	FROM pg_aggregate a WHERE aggfnoid >= 16384
 
 	UNION ALL
-	SELECT format('large object %s owner=%s acl=%s %s', l.oid, pg_get_userbyid(lomowner), lomacl,
+	SELECT format('large object %s owner=%s acl=%s %s', l.oid, pg_get_userbyid(lomowner), coalesce(lomacl, acldefault('L', lomowner)),
 				  (SELECT md5(string_agg(pageno || ':' || encode(data, 'hex'), ' ' ORDER BY pageno)) FROM pg_largeobject WHERE loid = l.oid))
 	FROM pg_largeobject_metadata l
 )

@@ -385,4 +385,37 @@ round_trips(
 		once => 1,
 	});
 
+# A role with privileges on a system column can be dropped once the table is.
+{
+	my $database = new_database('system_column');
+	in_database($database, q(CREATE ROLE gone; CREATE TABLE t (a int); GRANT SELECT (tableoid) ON t TO gone, bob; SET safemig.label = 'm'; DROP TABLE t));
+	my ($status, $out, $err) = in_database($database, 'DROP ROLE gone');
+	ok(!$status, 'nothing in the vault holds a role') or diag($err);
+}
+
+# What an index calls is called by the owner of its table, never by who rolls back.
+round_trips(
+	{
+		name => 'a partitioned index attached that only its owner may build',
+		roles => ['owns_tree'],
+		setup => q(GRANT CREATE ON SCHEMA public TO owns_tree; SET ROLE owns_tree;
+			CREATE FUNCTION who(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$BEGIN IF current_user <> 'owns_tree' THEN RAISE 'called by %', current_user; END IF; RETURN $1; END$$;
+			CREATE TABLE t (a int) PARTITION BY RANGE (a); CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (1) TO (100) PARTITION BY RANGE (a);
+			CREATE TABLE t2 PARTITION OF t1 FOR VALUES FROM (1) TO (50); INSERT INTO t VALUES (1); CREATE INDEX ON t1 ((who(a) + who(0))) WHERE who(a + 10) > who(10)),
+		migration => 'CREATE INDEX i ON t ((who(a) + who(0))) WHERE who(a + 10) > who(10)',
+		uncallable => 1,
+		unrestorable => 1,
+	},
+	{
+		name => 'a tree dropped from below with indexes that only its owner may build',
+		roles => ['owns_tree'],
+		setup => q(GRANT CREATE ON SCHEMA public TO owns_tree; SET ROLE owns_tree;
+			CREATE FUNCTION who(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$BEGIN IF current_user <> 'owns_tree' THEN RAISE 'called by %', current_user; END IF; RETURN $1; END$$;
+			CREATE TABLE t (a int) PARTITION BY RANGE (a); CREATE TABLE t1 PARTITION OF t FOR VALUES FROM (1) TO (100) PARTITION BY RANGE (a);
+			CREATE TABLE t2 PARTITION OF t1 FOR VALUES FROM (1) TO (50); INSERT INTO t VALUES (1); CREATE INDEX i ON t ((who(a) + who(0))) WHERE who(a + 10) > who(10)),
+		migration => 'DROP TABLE t2; DROP TABLE t1; DROP INDEX i',
+		uncallable => 1,
+		unrestorable => 1,
+	});
+
 done_testing();
