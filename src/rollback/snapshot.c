@@ -71,7 +71,15 @@ with_children(List *roots, LOCKMODE lockmode)
 	ListCell   *lc;
 
 	foreach(lc, roots)
+	{
+		/* what follows locks only those below */
+		LockRelationOid(lfirst_oid(lc), lockmode);
+		if (get_rel_name(lfirst_oid(lc)) == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_TABLE),
+					 errmsg("relation with OID %u does not exist", lfirst_oid(lc))));
 		all = list_concat_unique_oid(all, find_all_inheritors(lfirst_oid(lc), lockmode, NULL));
+	}
 	list_sort(all, list_oid_cmp);
 	return all;
 }
