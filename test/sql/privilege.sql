@@ -259,9 +259,12 @@ DROP TABLE public.seen;
 SET safemig.on_capture_failure = 'warn';
 CREATE TABLE public.slow (id int PRIMARY KEY, a int);
 INSERT INTO public.slow SELECT g, g FROM generate_series(1, 100000) g;
+-- wherever it strikes
+\set SHOW_CONTEXT never
 SET statement_timeout = '20ms';
 ALTER TABLE public.slow DROP COLUMN a;
 RESET statement_timeout;
+\set SHOW_CONTEXT errors
 SELECT count(*) FROM pg_attribute WHERE attrelid = 'public.slow'::regclass AND attname = 'a' AND NOT attisdropped;
 RESET safemig.on_capture_failure;
 DROP TABLE public.slow;
