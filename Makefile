@@ -40,7 +40,8 @@ ISOLATION = \
 	iso_begin \
 	iso_locks \
 	iso_copy \
-	iso_snapshot
+	iso_snapshot \
+	$(if $(filter 15 16 17,$(MAJORVERSION)),iso_stranger)
 ISOLATION_OPTS = --inputdir=test --outputdir=. --encoding=UTF8
 
 # Perl; one of the files runs pgTAP on test/pgtap
