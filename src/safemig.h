@@ -88,7 +88,11 @@ typedef enum StepRank
 	RANK_COLUMN_TYPE = 52,
 	RANK_COLUMN = 54,			/* revive; fill is one later */
 	RANK_COLUMN_FUNCTION = 57,	/* functions whose stored body names columns */
-	RANK_DEFAULT = 60,			/* defaults, generated, identity, NOT NULL */
+	RANK_DEFAULT = 60,			/* defaults, generated, NOT NULL; fill, where
+								 * there is a default */
+	RANK_NOT_NULL = 65,			/* as a constraint: the children's come up to
+								 * four earlier */
+	RANK_IDENTITY = 66,			/* its position is one later */
 	RANK_INDEX = 68,
 	RANK_CONSTRAINT = 70,		/* keys, exclusion, CHECK */
 	RANK_TABLE_AFTER = 72,		/* what names an index: replica identity ... */

@@ -200,7 +200,7 @@ sequence_create(const Image *image, Steps *steps)
 
 	if (is_identity(image))
 	{
-		restore_position(image, RANK_DEFAULT + 1, steps);
+		restore_position(image, RANK_IDENTITY + 1, steps);
 		return;
 	}
 	step_add(steps, RANK_SEQUENCE, RUN_CATALOG, NULL, "catalog",

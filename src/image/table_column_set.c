@@ -128,10 +128,7 @@ alter_identity(TableChange *change, const Column *have, const Column *want)
 		change_end_dropping(change, saved);
 	}
 	else if (old == NULL)
-		/* behind NOT NULL, which a tree gets later than a table */
-		step_add(change->steps,
-				 image_get(change->want, "", "partition key") ? RANK_DEFAULT + 1 : RANK_DEFAULT,
-				 RUN_CATALOG, ACCESS_EXCLUSIVE,
+		step_add(change->steps, RANK_IDENTITY, RUN_CATALOG, ACCESS_EXCLUSIVE,
 				 "catalog", "ALTER TABLE %s ALTER COLUMN %s ADD %s",
 				 change->name, name, column_identity_sql(want));
 	else

@@ -271,7 +271,7 @@ alter_nameless(TableChange *change, const Column *want, bool old, bool new)
 	bool		this_only = !partitioned && !not_null_is_constraint();
 
 	if (new && !old)
-		step_add(change->steps, partitioned ? RANK_DEFAULT + 1 : RANK_DEFAULT,
+		step_add(change->steps, this_only ? RANK_DEFAULT : RANK_DEFAULT + 1,
 				 RUN_CATALOG, ACCESS_EXCLUSIVE,
 				 "scan", "SELECT safemig.set_not_null(%s, %s, %s)",
 				 quote_literal_cstr(change->name),
@@ -306,21 +306,23 @@ validate(TableChange *change, const NotNull *new, int rank)
 
 /*
  * One that merely comes with the parent's does so by itself.  Any other is
- * made before it, deepest first, and the parent's then joins it.
+ * made before it, deepest first, and the parent's then joins it.  All of them
+ * come behind the filling of columns, the children's too: a parent's constraint
+ * is theirs at once.
  */
 static void
 add_constraint(TableChange *change, const Column *want, const NotNull *new)
 {
 	if (new->inherited && new->level == NULL)
 		return;
-	step_add(change->steps, RANK_DEFAULT - level_rank(new), RUN_CATALOG,
+	step_add(change->steps, RANK_NOT_NULL - level_rank(new), RUN_CATALOG,
 			 ACCESS_EXCLUSIVE, "catalog",
 			 "ALTER TABLE %s ADD CONSTRAINT %s NOT NULL %s%s NOT VALID",
 			 change->name, quote_identifier(new->name),
 			 quote_identifier(want->name),
 			 new->no_inherit ? " NO INHERIT" : "");
 	if (new->valid)
-		validate(change, new, RANK_DEFAULT - level_rank(new));
+		validate(change, new, RANK_NOT_NULL - level_rank(new));
 }
 
 /* The parent's takes the children's along, unless they have it themselves. */
@@ -354,7 +356,7 @@ static void
 change_validity(TableChange *change, const NotNull *new)
 {
 	if (new->valid)
-		validate(change, new, RANK_DEFAULT);
+		validate(change, new, RANK_NOT_NULL);
 	else
 		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
 				 "catalog",

@@ -107,6 +107,7 @@ my @cases = (
 	[ 'rows fixed for a foreign key to come', q(INSERT INTO keyless VALUES (999, '', ''); DELETE FROM keyless WHERE x = 999 OR x = 0; ALTER TABLE keyless ADD FOREIGN KEY (x) REFERENCES t) ],
 	[ 'rows after two columns were added', q(ALTER TABLE t ADD n1 int; ALTER TABLE t ADD n2 int DEFAULT 7; INSERT INTO t (a, b) VALUES (100, 'x'); UPDATE t SET n1 = 5, a = 6 WHERE id = 2) ],
 	[ 'NOT NULL in a partitioned table whose rows were written', q(ALTER TABLE parts ADD n1 int DEFAULT 7; UPDATE parts SET v = 'w'; ALTER TABLE parts ADD n2 int NOT NULL DEFAULT 5) ],
+	[ 'NOT NULL in a tree whose rows were written', q(ALTER TABLE parent ADD n1 int DEFAULT 7; UPDATE parent SET n = 'w'; ALTER TABLE parent ADD n2 int NOT NULL DEFAULT 5, ADD n3 int NOT NULL DEFAULT 6) ],
 	[ 'an exclusion constraint at the end of the transaction', q(BEGIN; DELETE FROM slots WHERE id = 2; CREATE TABLE other (); UPDATE slots SET r = int4range(20, 30) WHERE id = 3; UPDATE slots SET r = int4range(5, 12) WHERE id = 1; COMMIT),
 		q(CREATE TABLE slots (id int PRIMARY KEY, r int4range, EXCLUDE USING gist (r WITH &&) DEFERRABLE INITIALLY DEFERRED); INSERT INTO slots VALUES (1, int4range(1, 5)), (2, int4range(5, 9)), (3, int4range(9, 12))) ],
 	[ 'CLUSTER in between', q(BEGIN; UPDATE t SET a = 1 WHERE id < 6; CLUSTER t USING t_pkey; UPDATE t SET a = 2 WHERE id > 15; COMMIT), 'ALTER TABLE t CLUSTER ON t_pkey' ],

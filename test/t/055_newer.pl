@@ -118,6 +118,10 @@ my @in_18 = (
 	[ 'a tree: a child leaves', $tree, 'ALTER TABLE child NO INHERIT parent' ],
 	[ 'a tree: a column goes', $tree, 'ALTER TABLE parent DROP COLUMN b' ],
 	[ 'a tree: a child goes', $tree, 'DROP TABLE child CASCADE' ],
+	[ 'a tree: columns with NOT NULL and a default, rows written before', $tree, q(
+		ALTER TABLE parent ADD n1 int DEFAULT 7; UPDATE parent SET a = a + 1;
+		ALTER TABLE child ADD n2 int CONSTRAINT mine NOT NULL DEFAULT 5;
+		ALTER TABLE parent ADD n2 int NOT NULL DEFAULT 5, ADD n3 int NOT NULL DEFAULT 6) ],
 	[ 'partitions: NOT NULL for all', $partitions, 'ALTER TABLE p ALTER v SET NOT NULL' ],
 	[ 'partitions: nullable', $partitions, 'ALTER TABLE p ALTER id DROP NOT NULL' ],
 	[ 'partitions: one leaves', $partitions, 'ALTER TABLE p DETACH PARTITION p2' ],
