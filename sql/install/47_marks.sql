@@ -26,6 +26,14 @@ REVOKE EXECUTE ON FUNCTION safemig.set_constraint_local(text, text, boolean) FRO
 COMMENT ON FUNCTION safemig.set_constraint_local(text, text, boolean) IS
 'Says whether an inherited constraint of a table is also defined in the table itself. relation is a quoted, qualified name, constraint_name a plain one. Takes ACCESS EXCLUSIVE on the table. Errors: 42P01, 42704.';
 
+CREATE FUNCTION safemig.set_constraint_parents(relation text, constraint_name text, parents int)
+RETURNS void STRICT LANGUAGE C
+SET search_path = pg_catalog, pg_temp
+AS 'MODULE_PATHNAME', 'safemig_set_constraint_parents';
+REVOKE EXECUTE ON FUNCTION safemig.set_constraint_parents(text, text, int) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.set_constraint_parents(text, text, int) IS
+'Says from how many parents an inherited constraint of a table comes: DROP COLUMN of a parent leaves that as it was. relation is a quoted, qualified name, constraint_name a plain one. Takes ACCESS EXCLUSIVE on the table. Errors: 42P01, 42704.';
+
 CREATE FUNCTION safemig.set_constraint_no_inherit(relation text, constraint_name text, no_inherit boolean)
 RETURNS void STRICT LANGUAGE C
 SET search_path = pg_catalog, pg_temp

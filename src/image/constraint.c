@@ -30,6 +30,7 @@
 
 #include "classes.h"
 #include "compat.h"
+#include "keep/column.h"
 #include "table.h"
 
 static const char *
@@ -96,12 +97,62 @@ read_definition(Image *image, Form_pg_constraint form)
 }
 
 static bool
+is_passed_on(Oid check)
+{
+	HeapTuple	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(check));
+	Form_pg_constraint form;
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_constraint) GETSTRUCT(tuple);
+	result = form->contype == CONSTRAINT_CHECK && !form->connoinherit;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/* The parents that have a CHECK, too. */
+static int
+count_parents(Form_pg_constraint form)
+{
+	int			parents = 0;
+	ListCell   *lc;
+
+	foreach(lc, relation_parents(form->conrelid))
+		parents += is_passed_on(get_relation_constraint_oid(lfirst_oid(lc),
+															NameStr(form->conname),
+															true));
+	return parents;
+}
+
+/*
+ * From how many parents it comes: those that have it, with one exception.  DROP
+ * COLUMN of a parent leaves the number as it was in a child that has the column
+ * by itself.
+ */
+static void
+read_parents(Image *image, Form_pg_constraint form)
+{
+	int			parents;
+
+	if (form->coninhcount == 0)
+		return;
+	image_addf(image, "", "inhcount", "%d", form->coninhcount);
+	if (form->contype != CONSTRAINT_CHECK)
+		return;
+	parents = count_parents(form);
+	if (parents != form->coninhcount)
+		image_addf(image, "", "parents", "%d", parents);
+	if (parents > 0 && !form->conislocal)
+		image_add(image, "", "@child", "true");
+}
+
+/* A CHECK: see read_parents. */
+static bool
 comes_with_another(Form_pg_constraint form)
 {
 	switch (form->contype)
 	{
-		case CONSTRAINT_CHECK:
-			return form->coninhcount > 0 && !form->conislocal;
 		case CONSTRAINT_FOREIGN:
 			return OidIsValid(form->conparentid);
 		case CONSTRAINT_TRIGGER:
@@ -223,8 +274,7 @@ constraint_read(Image *image)
 		image_add(image, "", "valid", "false");
 	if (!form->conislocal)
 		image_add(image, "", "islocal", "false");
-	if (form->coninhcount > 0)
-		image_addf(image, "", "inhcount", "%d", form->coninhcount);
+	read_parents(image, form);
 	if (comes_with_another(form))
 		image_add(image, "", "@child", "true");
 	read_original(image, form);
@@ -331,6 +381,18 @@ set_local(const Image *image, Steps *steps)
 			 image_get(image, "", "islocal") ? "false" : "true");
 }
 
+/* Once the parents have it again, or no more. */
+static void
+set_parents(const Image *image, Steps *steps)
+{
+	const char *count = image_get(image, "", "inhcount");
+
+	step_add(steps, RANK_TABLE_AFTER + 1, RUN_CATALOG, ACCESS_EXCLUSIVE,
+			 "catalog", "SELECT safemig.set_constraint_parents(%s, %s, %s)",
+			 quote_literal_cstr(image_parent_name(image)),
+			 quote_literal_cstr(image->name), count ? count : "0");
+}
+
 /*
  * An inherited CHECK comes with the parent's, unless the table itself comes
  * back from the vault: then it must be there before the table inherits again.
@@ -390,7 +452,15 @@ constraint_create(const Image *image, Steps *steps)
 					 quote_literal_cstr(image->name));
 	}
 	else if (value_is(type, "CHECK"))
+	{
 		create_check(image, steps);
+		/* a parent had it once */
+		if (image_get(image, "", "islocal"))
+		{
+			set_local(image, steps);
+			set_parents(image, steps);
+		}
+	}
 	else if (value_is(type, "FOREIGN KEY"))
 		create_foreign_key(image, steps);
 	else
@@ -483,6 +553,9 @@ constraint_alter(const Image *have, const Image *want, Steps *steps)
 		image_get(have, "", "@partition") == NULL &&
 		image_get(want, "", "@partition") == NULL)
 		set_local(want, steps);
+	if (facet_differs(have, want, "", "parents") ||
+		(image_get(want, "", "parents") && facet_differs(have, want, "", "inhcount")))
+		set_parents(want, steps);
 	constraint_marks_steps(have, want, steps);
 	return true;
 }

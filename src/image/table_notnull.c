@@ -22,7 +22,6 @@
 #include "access/table.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_constraint.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "commands/comment.h"
 #include "commands/defrem.h"
@@ -34,6 +33,7 @@
 
 #include "classes.h"
 #include "compat.h"
+#include "keep/column.h"
 #include "table.h"
 
 /* ---- reading ---- */
@@ -117,48 +117,54 @@ row_of_column(List *rows, AttrNumber attnum)
 }
 
 /*
- * How many generations of parents the constraint comes from; *namesake says
- * whether the nearest ones call it the same.
+ * How many generations of parents the constraint comes from; *parents says how
+ * many the nearest ones are, *namesake whether they call it the same.
  */
 static int
-generations(Oid relid, const char *column, const char *name, bool *namesake)
+generations(Oid relid, const char *column, const char *name, int *parents,
+			bool *namesake)
 {
-	Relation	rel = table_open(InheritsRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
 	int			most = 0;
+	ListCell   *lc;
 
-	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(relid));
-	scan = systable_beginscan(rel, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	foreach(lc, relation_parents(relid))
 	{
-		Oid			parent = ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent;
+		Oid			parent = lfirst_oid(lc);
 		const NotNullRow *row = row_of_column(notnull_rows(parent),
 											  get_attnum(parent, column));
+		int			grandparents = 0;
 		bool		ignored;
 
 		if (row == NULL || row->no_inherit)
 			continue;
+		*parents += 1;
 		*namesake &= strcmp(row->name, name) == 0;
-		most = Max(most, 1 + generations(parent, column, row->name, &ignored));
+		most = Max(most, 1 + generations(parent, column, row->name,
+										 &grandparents, &ignored));
 	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
 	return most;
 }
 
+/*
+ * The number of parents follows from what they have, with one exception:
+ * DROP COLUMN of a parent leaves that of a child that has the column by itself
+ * as it was.
+ */
 static void
 read_inheritance(Image *image, Form_pg_attribute att, const NotNullRow *row)
 {
 	const char *part = NameStr(att->attname);
 	bool		namesake = true;
-	int			level;
+	int			parents = 0;
+	int			level = generations(att->attrelid, part, row->name, &parents,
+									&namesake);
 
+	if (row->parents != parents)
+		image_addf(image, part, "notnull inhcount", "%d", row->parents);
+	if (row->parents == 0)
+		return;
 	image_addf(image, part, "@notnull inhcount", "%d", row->parents);
-	level = generations(att->attrelid, part, row->name, &namesake);
-	if (row->local || !namesake)
+	if (row->local || !namesake || parents == 0)
 		image_addf(image, part, "@notnull level", "%d", level);
 }
 
@@ -182,7 +188,7 @@ notnull_read(Image *image, Form_pg_attribute att, const char *table, List *rows)
 		image_add(image, part, "notnull comment", row->comment);
 	if (row->local != att->attislocal)
 		image_add(image, part, "notnull islocal", row->local ? "true" : "false");
-	if (row->parents > 0)
+	if (row->parents > 0 || att->attinhcount > 0)
 		read_inheritance(image, att, row);
 }
 
@@ -198,6 +204,8 @@ typedef struct NotNull
 	bool		inherited;
 	bool		local;
 	const char *level;			/* if it has to be made before the parents' */
+	const char *parents;		/* NULL: has none */
+	bool		astray;			/* that is not how many parents have it */
 } NotNull;
 
 static NotNull
@@ -213,6 +221,8 @@ notnull_of(const Column *column)
 		.inherited = column_get(column, "@notnull inhcount") != NULL,
 		.local = local ? strcmp(local, "true") == 0 : column_get(column, "islocal") == NULL,
 		.level = column_get(column, "@notnull level"),
+		.parents = column_get(column, "@notnull inhcount"),
+		.astray = column_get(column, "notnull inhcount") != NULL,
 	};
 
 	return result;
@@ -232,13 +242,21 @@ column_notnull_sql(const Column *column)
 					notnull.no_inherit ? " NO INHERIT" : "");
 }
 
+/* No statement that makes the constraint gives it that. */
+static bool
+is_set_afterwards(const char *facet)
+{
+	return strcmp(facet, "notnull comment") == 0 ||
+		strcmp(facet, "notnull inhcount") == 0;
+}
+
 /* Facets that column_notnull_sql gives a column. */
 bool
 column_notnull_gives(const Column *column, const char *facet)
 {
 	return column_get(column, "notnull valid") == NULL &&
 		(strncmp(facet, "notnull", 7) == 0 || strncmp(facet, "@notnull", 8) == 0) &&
-		strcmp(facet, "notnull comment") != 0;
+		!is_set_afterwards(facet);
 }
 
 /*
@@ -249,9 +267,8 @@ bool
 notnull_is_set_later(const Image *want, const Facet *facet)
 {
 	if (image_get(want, "", "partition of"))
-		return !not_null_is_constraint() ||
-			strcmp(facet->name, "notnull comment") == 0;
-	return strcmp(facet->name, "notnull comment") == 0 ||
+		return !not_null_is_constraint() || is_set_afterwards(facet->name);
+	return is_set_afterwards(facet->name) ||
 		image_get(want, facet->part, "notnull valid") != NULL;
 }
 
@@ -399,6 +416,21 @@ change_local(TableChange *change, const NotNull *old, const NotNull *new)
 			 new->local ? "true" : "false");
 }
 
+/* Once the parents have it again, or no more. */
+static void
+change_parents(TableChange *change, const NotNull *old, const NotNull *new)
+{
+	if (!new->astray && !(old->there && old->astray))
+		return;
+	if (old->there && old->astray && new->astray &&
+		texts_equal(old->parents, new->parents))
+		return;
+	step_add(change->steps, RANK_TABLE_AFTER + 1, RUN_CATALOG, ACCESS_EXCLUSIVE,
+			 "catalog", "SELECT safemig.set_constraint_parents(%s, %s, %s)",
+			 quote_literal_cstr(change->name), quote_literal_cstr(new->name),
+			 new->parents ? new->parents : "0");
+}
+
 void
 notnull_alter(TableChange *change, const Column *have, const Column *want)
 {
@@ -417,6 +449,7 @@ notnull_alter(TableChange *change, const Column *have, const Column *want)
 		else
 			add_constraint(change, want, &new);
 		change_local(change, &old, &new);
+		change_parents(change, &old, &new);
 		if (!texts_equal(old_comment, new.comment))
 			step_add(change->steps, RANK_COMMON, RUN_CATALOG,
 					 SHARE_UPDATE_EXCLUSIVE, "catalog",

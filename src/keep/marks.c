@@ -44,6 +44,7 @@
 PG_FUNCTION_INFO_V1(safemig_set_column_local);
 PG_FUNCTION_INFO_V1(safemig_drop_not_null);
 PG_FUNCTION_INFO_V1(safemig_set_constraint_local);
+PG_FUNCTION_INFO_V1(safemig_set_constraint_parents);
 PG_FUNCTION_INFO_V1(safemig_set_constraint_no_inherit);
 PG_FUNCTION_INFO_V1(safemig_set_constraint_triggers);
 PG_FUNCTION_INFO_V1(safemig_name_constraint_copy);
@@ -128,10 +129,10 @@ constraint_by_name(Oid relid, text *name)
 	return get_relation_constraint_oid(relid, text_to_cstring(name), false);
 }
 
-/* Writes one flag, which set puts into the row. */
+/* Writes one flag or number, which set puts into the row. */
 static void
 change_constraint(Oid relid, Oid constraint,
-				  void (*set) (Form_pg_constraint form, bool value), bool value)
+				  void (*set) (Form_pg_constraint form, int value), int value)
 {
 	ObjectAddress address;
 	Relation	rel;
@@ -151,13 +152,19 @@ change_constraint(Oid relid, Oid constraint,
 }
 
 static void
-set_islocal(Form_pg_constraint form, bool value)
+set_islocal(Form_pg_constraint form, int value)
 {
 	form->conislocal = value;
 }
 
 static void
-set_noinherit(Form_pg_constraint form, bool value)
+set_inhcount(Form_pg_constraint form, int value)
+{
+	form->coninhcount = value;
+}
+
+static void
+set_noinherit(Form_pg_constraint form, int value)
 {
 	form->connoinherit = value;
 }
@@ -171,6 +178,18 @@ safemig_set_constraint_local(PG_FUNCTION_ARGS)
 	relid = lock_relation(PG_GETARG_TEXT_PP(0), AccessExclusiveLock);
 	change_constraint(relid, constraint_by_name(relid, PG_GETARG_TEXT_PP(1)),
 					  set_islocal, PG_GETARG_BOOL(2));
+	PG_RETURN_VOID();
+}
+
+Datum
+safemig_set_constraint_parents(PG_FUNCTION_ARGS)
+{
+	Oid			relid;
+
+	check_own_call("set_constraint_parents");
+	relid = lock_relation(PG_GETARG_TEXT_PP(0), AccessExclusiveLock);
+	change_constraint(relid, constraint_by_name(relid, PG_GETARG_TEXT_PP(1)),
+					  set_inhcount, PG_GETARG_INT32(2));
 	PG_RETURN_VOID();
 }
 

@@ -439,6 +439,20 @@ round_trips(
 		migration => 'ALTER TABLE child NO INHERIT parent; ALTER TABLE late INHERIT parent',
 	},
 	{
+		name => 'a column with a CHECK goes that children have themselves',
+		setup => q(CREATE TABLE one (a int, b int CONSTRAINT positive CHECK (b > 0));
+			CREATE TABLE two (b int CONSTRAINT positive CHECK (b > 0));
+			CREATE TABLE child (b int) INHERITS (one, two); CREATE TABLE other (b int CONSTRAINT positive CHECK (b > 0)) INHERITS (one);
+			CREATE TABLE grandchild (b int) INHERITS (child); INSERT INTO grandchild VALUES (1, 2); INSERT INTO other VALUES (3, 4);),
+		migration => 'ALTER TABLE one DROP COLUMN b; ALTER TABLE two DROP COLUMN b',
+	},
+	{
+		name => 'a CHECK of a column that only a child still has goes, and its table',
+		setup => q(CREATE TABLE one (a int, b int NOT NULL CONSTRAINT positive CHECK (b > 0)); CREATE TABLE child (b int) INHERITS (one); CREATE TABLE second (b int) INHERITS (one);
+			INSERT INTO child VALUES (1, 2); INSERT INTO second VALUES (1, 2); ALTER TABLE one DROP COLUMN b;),
+		migration => 'ALTER TABLE child DROP COLUMN b; DROP TABLE second',
+	},
+	{
 		name => 'DROP CONSTRAINT of the parent only, DROP NOT NULL, a CHECK that is not passed on',
 		setup => $family . 'ALTER TABLE parent ADD CONSTRAINT here CHECK (a <> $$q$$) NO INHERIT, ALTER a SET NOT NULL;',
 		migration => 'ALTER TABLE ONLY parent DROP CONSTRAINT parent_id_check; ALTER TABLE parent ALTER a DROP NOT NULL; DROP TABLE parent CASCADE',

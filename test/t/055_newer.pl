@@ -122,6 +122,25 @@ my @in_18 = (
 		ALTER TABLE parent ADD n1 int DEFAULT 7; UPDATE parent SET a = a + 1;
 		ALTER TABLE child ADD n2 int CONSTRAINT mine NOT NULL DEFAULT 5;
 		ALTER TABLE parent ADD n2 int NOT NULL DEFAULT 5, ADD n3 int NOT NULL DEFAULT 6) ],
+	[ 'a tree: a column goes that children have themselves', q(
+		CREATE TABLE one (a int, b int NOT NULL CHECK (b > 0), c int CONSTRAINT c_filled NOT NULL);
+		CREATE TABLE two (b int CONSTRAINT of_two NOT NULL, c int);
+		CREATE TABLE child (b int, c int CONSTRAINT own NOT NULL) INHERITS (one, two);
+		CREATE TABLE grandchild (b int) INHERITS (child);
+		INSERT INTO grandchild VALUES (1, 2, 3)),
+		'ALTER TABLE one DROP COLUMN b; ALTER TABLE one DROP COLUMN c; ALTER TABLE two DROP COLUMN b' ],
+	[ 'a tree: a column went that a child had itself, and comes', q(
+		CREATE TABLE one (a int, b int NOT NULL);
+		CREATE TABLE child (b int) INHERITS (one);
+		ALTER TABLE one DROP COLUMN b;
+		INSERT INTO child VALUES (1, 2)),
+		'ALTER TABLE one ADD b int; ALTER TABLE one ALTER b SET NOT NULL' ],
+	[ 'a tree: a child leaves whose parent lost a column', q(
+		CREATE TABLE one (a int, b int NOT NULL);
+		CREATE TABLE child (b int) INHERITS (one);
+		ALTER TABLE one DROP COLUMN b;
+		INSERT INTO child VALUES (1, 2)),
+		'ALTER TABLE child NO INHERIT one; DROP TABLE child' ],
 	[ 'partitions: NOT NULL for all', $partitions, 'ALTER TABLE p ALTER v SET NOT NULL' ],
 	[ 'partitions: nullable', $partitions, 'ALTER TABLE p ALTER id DROP NOT NULL' ],
 	[ 'partitions: one leaves', $partitions, 'ALTER TABLE p DETACH PARTITION p2' ],
