@@ -114,10 +114,15 @@ alter_identity(TableChange *change, const Column *have, const Column *want)
 	const char *new = column_get(want, "identity");
 	bool		saved;
 
+	if (partitions_inherit_identity())
+	{
+		/* ATTACH gives a partition that of the tree, DETACH takes it */
+		if (image_get(change->want, "", "partition of"))
+			return;
+		if (image_get(change->have, "", "partition of"))
+			old = NULL;
+	}
 	if (texts_equal(old, new))
-		return;
-	if (partitions_inherit_identity() &&
-		image_get(change->want, "", "partition of"))
 		return;
 	if (new == NULL)
 	{
