@@ -148,6 +148,13 @@ partitions_inherit_identity(void)
 	return PG_VERSION_NUM >= 170000;
 }
 
+/* e5bc9454e5 (17): what a type brings along is in an extension with the type */
+static inline bool
+dependent_types_are_members(void)
+{
+	return PG_VERSION_NUM >= 170000;
+}
+
 #ifndef CONSTRAINT_NOTNULL		/* e5da0fe3c2 (17) */
 #define CONSTRAINT_NOTNULL 'n'
 #endif

@@ -31,6 +31,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "capture/capture.h"
 #include "compat.h"
 #include "image/classes.h"
 
@@ -389,6 +390,14 @@ pack_image(const Image *image)
 	return packed;
 }
 
+/* That of an array, a multirange, a row follows from what they hang on. */
+static bool
+is_member_by_itself(const ObjectAddress *address)
+{
+	return !dependent_types_are_members() ||
+		address->classId != TypeRelationId || !type_is_dependent(address->objectId);
+}
+
 static Image *
 read_image(const ObjectAddress *address)
 {
@@ -416,7 +425,7 @@ read_image(const ObjectAddress *address)
 	image->rank = image->class->rank;
 	if (!image->class->read(image))
 		return NULL;
-	if (OidIsValid(extension))
+	if (OidIsValid(extension) && is_member_by_itself(address))
 		image_add(image, "", "extension",
 				  quote_identifier(get_extension_name(extension)));
 	else if (OidIsValid(image->parent.objectId))
