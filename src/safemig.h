@@ -391,6 +391,9 @@ typedef struct State
 	int64		framework_done; /* none up to that one is waiting for its row */
 	Oid			row_unseen_in;	/* an updated row there is to be taken for a new one */
 	int64		begun_id;		/* a framework's migration whose row came first, or 0 */
+	int64		reverted_id;	/* what this transaction's last row took back is in
+								 * that one, or 0 */
+	List	   *emptied;		/* of Oid: history tables that it truncated */
 	bool		lent;			/* rights are lent, for a statement that runs ... */
 	int			lent_commands;	/* ... and so many commands may still start */
 	List	   *loans;			/* of struct Loan*: what is lent */

@@ -116,6 +116,7 @@ on_xact(XactEvent event, void *arg)
 		case XACT_EVENT_PRE_PREPARE:
 			script_refuse_commit();
 			command_record_unfinished();
+			framework_transaction_ends();
 			data_record_pending();
 			break;
 		case XACT_EVENT_ABORT:
@@ -141,6 +142,8 @@ on_xact(XactEvent event, void *arg)
 			safemig_state.positions_recorded = 0;
 			positions_forget();
 			safemig_state.truncation = NULL;
+			safemig_state.emptied = NIL;
+			safemig_state.reverted_id = 0;
 			safemig_state.written_since = 0;
 			break;
 		case XACT_EVENT_COMMIT:
@@ -158,6 +161,8 @@ on_xact(XactEvent event, void *arg)
 			safemig_state.positions_recorded = 0;
 			positions_forget();
 			safemig_state.truncation = NULL;
+			safemig_state.emptied = NIL;
+			safemig_state.reverted_id = 0;
 			safemig_state.written_since = 0;
 			failures_commit();
 			/* a CONCURRENTLY command commits in the middle of itself */

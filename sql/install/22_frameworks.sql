@@ -18,6 +18,7 @@ CREATE TABLE safemig.frameworks (
 	helpers		text[] NOT NULL DEFAULT '{}',
 	schema_name	text,
 	taken_back	text NOT NULL DEFAULT 'its row is deleted',
+	one_row		boolean NOT NULL DEFAULT false,
 	seeded		boolean NOT NULL DEFAULT false
 );
 GRANT SELECT ON safemig.frameworks TO PUBLIC;
@@ -51,72 +52,74 @@ COMMENT ON COLUMN safemig.frameworks.schema_name IS
 'Schema that the framework makes for itself; parts and helpers stand in it.';
 COMMENT ON COLUMN safemig.frameworks.taken_back IS
 'What becomes of a migration''s row when it is rolled back.';
+COMMENT ON COLUMN safemig.frameworks.one_row IS
+'Whether one row (of each branch, or each value of linear_by) names the last migration alone, and the next one writes it anew; otherwise each migration has a row, and one that gets another name is the same migration.';
 COMMENT ON COLUMN safemig.frameworks.seeded IS
 'Whether CREATE EXTENSION made this row; it is not dumped then.';
 
 INSERT INTO safemig.frameworks
-	(name, table_name, columns, beside, label, version, applied, row_written, transactions, linear_by, parts, helpers, schema_name, taken_back, seeded)
+	(name, table_name, columns, beside, label, version, applied, row_written, transactions, linear_by, parts, helpers, schema_name, taken_back, one_row, seeded)
 VALUES
 ('activerecord', 'schema_migrations', '{version character varying}', 'ar_internal_metadata',
-	'version', 'version', 'true', 'with the migration', 'migration', NULL, '{}', '{ar_internal_metadata}', NULL, 'its row is deleted', true),
+	'version', 'version', 'true', 'with the migration', 'migration', NULL, '{}', '{ar_internal_metadata}', NULL, 'its row is deleted', false, true),
 ('alembic', NULL, '{version_num character varying}', NULL,
-	'version_num', 'version_num', 'true', 'with the migration', 'run', '{}', '{}', '{}', NULL, 'the row names the migration before, or is deleted', true),
+	'version_num', 'version_num', 'true', 'with the migration', 'run', '{}', '{}', '{}', NULL, 'the row names the migration before, or is deleted', true, true),
 ('db-migrate', 'migrations', '{id integer,name character varying,run_on timestamp without time zone}', NULL,
-	'pg_catalog.ltrim(name, ''/'')', 'pg_catalog.ltrim(name, ''/'')', 'true', 'with the migration', 'migration', NULL, '{}', '{}', NULL, 'its row is deleted', true),
+	'pg_catalog.ltrim(name, ''/'')', 'pg_catalog.ltrim(name, ''/'')', 'true', 'with the migration', 'migration', NULL, '{}', '{}', NULL, 'its row is deleted', false, true),
 ('dbmate', 'schema_migrations', '{version character varying}', NULL,
-	'version', 'version', 'true', 'with the migration', 'migration', NULL, '{}', '{}', NULL, 'its row is deleted', true),
+	'version', 'version', 'true', 'with the migration', 'migration', NULL, '{}', '{}', NULL, 'its row is deleted', false, true),
 ('diesel', '__diesel_schema_migrations', '{version character varying,run_on timestamp without time zone}', NULL,
-	'version', 'version', 'true', 'with the migration', 'migration', NULL, '{}', '{}', NULL, 'its row is deleted', true),
+	'version', 'version', 'true', 'with the migration', 'migration', NULL, '{}', '{}', NULL, 'its row is deleted', false, true),
 ('django', 'django_migrations', '{id integer|bigint,app character varying,name character varying,applied timestamp with time zone}', NULL,
-	'app || ''.'' || name', 'name', 'true', 'with the migration', 'migration', '{app}', '{}', '{}', NULL, 'its row is deleted', true),
+	'app || ''.'' || name', 'name', 'true', 'with the migration', 'migration', '{app}', '{}', '{}', NULL, 'its row is deleted', false, true),
 ('drizzle', '__drizzle_migrations', '{id integer,hash text,created_at bigint,name text?,applied_at timestamp with time zone?}', NULL,
-	'COALESCE(name, hash)', 'created_at::text', 'true', 'with the migration', 'run', '{}', '{}', '{}', 'drizzle', 'its row is deleted', true),
+	'COALESCE(name, hash)', 'created_at::text', 'true', 'with the migration', 'run', '{}', '{}', '{}', 'drizzle', 'its row is deleted', false, true),
 ('flyway', 'flyway_schema_history|schema_version', '{installed_rank integer,version character varying,description character varying,type character varying,script character varying,checksum integer,installed_by character varying,installed_on timestamp without time zone,execution_time integer,success boolean}', NULL,
-	'script', 'COALESCE(version, description)', 'success AND type NOT IN (''BASELINE'', ''SCHEMA'')', 'by another session', 'migration', NULL, '{}', '{}', NULL, 'its row is deleted', true),
+	'script', 'COALESCE(version, description)', 'success AND type NOT IN (''BASELINE'', ''SCHEMA'')', 'by another session', 'migration', NULL, '{}', '{}', NULL, 'its row is deleted', false, true),
 ('golang-migrate', 'schema_migrations', '{version bigint,dirty boolean}', NULL,
-	'version::text', 'version::text', 'NOT dirty', 'before the migration', 'migration', '{}', '{}', '{}', NULL, 'the row names the migration before', true),
+	'version::text', 'version::text', 'NOT dirty', 'before the migration', 'migration', '{}', '{}', '{}', NULL, 'the row names the migration before', true, true),
 ('goose', 'goose_db_version', '{id integer,version_id bigint,is_applied boolean,tstamp timestamp without time zone|timestamp with time zone}', NULL,
-	'version_id::text', 'version_id::text', 'is_applied AND version_id > 0', 'with the migration', 'migration', '{}', '{}', '{}', NULL, 'its row is deleted', true),
+	'version_id::text', 'version_id::text', 'is_applied AND version_id > 0', 'with the migration', 'migration', '{}', '{}', '{}', NULL, 'its row is deleted', false, true),
 ('graphile-migrate', 'migrations', '{hash text,previous_hash text,filename text,date timestamp with time zone}', NULL,
-	'filename', 'filename', 'true', 'with the migration', 'migration', '{}', '{}', '{current}', 'graphile_migrate', 'its row is deleted', true),
+	'filename', 'filename', 'true', 'with the migration', 'migration', '{}', '{}', '{current}', 'graphile_migrate', 'its row is deleted', false, true),
 ('knex', NULL, '{id integer,name character varying,batch integer,migration_time timestamp with time zone}', NULL,
-	'name', 'name', 'true', 'with the migration', 'run', NULL, '{}', '{knex_migrations_lock}', NULL, 'its row is deleted', true),
+	'name', 'name', 'true', 'with the migration', 'run', NULL, '{}', '{knex_migrations_lock}', NULL, 'its row is deleted', false, true),
 ('kysely', 'kysely_migration', '{name character varying,timestamp character varying}', NULL,
-	'name', 'name', 'true', 'with the migration', 'run', '{}', '{}', '{kysely_migration_lock}', NULL, 'its row is deleted', true),
+	'name', 'name', 'true', 'with the migration', 'run', '{}', '{}', '{kysely_migration_lock}', NULL, 'its row is deleted', false, true),
 ('laravel', 'migrations', '{id integer|bigint,migration character varying,batch integer}', NULL,
-	'migration', 'migration', 'true', 'after the migration', 'migration', NULL, '{}', '{}', NULL, 'its row is deleted', true),
+	'migration', 'migration', 'true', 'after the migration', 'migration', NULL, '{}', '{}', NULL, 'its row is deleted', false, true),
 ('liquibase', 'databasechangelog', '{id character varying,author character varying,filename character varying,dateexecuted timestamp without time zone,orderexecuted integer,exectype character varying,md5sum character varying?,description character varying?,comments character varying?,tag character varying?,liquibase character varying?,contexts character varying?,labels character varying?,deployment_id character varying?}', NULL,
-	'filename || ''::'' || id || ''::'' || author', 'id', 'exectype <> ''FAILED''', 'after the migration', 'migration', NULL, '{}', '{databasechangeloglock}', NULL, 'its row is deleted', true),
+	'filename || ''::'' || id || ''::'' || author', 'id', 'exectype <> ''FAILED''', 'after the migration', 'migration', NULL, '{}', '{databasechangeloglock}', NULL, 'its row is deleted', false, true),
 ('mikro-orm', 'mikro_orm_migrations', '{id integer,name character varying,executed_at timestamp with time zone}', NULL,
-	'name', 'name', 'true', 'with the migration', 'run', NULL, '{}', '{}', NULL, 'its row is deleted', true),
+	'name', 'name', 'true', 'with the migration', 'run', NULL, '{}', '{}', NULL, 'its row is deleted', false, true),
 ('mojo-pg', 'mojo_migrations', '{name text,version bigint}', NULL,
-	'name || '' '' || version', 'version::text', 'version > 0', 'with the migration', 'run', '{name}', '{}', '{}', NULL, 'the row names the version before', true),
+	'name || '' '' || version', 'version::text', 'version > 0', 'with the migration', 'run', '{name}', '{}', '{}', NULL, 'the row names the version before', true, true),
 ('node-pg-migrate', 'pgmigrations', '{id integer,name character varying,run_on timestamp without time zone}', NULL,
-	'name', 'name', 'true', 'with the migration', 'run', '{}', '{}', '{}', NULL, 'its row is deleted', true),
+	'name', 'name', 'true', 'with the migration', 'run', '{}', '{}', '{}', NULL, 'its row is deleted', false, true),
 ('postgrator', 'schemaversion', '{version bigint,name text?,md5 text?,run_at timestamp with time zone?}', NULL,
-	'COALESCE(name, version::text)', 'version::text', 'version > 0', 'after the migration', 'migration', '{}', '{}', '{}', NULL, 'its row is deleted', true),
+	'COALESCE(name, version::text)', 'version::text', 'version > 0', 'after the migration', 'migration', '{}', '{}', '{}', NULL, 'its row is deleted', false, true),
 ('prisma', '_prisma_migrations', '{id character varying,checksum character varying,finished_at timestamp with time zone,migration_name character varying,logs text,rolled_back_at timestamp with time zone,started_at timestamp with time zone,applied_steps_count integer}', NULL,
-	'migration_name', 'pg_catalog.split_part(migration_name, ''_'', 1)', 'finished_at IS NOT NULL AND rolled_back_at IS NULL', 'before the migration', 'statement', NULL, '{}', '{}', NULL, 'its row is deleted', true),
+	'migration_name', 'pg_catalog.split_part(migration_name, ''_'', 1)', 'finished_at IS NOT NULL AND rolled_back_at IS NULL', 'before the migration', 'statement', NULL, '{}', '{}', NULL, 'its row is deleted', false, true),
 ('seaorm', 'seaql_migrations', '{version character varying,applied_at bigint}', NULL,
-	'version', 'version', 'true', 'with the migration', 'migration', NULL, '{}', '{}', NULL, 'its row is deleted', true),
+	'version', 'version', 'true', 'with the migration', 'migration', NULL, '{}', '{}', NULL, 'its row is deleted', false, true),
 ('sequel', 'schema_migrations', '{filename text}', NULL,
-	'filename', 'pg_catalog.split_part(filename, ''_'', 1)', 'true', 'with the migration', 'migration', NULL, '{}', '{}', NULL, 'its row is deleted', true),
+	'filename', 'pg_catalog.split_part(filename, ''_'', 1)', 'true', 'with the migration', 'migration', NULL, '{}', '{}', NULL, 'its row is deleted', false, true),
 ('sequel-integer', 'schema_info', '{version integer}', NULL,
-	'version::text', 'version::text', 'version > 0', 'with the migration', 'migration', '{}', '{}', '{}', NULL, 'the row names the version before', true),
+	'version::text', 'version::text', 'version > 0', 'with the migration', 'migration', '{}', '{}', '{}', NULL, 'the row names the version before', true, true),
 ('sequelize', '"?SequelizeMeta"?', '{name character varying,createdAt timestamp with time zone?,updatedAt timestamp with time zone?}', NULL,
-	'name', 'name', 'true', 'after the migration', 'statement', NULL, '{}', '{}', NULL, 'its row is deleted', true),
+	'name', 'name', 'true', 'after the migration', 'statement', NULL, '{}', '{}', NULL, 'its row is deleted', false, true),
 ('sql-migrate', 'gorp_migrations', '{id text,applied_at timestamp with time zone}', NULL,
-	'id', 'id', 'true', 'with the migration', 'migration', NULL, '{}', '{}', NULL, 'its row is deleted', true),
+	'id', 'id', 'true', 'with the migration', 'migration', NULL, '{}', '{}', NULL, 'its row is deleted', false, true),
 ('sqitch', 'changes', '{change_id text,script_hash text,change text,project text,note text,committed_at timestamp with time zone,committer_name text,committer_email text,planned_at timestamp with time zone,planner_name text,planner_email text}', NULL,
-	'change', 'change_id', 'true', 'by another session', 'migration', '{project}', '{dependencies,tags,events}', '{projects,releases}', 'sqitch', 'its rows are deleted', true),
+	'change', 'change_id', 'true', 'by another session', 'migration', '{project}', '{dependencies,tags,events}', '{projects,releases}', 'sqitch', 'its rows are deleted', false, true),
 ('sqlx', '_sqlx_migrations', '{version bigint,description text,installed_on timestamp with time zone,success boolean,checksum bytea,execution_time bigint}', NULL,
-	'version || ''_'' || pg_catalog.replace(description, '' '', ''_'')', 'version::text', 'success', 'with the migration', 'migration', NULL, '{}', '{}', NULL, 'its row is deleted', true),
+	'version || ''_'' || pg_catalog.replace(description, '' '', ''_'')', 'version::text', 'success', 'with the migration', 'migration', NULL, '{}', '{}', NULL, 'its row is deleted', false, true),
 ('typeorm', NULL, '{id integer,timestamp bigint,name character varying}', NULL,
-	'name', '"timestamp"::text', 'true', 'with the migration', 'run', NULL, '{}', '{typeorm_metadata}', NULL, 'its row is deleted', true),
+	'name', '"timestamp"::text', 'true', 'with the migration', 'run', NULL, '{}', '{typeorm_metadata}', NULL, 'its row is deleted', false, true),
 ('umzug', 'umzug.*|.*migrations_meta', '{name character varying,createdAt timestamp with time zone?,updatedAt timestamp with time zone?}', NULL,
-	'name', 'name', 'true', 'after the migration', 'statement', NULL, '{}', '{}', NULL, 'its row is deleted', true),
+	'name', 'name', 'true', 'after the migration', 'statement', NULL, '{}', '{}', NULL, 'its row is deleted', false, true),
 ('yoyo', '_yoyo_migration', '{migration_hash character varying,migration_id character varying,applied_at_utc timestamp without time zone}', NULL,
-	'migration_id', 'migration_id', 'true', 'by another session', 'migration', NULL, '{}', '{_yoyo_migration,_yoyo_log,_yoyo_version,yoyo_lock,yoyo_tmp_.*}', NULL, 'its row is deleted', true);
+	'migration_id', 'migration_id', 'true', 'by another session', 'migration', NULL, '{}', '{_yoyo_migration,_yoyo_log,_yoyo_version,yoyo_lock,yoyo_tmp_.*}', NULL, 'its row is deleted', false, true);
 
 -- sessions have them in memory
 CREATE FUNCTION safemig.on_frameworks_change()

@@ -60,6 +60,7 @@ typedef struct Command
 	char	   *stays;			/* what a rollback leaves as it is, or NULL */
 	List	   *values;			/* kept ids to finish after the command */
 	List	   *early;			/* of EarlyCopy*: copied before the lock */
+	List	   *histories;		/* of char*: of frameworks, that it drops */
 } Command;
 
 /* A column whose type the command changes, by the name the user gave. */
@@ -120,6 +121,10 @@ extern bool framework_drops_helpers(Node *parsetree);
 extern bool framework_owns_all(const Command *command, List *changes);
 extern bool framework_writes_rows(void);
 extern bool framework_writes_history(List *range_table);
+extern List *framework_histories_among(List *addresses);
+extern void framework_histories_gone(const Command *command);
+extern void framework_table_emptied(Oid relid);
+extern void framework_transaction_ends(void);
 
 /* ---- failure.c: commands that fail ---- */
 extern void failure_init(void);

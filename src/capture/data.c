@@ -237,6 +237,14 @@ data_record_rows(int64 migration, List *relids, FindVersions find, uint32 writer
 							  GetCurrentTimestamp(), 0, NIL);
 }
 
+/* Of the rows that this transaction wrote into that table: those of that one. */
+void
+data_record_versions(int64 migration, Oid relid, FindVersions find, uint32 which)
+{
+	data_record_rows(migration, list_make1_oid(relid), find, which);
+	note_writer(migration);
+}
+
 /* ---- what was written since the last look ---- */
 
 /* What they held before was written by the same migration, unseen. */
@@ -693,6 +701,7 @@ data_keep_truncated(Oid relid)
 		record_since_look();
 	if (!data_made_by_migration(migration, relid))
 		truncate_table(migration, relid);
+	framework_table_emptied(relid);
 	frame_unpin(&frame);
 	own_work_end();
 }

@@ -210,6 +210,8 @@ look_before(Command *command)
 	frame_become_owner(&frame);
 	own_work_begin();
 	command_look(command);
+	if (closure)
+		command->histories = framework_histories_among(closure->deleted);
 	if (closure && closure->deleted != NIL)
 		keep_dropped(command, closure, parsetree);
 	give_way(command, parsetree);

@@ -46,6 +46,7 @@
 #include "utils/timestamp.h"
 
 #include "capture/capture.h"
+#include "capture/reading.h"
 #include "capture/written.h"
 #include "compat.h"
 #include "history/framework.h"
@@ -60,13 +61,6 @@ static ExecutorFinish_hook_type next_executor_finish_hook = NULL;
  * history table, a session is taken to be still at it.
  */
 #define AT_WORK_MS	10000
-
-/* What became of one row of a history table, in one statement. */
-typedef struct RowChange
-{
-	HistoryRow *before;			/* NULL: it was not there */
-	HistoryRow *after;			/* NULL: it is not there any more */
-} RowChange;
 
 /* ---- small tools ---- */
 
@@ -115,234 +109,6 @@ framework_writes_rows(void)
 									GetCurrentTimestamp(), AT_WORK_MS);
 }
 
-/* ---- which migrations are still without a row ---- */
-
-/* Of this session since its last row, oldest first. */
-static List *
-unfinished_here(const Framework *framework)
-{
-	Oid			types[3] = {TEXTOID, TEXTOID, INT8OID};
-	Datum		args[3] = {CStringGetTextDatum(framework->name),
-		CStringGetTextDatum(history_session()),
-	Int64GetDatum(safemig_state.framework_done)};
-
-	return migration_ids_of("SELECT m.id FROM safemig.migration_log m WHERE" MIGRATION_WITHOUT_A_ROW
-				  " AND m.session OPERATOR(pg_catalog.=) $2"
-				  " AND m.id OPERATOR(pg_catalog.>) $3 ORDER BY m.id", 3, types, args);
-}
-
-/*
- * Of the one other session of the same role that did anything since this one
- * began and since the framework's last row.  Of two nobody knows which is meant.
- */
-static List *
-unfinished_elsewhere(const Framework *framework)
-{
-	Oid			types[4] = {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
-	Datum		args[4] = {CStringGetTextDatum(framework->name),
-		CStringGetTextDatum(history_session()),
-		CStringGetTextDatum(GetUserNameFromId(GetSessionUserId(), false)),
-	TimestampTzGetDatum(MyStartTimestamp)};
-
-	return migration_ids_of("WITH open AS (SELECT m.id, m.session FROM safemig.migration_log m"
-							" WHERE" MIGRATION_WITHOUT_A_ROW
-							" AND m.session OPERATOR(pg_catalog.<>) $2"
-							" AND m.session_role OPERATOR(pg_catalog.=) $3"
-							" AND m.started_at OPERATOR(pg_catalog.>=) $4"
-							" AND m.id OPERATOR(pg_catalog.>) COALESCE((SELECT pg_catalog.max(x.id)"
-							" FROM safemig.migration_log x WHERE x.framework OPERATOR(pg_catalog.=) $1"
-							" AND x.version IS NOT NULL), 0))"
-							" SELECT o.id FROM open o"
-							" WHERE (SELECT pg_catalog.count(DISTINCT l.session) FROM open l) OPERATOR(pg_catalog.=) 1"
-							" ORDER BY o.id",
-							4, types, args);
-}
-
-/* ---- the migrations that rows name ---- */
-
-#define STANDS \
-	" m.kind OPERATOR(pg_catalog.=) 'migration'" \
-	" AND m.state OPERATOR(pg_catalog.<>) 'rolled_back'" \
-	" AND m.framework OPERATOR(pg_catalog.=) $1" \
-	" AND m.history OPERATOR(pg_catalog.=) $2" \
-	" AND NOT EXISTS (SELECT FROM safemig.migration_log r" \
-	"  WHERE r.id OPERATOR(pg_catalog.=) m.reverted_by" \
-	"  AND r.state OPERATOR(pg_catalog.<>) 'rolled_back')" \
-	" AND m.label NOT LIKE 'revert of %'"
-
-static List *
-list_of_id(int64 id)
-{
-	int64	   *copy = palloc(sizeof(int64));
-
-	*copy = id;
-	return list_make1(copy);
-}
-
-static int64
-one_of(List *ids)
-{
-	return ids ? *(int64 *) llast(ids) : 0;
-}
-
-/* The migration that stands under that label, or 0. */
-static int64
-standing(const Framework *framework, const HistoryRow *row)
-{
-	Oid			types[3] = {TEXTOID, TEXTOID, TEXTOID};
-	Datum		args[3] = {CStringGetTextDatum(framework->name),
-	CStringGetTextDatum(row->history), CStringGetTextDatum(row->label)};
-
-	return one_of(migration_ids_of("SELECT m.id FROM safemig.migration_log m WHERE" STANDS
-								   " AND m.label OPERATOR(pg_catalog.=) $3 ORDER BY m.id",
-								   3, types, args));
-}
-
-/* Those that stand in the row's line and are newer. */
-static List *
-newer_in_line(const Framework *framework, const HistoryRow *row, int64 than)
-{
-	Oid			types[4] = {TEXTOID, TEXTOID, TEXTOID, INT8OID};
-	Datum		args[4] = {CStringGetTextDatum(framework->name),
-		CStringGetTextDatum(row->history), CStringGetTextDatum(row->line),
-	Int64GetDatum(than)};
-
-	return migration_ids_of("SELECT m.id FROM safemig.migration_log m WHERE" STANDS
-							" AND m.line OPERATOR(pg_catalog.=) $3"
-							" AND m.id OPERATOR(pg_catalog.>) $4 ORDER BY m.id",
-							4, types, args);
-}
-
-/* Did the migration that the row before names put the row after in its place? */
-static int64
-that_came_after(const Framework *framework, const HistoryRow *before, const HistoryRow *after)
-{
-	Oid			types[4] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID};
-	Datum		args[4] = {CStringGetTextDatum(framework->name),
-		CStringGetTextDatum(after->history), CStringGetTextDatum(before->label),
-	CStringGetTextDatum(after->label)};
-
-	return one_of(migration_ids_of("SELECT m.id FROM safemig.migration_log m WHERE" STANDS
-								   " AND m.label OPERATOR(pg_catalog.=) $3"
-								   " AND m.previous OPERATOR(pg_catalog.=) $4 ORDER BY m.id",
-								   4, types, args));
-}
-
-static void
-mark_reverted(List *ids, int64 by)
-{
-	ListCell   *lc;
-
-	foreach(lc, ids)
-	{
-		Oid			types[2] = {INT8OID, INT8OID};
-		Datum		args[2] = {Int64GetDatum(*(int64 *) lfirst(lc)), Int64GetDatum(by)};
-
-		SPI_connect();
-		if (SPI_execute_with_args("UPDATE safemig.migration_log SET reverted_by = $2"
-								  " WHERE id OPERATOR(pg_catalog.=) $1",
-								  2, types, args, NULL, false, 0) != SPI_OK_UPDATE)
-			elog(ERROR, "could not update migration_log");
-		SPI_finish();
-	}
-}
-
-/* ---- what the rows say ---- */
-
-typedef enum Meaning
-{
-	MEANS_NOTHING,
-	MEANS_BEGUN,				/* its migration is about to run */
-	MEANS_MORE,					/* said of one that is known */
-	MEANS_DONE,
-	MEANS_REVERTED
-} Meaning;
-
-typedef struct Reading
-{
-	Meaning		meaning;
-	HistoryRow *row;			/* of the migration that it is about */
-	char	   *previous;		/* what the row said before */
-	List	   *about;			/* ids: known ones that it is about */
-	bool		was_unseen;		/* nobody saw the row come */
-} Reading;
-
-/* The row names another migration than it did, or a new row does. */
-static void
-read_done(const Framework *framework, const RowChange *change, Reading *reading)
-{
-	int64		known = standing(framework, change->after);
-	int64		undone = change->before && change->before->applied ?
-		that_came_after(framework, change->before, change->after) : 0;
-
-	reading->meaning = MEANS_DONE;
-	reading->row = change->after;
-	if (change->before && change->before->applied)
-		reading->previous = change->before->label;
-	if (known && change->after->line)
-		reading->about = newer_in_line(framework, change->after, known);
-	if (reading->about != NIL || undone)
-	{
-		reading->meaning = MEANS_REVERTED;
-		if (reading->about == NIL)
-			reading->about = list_of_id(undone);
-		if (change->before)
-			reading->row = change->before;
-	}
-	else if (known && known != safemig_state.begun_id)
-	{
-		reading->meaning = MEANS_MORE;
-		reading->about = list_of_id(known);
-	}
-}
-
-static void
-read_reverted(const Framework *framework, HistoryRow *row, Reading *reading)
-{
-	int64		known = standing(framework, row);
-
-	reading->meaning = MEANS_REVERTED;
-	reading->row = row;
-	if (known)
-		reading->about = list_of_id(known);
-}
-
-static Reading
-read_change(const Framework *framework, const RowChange *change)
-{
-	Reading		reading = {MEANS_NOTHING};
-	bool		was_done = change->before && change->before->applied;
-	bool		is_done = change->after && change->after->applied;
-	bool		same = change->before && change->after &&
-		strcmp(change->before->label, change->after->label) == 0;
-
-	if (same && was_done && is_done)
-	{
-		int64		known = standing(framework, change->after);
-
-		if (known)
-		{
-			reading.meaning = MEANS_MORE;
-			reading.about = list_of_id(known);
-		}
-	}
-	else if (is_done)
-		read_done(framework, change, &reading);
-	else if (was_done)
-		read_reverted(framework, change->before, &reading);
-	else if (change->after && framework->row_written == ROW_BEFORE)
-	{
-		reading.meaning = MEANS_BEGUN;
-		reading.row = change->after;
-	}
-	else if (change->before && safemig_state.begun_id)
-		reading.meaning = MEANS_BEGUN;
-	/* its own session had not loaded the library when it wrote the row first */
-	reading.was_unseen = same && !was_done && safemig_state.begun_id == 0 &&
-		framework->row_written == ROW_BEFORE;
-	return reading;
-}
-
 /* ---- what is done about it ---- */
 
 /* What is recorded now belongs to that one. */
@@ -359,15 +125,52 @@ what_follows_is_another(int64 id)
 {
 	state_save();
 	safemig_state.xact_id = safemig_state.written_id = 0;
-	safemig_state.begun_id = 0;
+	safemig_state.begun_id = safemig_state.reverted_id = 0;
 	safemig_state.framework_done = Max(safemig_state.last_id, id);
+}
+
+static void
+mark_reverted(List *ids, int64 by)
+{
+	ListCell   *lc;
+
+	foreach(lc, ids)
+	{
+		if (*(int64 *) lfirst(lc) != by)
+			migration_mark_reverted(*(int64 *) lfirst(lc), by);
+	}
+}
+
+/* Where rows of a migration that was redone are to be recorded. */
+static int64
+record_of(int64 id)
+{
+	return history_get_migration(id, false)->effective;
+}
+
+/*
+ * What Alembic does to a branch when it merges it with another looks like the
+ * way back until the row of the other one is written.
+ */
+static int64
+revert_that_goes_on(const Framework *framework)
+{
+	int64		id = safemig_state.reverted_id;
+
+	if (!framework->one_row || id == 0 || safemig_state.xact_id != 0 ||
+		safemig_state.written_id != 0)
+		return 0;
+	migration_mark_reverted(0, id);
+	migration_forget_name(id);
+	return id;
 }
 
 /* All that has no row yet, as one; a new one where there is nothing.  0: unknown. */
 static int64
-gather(const Framework *framework, const char *label)
+gather(const Framework *framework, const Reading *reading, const char *label)
 {
 	List	   *ids = NIL;
+	int64		goes_on = reading->meaning == MEANS_DONE ? revert_that_goes_on(framework) : 0;
 	int64		id;
 
 	if (framework->row_written == ROW_ELSEWHERE)
@@ -376,6 +179,10 @@ gather(const Framework *framework, const char *label)
 		ids = unfinished_here(framework);
 	if (safemig_state.begun_id)
 		ids = lcons(&safemig_state.begun_id, ids);
+	if (reading->begun)
+		ids = lcons(unconstify(int64 *, &reading->begun), ids);
+	if (goes_on)
+		ids = lcons(&goes_on, ids);
 	id = migrations_merge(ids);
 	/* a row whose commands nobody knows must not promise to take them back */
 	if (id == 0 && framework->row_written != ROW_ELSEWHERE)
@@ -386,8 +193,7 @@ gather(const Framework *framework, const char *label)
 static void
 begin(const Framework *framework, const Reading *reading)
 {
-	int64		known = reading->row ? standing(framework, reading->row) : 0;
-	bool		back = known && reading->row->line;
+	bool		back = reading->row && reading_is_back(framework, reading->row);
 	const char *label = reading->row && !back ? reading->row->label : NULL;
 	int64		id = safemig_state.begun_id;
 
@@ -396,7 +202,7 @@ begin(const Framework *framework, const Reading *reading)
 		/* what it says of itself counts when it is done */
 		HistoryRow	begun = {.history = reading->row ? reading->row->history : NULL};
 
-		id = gather(framework, label);
+		id = gather(framework, reading, label);
 		migration_name(id, framework, label, &begun, NULL);
 		state_save();
 		safemig_state.begun_id = id;
@@ -405,22 +211,114 @@ begin(const Framework *framework, const Reading *reading)
 	data_record_for_command();
 }
 
+/* A new row of one that is known; with what was done to the table before it. */
 static void
-more(const Reading *reading)
+more_rows(const Framework *framework, const Reading *reading)
 {
+	int64		id = record_of(*(int64 *) linitial(reading->about));
+	List	   *ids = unfinished_here(framework);
+	ListCell   *lc;
+	bool		merged = false;
 	int64		xact_id = safemig_state.xact_id;
 	int64		written_id = safemig_state.written_id;
 
-	write_to(*(int64 *) linitial(reading->about));
+	if (safemig_state.truncation != NULL)
+	{
+		foreach(lc, ids)
+			merged |= *(int64 *) lfirst(lc) == xact_id;
+		(void) migrations_merge(lcons(&id, ids));
+	}
+	write_to(id);
 	data_record_for_command();
-	safemig_state.xact_id = xact_id;
-	safemig_state.written_id = written_id;
+	safemig_state.xact_id = merged ? 0 : xact_id;
+	safemig_state.written_id = merged ? 0 : written_id;
+}
+
+/* Of the statement that is looked at. */
+static List *readings_now = NIL;
+
+static bool
+is_about(const Reading *reading, int64 id)
+{
+	return reading->meaning == MEANS_MORE && *(int64 *) linitial(reading->about) == id;
+}
+
+static bool
+is_first_about(int64 id, int index)
+{
+	for (int i = 0; i < index; i++)
+	{
+		if (is_about(list_nth(readings_now, i), id))
+			return false;
+	}
+	return true;
+}
+
+static Versions *
+versions_about(Relation rel, uint32 which)
+{
+	int64		id = *(int64 *) linitial(((Reading *) list_nth(readings_now, which))->about);
+	Versions   *versions = versions_begin();
+	ListCell   *lc;
+
+	foreach(lc, readings_now)
+	{
+		Reading    *reading = lfirst(lc);
+
+		if (is_about(reading, id))
+			versions_put(versions, &reading->before,
+						 ItemPointerIsValid(&reading->after) ? &reading->after : NULL);
+	}
+	return versions;
+}
+
+/* Rows that were there are changed: each belongs to its own migration. */
+static void
+more_of_each(Oid relid, List *readings)
+{
+	ListCell   *lc;
+
+	readings_now = readings;
+	foreach(lc, readings)
+	{
+		Reading    *reading = lfirst(lc);
+		int64		id;
+
+		if (reading->meaning != MEANS_MORE)
+			continue;
+		id = *(int64 *) linitial(reading->about);
+		if (reading->renamed)
+			migration_rename(id, reading->row);
+		if (is_first_about(id, foreach_current_index(lc)))
+			data_record_versions(record_of(id), relid, versions_about,
+								 foreach_current_index(lc));
+	}
+	readings_now = NIL;
+	written_look_at(relid);
+}
+
+static void
+more(const Framework *framework, Oid relid, const Reading *reading, List *readings)
+{
+	ListCell   *lc;
+
+	foreach(lc, readings)
+	{
+		Reading    *one = lfirst(lc);
+
+		if (one->meaning == MEANS_MORE && !ItemPointerIsValid(&one->before))
+		{
+			more_rows(framework, reading);
+			return;
+		}
+	}
+	more_of_each(relid, readings);
 }
 
 static void
 done(const Framework *framework, const Reading *reading)
 {
-	int64		id = gather(framework, reading->row->label);
+	int64		id = gather(framework, reading, reading->row->label);
 
 	if (id == 0)
 	{
@@ -430,6 +328,7 @@ done(const Framework *framework, const Reading *reading)
 	write_to(id);
 	data_record_for_command();
 	migration_name(id, framework, reading->row->label, reading->row, reading->previous);
+	mark_reverted(reading->about, id);
 	what_follows_is_another(id);
 }
 
@@ -437,7 +336,7 @@ static void
 reverted(const Framework *framework, const Reading *reading)
 {
 	char	   *label = psprintf("revert of %s", reading->row->label);
-	int64		id = gather(framework, label);
+	int64		id = gather(framework, reading, label);
 
 	if (id == 0)
 	{
@@ -446,9 +345,12 @@ reverted(const Framework *framework, const Reading *reading)
 	}
 	write_to(id);
 	data_record_for_command();
+	if (id == safemig_state.begun_id)
+		migration_forget_name(id);
 	migration_name(id, framework, label, reading->row, NULL);
 	mark_reverted(reading->about, id);
 	what_follows_is_another(id);
+	safemig_state.reverted_id = id;
 }
 
 /* Who has said himself what his migration is. */
@@ -461,12 +363,12 @@ note_in_named(const Framework *framework, const Reading *reading)
 	id = safemig_state.written_id;
 	if (id && reading->meaning == MEANS_DONE)
 		migration_name(id, framework, NULL, reading->row, reading->previous);
-	if (id && reading->meaning == MEANS_REVERTED)
+	if (id && reading->meaning >= MEANS_REVERTED)
 		mark_reverted(reading->about, id);
 }
 
 static void
-act(const Framework *framework, Oid relid, const Reading *reading)
+act(const Framework *framework, Oid relid, const Reading *reading, List *readings)
 {
 	if (reading->was_unseen)
 	{
@@ -490,80 +392,61 @@ act(const Framework *framework, Oid relid, const Reading *reading)
 			begin(framework, reading);
 			break;
 		case MEANS_MORE:
-			more(reading);
-			break;
-		case MEANS_DONE:
-			done(framework, reading);
+			more(framework, relid, reading, readings);
 			break;
 		case MEANS_REVERTED:
 			reverted(framework, reading);
+			break;
+		case MEANS_DONE:
+			done(framework, reading);
 			break;
 	}
 	safemig_state.row_unseen_in = InvalidOid;
 }
 
-/* ---- rows of a statement ---- */
-
-static HistoryRow *
-row_at(const Framework *framework, Relation rel, ItemPointer tid, TupleTableSlot *slot)
-{
-	if (!ItemPointerIsValid(tid))
-		return NULL;
-	versions_fetch(rel, tid, slot);
-	return framework_read_row(framework, rel, slot);
-}
-
-static CommandId
-written_from(Oid relid)
-{
-	ListCell   *lc;
-
-	foreach(lc, written_since_look())
-	{
-		if (((Written *) lfirst(lc))->relid == relid)
-			return ((Written *) lfirst(lc))->since;
-	}
-	return safemig_state.written_since;
-}
-
 /*
- * The last row that means anything: a statement that writes several at once
- * (a schema that is loaded as a whole) is one migration, by the last's name.
- * A new row counts before one that is gone: together they are an update.
+ * The last row that means most: a statement that writes several at once (a
+ * schema that is loaded as a whole) is one migration, by the last's name.  It
+ * reverts whatever any of them says to be gone.
  */
 static Reading
-read_statement(const Framework *framework, Oid relid)
+meaning_of(List *readings)
 {
-	Relation	rel = table_open(relid, AccessShareLock);
-	Versions   *versions = versions_find(rel, written_from(relid), safemig_state.seen, false);
-	TupleTableSlot *pair = MakeSingleTupleTableSlot(versions->desc, &TTSOpsMinimalTuple);
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
-	ItemPointerData before;
-	ItemPointerData after;
-	Reading		last = {MEANS_NOTHING};
+	Reading		whole = {MEANS_NOTHING};
+	List	   *gone = NIL;
+	ListCell   *lc;
 
-	versions_again(versions);
-	while (versions_next(versions, pair, &before, &after))
+	foreach(lc, readings)
 	{
-		RowChange	change;
-		Reading		reading;
+		const Reading *reading = lfirst(lc);
 
-		change.before = row_at(framework, rel, &before, slot);
-		change.after = row_at(framework, rel, &after, slot);
-		reading = read_change(framework, &change);
-		if (reading.meaning >= last.meaning)
-			last = reading;
+		if (reading->meaning == MEANS_REVERTED)
+			gone = list_concat(gone, reading->about);
+		if (reading->meaning >= whole.meaning)
+			whole = *reading;
 	}
-	ExecDropSingleTupleTableSlot(pair);
-	ExecDropSingleTupleTableSlot(slot);
-	versions_close(versions);
-	table_close(rel, NoLock);
-	return last;
+	if (whole.meaning >= MEANS_REVERTED)
+		whole.about = gone;
+	return whole;
+}
+
+/* What was begun here may have been rolled back elsewhere. */
+static void
+forget_begun_that_is_gone(void)
+{
+	Migration  *begun = safemig_state.begun_id ?
+		history_get_migration(safemig_state.begun_id, true) : NULL;
+
+	if (begun && strcmp(begun->state, "applied") == 0 && begun->effective == begun->id)
+		return;
+	state_save();
+	safemig_state.begun_id = 0;
 }
 
 static void
 look_at_history(const Framework *framework, Oid relid)
 {
+	List	   *readings;
 	Reading		reading;
 	Frame		frame;
 
@@ -572,10 +455,13 @@ look_at_history(const Framework *framework, Oid relid)
 	own_work_begin();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	frame_become_owner(&frame);
-	reading = read_statement(framework, relid);
+	forget_begun_that_is_gone();
+	readings = read_statement(framework, relid);
+	reading = meaning_of(readings);
 	if (reading.meaning != MEANS_NOTHING)
 		note_at_work(framework);
-	act(framework, relid, &reading);
+	safemig_state.emptied = list_delete_oid(list_copy(safemig_state.emptied), relid);
+	act(framework, relid, &reading, readings);
 	frame_unpin(&frame);
 	PopActiveSnapshot();
 	own_work_end();
@@ -767,4 +653,116 @@ framework_command_ends(Node *parsetree)
 	framework = OidIsValid(relid) ? framework_of(relid, &table) : NULL;
 	if (framework && table == FRAMEWORK_HISTORY)
 		note_at_work(framework);
+}
+
+/* ---- a history that goes as a whole ---- */
+
+/* They stand no more: what follows under their names is new. */
+static void
+revert_all_of(const char *history, int64 by)
+{
+	mark_reverted(standing_in(history), by);
+}
+
+/* What of that goes is a history table: by its name, of char*. */
+List *
+framework_histories_among(List *addresses)
+{
+	List	   *histories = NIL;
+	ListCell   *lc;
+
+	foreach(lc, addresses)
+	{
+		const ObjectAddress *address = lfirst(lc);
+		FrameworkTable table;
+
+		if (address->classId != RelationRelationId || address->objectSubId != 0)
+			continue;
+		(void) framework_of(address->objectId, &table);
+		if (table == FRAMEWORK_HISTORY)
+			histories = lappend(histories, history_name(address->objectId));
+	}
+	return histories;
+}
+
+/* A command has dropped them. */
+void
+framework_histories_gone(const Command *command)
+{
+	ListCell   *lc;
+
+	if (safemig_state.record_id != 0 || command->migration == 0)
+		return;
+	foreach(lc, command->histories)
+		revert_all_of(lfirst(lc), command->migration);
+}
+
+/* Before it is truncated. */
+void
+framework_table_emptied(Oid relid)
+{
+	FrameworkTable table;
+	MemoryContext old;
+
+	(void) framework_of(relid, &table);
+	if (table != FRAMEWORK_HISTORY || list_member_oid(safemig_state.emptied, relid))
+		return;
+	old = MemoryContextSwitchTo(TopTransactionContext);
+	state_save();
+	safemig_state.emptied = lappend_oid(list_copy(safemig_state.emptied), relid);
+	MemoryContextSwitchTo(old);
+}
+
+/* golang-migrate, back to before the first: the row does not come again. */
+static void
+stays_empty(Oid relid)
+{
+	FrameworkTable table;
+	const Framework *framework = framework_of(relid, &table);
+	List	   *about = framework ? standing_in(history_name(relid)) : NIL;
+	Reading		reading = {MEANS_REVERTED};
+	HistoryRow	row = {.history = history_name(relid)};
+	ListCell   *lc;
+
+	foreach(lc, about)
+	{
+		Migration  *migration = history_get_migration(*(int64 *) lfirst(lc), false);
+
+		if (migration->id == safemig_state.begun_id ||
+			migration->id == safemig_state.written_id)
+			continue;
+		reading.about = lappend(reading.about, lfirst(lc));
+		if (migration->label == NULL)
+			continue;
+		row.label = migration->label;
+		row.version = migration->version;
+	}
+	if (row.label == NULL)
+		return;
+	reading.row = &row;
+	if (is_named())
+		note_in_named(framework, &reading);
+	else
+		reverted(framework, &reading);
+}
+
+/* Before a transaction ends. */
+void
+framework_transaction_ends(void)
+{
+	Frame		frame;
+	ListCell   *lc;
+
+	if (safemig_state.emptied == NIL || !is_wanted())
+		return;
+	own_work_begin();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	frame_become_owner(&frame);
+	forget_begun_that_is_gone();
+	foreach(lc, safemig_state.emptied)
+		stays_empty(lfirst_oid(lc));
+	safemig_state.emptied = NIL;
+	frame_unpin(&frame);
+	PopActiveSnapshot();
+	own_work_end();
 }

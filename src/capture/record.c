@@ -238,6 +238,7 @@ command_record(Command *command)
 	{
 		command_reverse(command, changes, &steps);
 		write_down(command, changes, &steps);
+		framework_histories_gone(command);
 		failures_write();
 	}
 	own_work_end();

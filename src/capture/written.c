@@ -289,6 +289,26 @@ seen_of(Oid relid)
 	return seen;
 }
 
+/* What has been written into that table up to now, between statements, is seen. */
+void
+written_look_at(Oid relid)
+{
+	Written    *now;
+	Written    *seen;
+
+	CommandCounterIncrement();
+	now = find_written(counts_now(), relid);
+	seen = seen_of(relid);
+	if (now)
+	{
+		seen->inserted = now->inserted;
+		seen->updated = now->updated;
+		seen->deleted = now->deleted;
+		seen->truncated |= now->truncated;
+	}
+	seen->since = GetCurrentCommandId(false);
+}
+
 /* All rows of the table were written anew, by a command, not by the user. */
 void
 written_anew(Oid relid)

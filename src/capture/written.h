@@ -34,6 +34,7 @@ extern void written_init(void);
 extern bool in_midst_of_statement(void);
 extern void written_note_seen(struct Seen *seen);
 extern void written_look(void);
+extern void written_look_at(Oid relid);
 extern void written_anew(Oid relid);
 extern void written_truncation_kept(Oid relid, Oid storage);
 extern bool written_is_truncation_kept(Oid relid, Oid storage);
@@ -62,6 +63,7 @@ struct Versions;
 /* since: the first command that counts, or what else says which rows do */
 typedef struct Versions *(*FindVersions) (struct RelationData *rel, uint32 since);
 extern void data_record_rows(int64 migration, List *relids, FindVersions find, uint32 writer);
+extern void data_record_versions(int64 migration, Oid relid, FindVersions find, uint32 which);
 extern bool data_is_being_captured(void);
 extern bool data_is_named(void);
 

@@ -84,6 +84,7 @@ enum
 	COLUMN_HELPERS,
 	COLUMN_SCHEMA_NAME,
 	COLUMN_TAKEN_BACK,
+	COLUMN_ONE_ROW,
 	COLUMN_SEEDED
 };
 
@@ -181,6 +182,7 @@ read_definition(HeapTuple tuple, TupleDesc desc)
 	framework->parts = texts_of(tuple, desc, COLUMN_PARTS, NULL);
 	framework->helpers = texts_of(tuple, desc, COLUMN_HELPERS, NULL);
 	framework->schema_name = text_of(tuple, desc, COLUMN_SCHEMA_NAME);
+	framework->one_row = DatumGetBool(heap_getattr(tuple, COLUMN_ONE_ROW, desc, &isnull));
 	framework->seeded = DatumGetBool(heap_getattr(tuple, COLUMN_SEEDED, desc, &isnull));
 	return framework;
 }
@@ -501,6 +503,14 @@ framework_of(Oid relid, FrameworkTable *table)
 	}
 	*table = known.table;
 	return known.framework;
+}
+
+/* As migration_log has it. */
+char *
+history_name(Oid relid)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  get_rel_name(relid));
 }
 
 /* All history tables of the database. */

@@ -48,6 +48,7 @@ typedef struct Framework
 	List	   *parts;			/* regular expressions */
 	List	   *helpers;
 	char	   *schema_name;	/* that it makes for itself, or NULL */
+	bool		one_row;		/* names the last migration alone */
 	bool		seeded;
 } Framework;
 
@@ -73,6 +74,7 @@ extern const Framework *framework_of(Oid relid, FrameworkTable *table);
 extern const Framework *framework_of_schema(const char *name);
 extern List *frameworks_known(void);	/* of Framework* */
 extern char *framework_next_name(const char **names);
+extern char *history_name(Oid relid);
 extern List *framework_tables(void);	/* history tables: their OIDs */
 extern HistoryRow *framework_read_row(const Framework *framework, Relation rel,
 									  TupleTableSlot *slot);
@@ -91,6 +93,9 @@ extern int64 migrations_merge(List *ids);
 /* what is not known of it yet */
 extern void migration_name(int64 id, const Framework *framework, const char *label,
 						   const HistoryRow *row, const char *previous);
+extern void migration_forget_name(int64 id);
+extern void migration_rename(int64 id, const HistoryRow *row);
+extern void migration_mark_reverted(int64 id, int64 by);
 
 /* ---- adopt.c: rows that were written unseen ---- */
 extern void frameworks_adopt(void);

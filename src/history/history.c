@@ -269,6 +269,7 @@ enum
 	MIGRATION_KIND = 2,
 	MIGRATION_LABEL = 3,
 	MIGRATION_FRAMEWORK = 4,
+	MIGRATION_VERSION = 5,
 	MIGRATION_STATE = 6,
 	MIGRATION_SESSION_ROLE = 8,
 	MIGRATION_ROLLED_BACK_BY = 16,
@@ -328,6 +329,7 @@ read_migration(HeapTuple tuple, TupleDesc desc)
 	migration->rolled_back_by = int64_or_zero(tuple, desc, MIGRATION_ROLLED_BACK_BY);
 	migration->effective = int64_or_zero(tuple, desc, MIGRATION_EFFECTIVE);
 	migration->framework = text_or_null(tuple, desc, MIGRATION_FRAMEWORK);
+	migration->version = text_or_null(tuple, desc, MIGRATION_VERSION);
 	if (!isnull)
 		migration->rolls_back = ids_from_datum(rolls_back);
 	return migration;

@@ -20,6 +20,7 @@ typedef struct Migration
 	char	   *state;
 	char	   *session_role;
 	char	   *framework;		/* may be NULL */
+	char	   *version;		/* may be NULL */
 	int64		rolled_back_by; /* 0: none */
 	int64		effective;		/* the record whose commands are its present
 								 * form: itself, or its last redo */

@@ -72,6 +72,10 @@ merge(int64 to, int64 from)
 	SPI_connect();
 	for (size_t i = 0; i < lengthof(tables); i++)
 		move_rows(tables[i], to, from);
+	if (SPI_execute_with_args("UPDATE safemig.migration_log SET reverted_by = $1"
+							  " WHERE reverted_by OPERATOR(pg_catalog.=) $2",
+							  2, types, args, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not update migration_log");
 	if (SPI_execute_with_args("WITH gone AS (DELETE FROM safemig.note_log n"
 							  " WHERE n.migration OPERATOR(pg_catalog.=) $2 RETURNING n.*)"
 							  " INSERT INTO safemig.note_log SELECT $1, g.key, g.value, g.noted_at, g.role FROM gone g"
@@ -99,6 +103,8 @@ migrations_merge(List *ids)
 	return first;
 }
 
+/* ---- names ---- */
+
 void
 migration_name(int64 id, const Framework *framework, const char *label,
 			   const HistoryRow *row, const char *previous)
@@ -123,4 +129,57 @@ migration_name(int64 id, const Framework *framework, const char *label,
 							  7, types, args, nulls, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not update migration_log");
 	SPI_finish();
+}
+
+static void
+update_log(const char *query, int nargs, Oid *types, Datum *args, const char *nulls)
+{
+	SPI_connect();
+	if (SPI_execute_with_args(query, nargs, types, args, nulls, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not update migration_log");
+	SPI_finish();
+}
+
+/* What it was called by the row turned out to be wrong. */
+void
+migration_forget_name(int64 id)
+{
+	Oid			type = INT8OID;
+	Datum		arg = Int64GetDatum(id);
+
+	update_log("UPDATE safemig.migration_log SET label = NULL, version = NULL,"
+			   " line = NULL, previous = NULL, history = NULL"
+			   " WHERE id OPERATOR(pg_catalog.=) $1", 1, &type, &arg, NULL);
+}
+
+/* Its row has another name now. */
+void
+migration_rename(int64 id, const HistoryRow *row)
+{
+	Oid			types[4] = {INT8OID, TEXTOID, TEXTOID, TEXTOID};
+	char		nulls[5] = "    ";
+	Datum		args[4];
+
+	args[0] = Int64GetDatum(id);
+	args[1] = text_or_null(row->label, &nulls[1]);
+	args[2] = text_or_null(row->version, &nulls[2]);
+	args[3] = text_or_null(row->line, &nulls[3]);
+	update_log("UPDATE safemig.migration_log SET label = $2, version = $3, line = $4"
+			   " WHERE id OPERATOR(pg_catalog.=) $1", 4, types, args, nulls);
+}
+
+/* id 0: that one has reverted nothing */
+void
+migration_mark_reverted(int64 id, int64 by)
+{
+	Oid			types[2] = {INT8OID, INT8OID};
+	Datum		args[2] = {Int64GetDatum(id), Int64GetDatum(by)};
+
+	if (id == 0)
+		update_log("UPDATE safemig.migration_log SET reverted_by = NULL"
+				   " WHERE reverted_by OPERATOR(pg_catalog.=) $2 AND $1 IS NOT NULL",
+				   2, types, args, NULL);
+	else
+		update_log("UPDATE safemig.migration_log SET reverted_by = $2"
+				   " WHERE id OPERATOR(pg_catalog.=) $1", 2, types, args, NULL);
 }

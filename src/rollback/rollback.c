@@ -131,6 +131,11 @@ check_can_be_rolled_back(const Migration *migration)
 	" WHERE x.id OPERATOR(pg_catalog.=) m.reverted_by" \
 	" AND x.state OPERATOR(pg_catalog.<>) 'rolled_back')"
 
+/* Of a run that failed and the one that did not, the latter is meant. */
+#define IS_FINISHED \
+	" AND m.state OPERATOR(pg_catalog.<>) 'rolled_back'" \
+	" AND (m.framework IS NULL OR m.version IS NOT NULL)"
+
 /*
  * By the label, or else by the version that a framework gave.  What a framework
  * has taken back itself, and run again, is not meant.
@@ -139,6 +144,7 @@ static List *
 migrations_called(const char *name)
 {
 	static const char *const conditions[] = {
+		MIGRATIONS_CALLED("m.label") IS_FINISHED " AND NOT " IS_REVERTED,
 		MIGRATIONS_CALLED("m.label") " AND NOT " IS_REVERTED,
 		MIGRATIONS_CALLED("m.label"),
 		MIGRATIONS_CALLED("m.version") IS_NO_REVERT " AND NOT " IS_REVERTED,

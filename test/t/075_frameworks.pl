@@ -42,6 +42,12 @@ sub runs
 	return $output;
 }
 
+# What writes rows alone is seen only by a library that is there by then.
+sub preloads
+{
+	return must($database, "ALTER DATABASE $database SET session_preload_libraries = safemig");
+}
+
 sub ends { %sessions = (); return }
 
 # id, label, version, state of its migrations
@@ -69,6 +75,11 @@ my %history = (
 	sqlx => 'CREATE TABLE IF NOT EXISTS _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, installed_on TIMESTAMPTZ NOT NULL DEFAULT now(), success BOOLEAN NOT NULL, checksum BYTEA NOT NULL, execution_time BIGINT NOT NULL)',
 	goose => 'CREATE TABLE goose_db_version (id serial NOT NULL, version_id bigint NOT NULL, is_applied boolean NOT NULL, tstamp timestamp NULL DEFAULT now(), PRIMARY KEY (id))',
 	'golang-migrate' => 'CREATE TABLE IF NOT EXISTS schema_migrations (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)',
+	prisma => 'CREATE TABLE _prisma_migrations (id VARCHAR(36) PRIMARY KEY NOT NULL, checksum VARCHAR(64) NOT NULL, finished_at TIMESTAMPTZ, migration_name VARCHAR(255) NOT NULL, logs TEXT, rolled_back_at TIMESTAMPTZ, started_at TIMESTAMPTZ NOT NULL DEFAULT now(), applied_steps_count INTEGER NOT NULL DEFAULT 0)',
+	django => 'CREATE TABLE django_migrations (id bigserial PRIMARY KEY, app varchar(255) NOT NULL, name varchar(255) NOT NULL, applied timestamptz NOT NULL)',
+	knex => 'CREATE TABLE IF NOT EXISTS knex_migrations (id serial PRIMARY KEY, name varchar(255), batch int, migration_time timestamptz)',
+	liquibase => 'CREATE TABLE databasechangelog (id VARCHAR(255) NOT NULL, author VARCHAR(255) NOT NULL, filename VARCHAR(255) NOT NULL, dateexecuted TIMESTAMP NOT NULL, orderexecuted INTEGER NOT NULL, exectype VARCHAR(10) NOT NULL, md5sum VARCHAR(35))',
+	alembic => 'CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY)',
 	flyway => <<'SQL',
 CREATE TABLE flyway_schema_history (installed_rank INT NOT NULL, version VARCHAR(50), description VARCHAR(200) NOT NULL, type VARCHAR(20) NOT NULL, script VARCHAR(1000) NOT NULL,
 	checksum INTEGER, installed_by VARCHAR(100) NOT NULL, installed_on TIMESTAMP NOT NULL DEFAULT now(), execution_time INTEGER NOT NULL, success BOOLEAN NOT NULL);
@@ -155,7 +166,7 @@ subtest 'golang-migrate, which truncates its history' => sub {
 	runs('down', 'BEGIN; TRUNCATE schema_migrations; INSERT INTO schema_migrations VALUES (1, true); COMMIT');
 	runs('down', 'DROP TABLE t2');
 	runs('down', 'BEGIN; TRUNCATE schema_migrations; INSERT INTO schema_migrations VALUES (1, false); COMMIT');
-	known('1 golang-migrate 1, 2 golang-migrate 2 reverted, revert of 1 golang-migrate 1', 'its own way back');
+	known('1 golang-migrate 1, 2 golang-migrate 2 reverted, revert of 2 golang-migrate 2', 'its own way back');
 	rolls_back('safemig_rollback_to(0)', 'SELECT count(*) FROM schema_migrations', '0');
 };
 
@@ -206,6 +217,186 @@ subtest 'a row that may be about either of two sessions' => sub {
 	}
 	is(value($database, q(SELECT count(to_regclass(t)) FROM unnest('{t1,t2,by_hand,more_by_hand}'::text[]) t)), 4, 'nobody else\'s table has gone');
 	is(value($database, q(SELECT label, problem FROM safemig.framework_gaps() ORDER BY label)), "V1__d.sql|nothing is recorded of it\nV2__d.sql|nothing is recorded of it", 'and the doctor says so');
+};
+
+# ---- a history that is written otherwise than by one migration after the other ----
+
+# One version's way through golang-migrate, or what of it there is before a failure.
+sub golang
+{
+	my ($session, $version, $ddl, $last) = @_;
+	runs($session, $history{'golang-migrate'});
+	my $row = sub { 'BEGIN; TRUNCATE schema_migrations; ' . (defined $_[0] ? "INSERT INTO schema_migrations VALUES ($version, $_[0]); " : '') . 'COMMIT' };
+	runs($session, $row->('true')) if defined $ddl;
+	runs($session, $ddl) if defined $ddl;
+	runs($session, $row->($last));
+	return;
+}
+
+subtest 'golang-migrate, back to before the first' => sub {
+	begins();
+	golang('up', $_, "CREATE TABLE t$_ (id int)", 'false') foreach 1, 2;
+	ends();
+	golang('down', 1, 'DROP TABLE t2', 'false');
+	golang('down', -1, 'DROP TABLE t1', undef);
+	ends();
+	known('1 golang-migrate 1 reverted, 2 golang-migrate 2 reverted, revert of 2 golang-migrate 2, revert of 1 golang-migrate 1', 'all are reverted');
+	golang('up', 1, 'CREATE TABLE t1 (id int)', 'false');
+	ends();
+	rolls_back(q(safemig_rollback('1')), 'SELECT count(*) FROM schema_migrations', '0');
+	is(value($database, q(SELECT to_regclass('t1'))), '', 'what was run again is taken back');
+	rolls_back(q(safemig_rollback('revert of 1')), 'SELECT version FROM schema_migrations', '1');
+};
+
+subtest 'golang-migrate, forced after a failure' => sub {
+	begins();
+	golang('up', 1, 'CREATE TABLE t1 (id int)', 'false');
+	runs('up', 'BEGIN; TRUNCATE schema_migrations; INSERT INTO schema_migrations VALUES (2, true); COMMIT');
+	runs('up', 'DO $$ BEGIN CREATE TABLE t2 (id int); PERFORM 1 / 0; END $$', qr/division by zero/);
+	ends();
+	golang('force', 1, undef, 'false');
+	ends();
+	golang('up', 2, 'CREATE TABLE t2 (id int)', 'false');
+	is(value($database, q(SELECT count(*) FROM safemig.migrations WHERE commands = 0)), 0, 'no empty migration');
+	rolls_back(q(safemig_rollback('2')), 'SELECT * FROM schema_migrations', '1|f');
+	is(value($database, q(SELECT to_regclass('t2'))), '', 'the second run is what was meant');
+	rolls_back('safemig_rollback_to(0)', 'SELECT count(*) FROM schema_migrations', '0');
+};
+
+subtest 'Prisma: a failure is resolved, and it is run again' => sub {
+	begins();
+	preloads();
+	runs('up', $history{prisma});
+	my $run = sub {
+		my ($id, $fails) = @_;
+		runs('up', "INSERT INTO _prisma_migrations (id, checksum, migration_name) VALUES ('$id', '', '1_a')");
+		runs('up', 'CREATE TABLE a (id int)');
+		runs('up', 'DO $$ BEGIN CREATE TABLE b (id int); PERFORM 1 / 0; END $$', qr/division by zero/) if $fails;
+		runs('up', 'UPDATE _prisma_migrations SET ' . ($fails ? q(logs = 'division') : 'finished_at = now()') . " WHERE id = '$id'");
+		ends();
+	};
+	$run->('x', 1);
+	runs('resolve', q(UPDATE _prisma_migrations SET rolled_back_at = now() WHERE id = 'x'));
+	ends();
+	is(value($database, 'SELECT count(*) FROM safemig.migrations'), 1, 'to resolve it is part of what failed');
+	runs('dba', 'SET safemig.label = by_hand; DROP TABLE a');
+	ends();
+	$run->('y');
+	rolls_back(q(safemig_rollback('1_a')), 'SELECT id FROM _prisma_migrations', 'x');
+	rolls_back(q(safemig_rollback('by_hand')), 'SELECT id FROM _prisma_migrations', 'x');
+	rolls_back(q(safemig_rollback('1_a')), 'SELECT count(*) FROM _prisma_migrations', '0');
+	is(value($database, q(SELECT to_regclass('a'))), '', 'what had failed is taken back too');
+};
+
+subtest 'repeatable migrations' => sub {
+	begins();
+	runs('main', $history{flyway});
+	my @views = ('SELECT 1 AS a', 'SELECT 1 AS a, 2 AS b');
+	foreach my $n (1, 2)
+	{
+		runs('migration', "CREATE OR REPLACE VIEW v AS $views[$n - 1]");
+		runs('main', "INSERT INTO flyway_schema_history VALUES ($n, NULL, 'v', 'SQL', 'R__v.sql', $n, 'x', now(), 1, true)");
+	}
+	ends();
+	known('R__v.sql flyway v, R__v.sql flyway v', 'Flyway: a row for each run');
+	rolls_back('safemig_rollback_last(1, anyone => true)', 'SELECT installed_rank FROM flyway_schema_history', '1');
+	is(value($database, q(SELECT pg_get_viewdef('v'))), ' SELECT 1 AS a;', 'the view is the first one');
+	rolls_back(q(safemig_rollback('R__v.sql')), 'SELECT count(*) FROM flyway_schema_history', '0');
+	begins();
+	runs('up', $history{liquibase});
+	runs('up', "CREATE VIEW v AS $views[0]");
+	runs('up', q(INSERT INTO databasechangelog VALUES ('v', 'me', 'f', now(), 1, 'EXECUTED', '8:1')));
+	runs('up', "CREATE OR REPLACE VIEW v AS $views[1]");
+	runs('up', q(UPDATE databasechangelog SET exectype = 'RERAN', md5sum = '8:2' WHERE id = 'v'));
+	runs('up', 'CREATE TABLE t (id int)');
+	runs('up', q(INSERT INTO databasechangelog VALUES ('t', 'me', 'f', now(), 2, 'EXECUTED', '8:3')));
+	ends();
+	known('f::v::me liquibase v, f::v::me liquibase v, f::t::me liquibase t', 'Liquibase: one row, written again');
+	rolls_back(q(safemig_rollback('t')), 'SELECT id, md5sum FROM databasechangelog', 'v|8:2');
+	is(value($database, q(SELECT count(*) FROM information_schema.columns WHERE table_name = 'v')), 2, 'the next one leaves the view alone');
+	rolls_back('safemig_rollback_last(1, anyone => true)', 'SELECT id, md5sum FROM databasechangelog', 'v|8:1');
+	rolls_back(q(safemig_rollback('v')), 'SELECT count(*) FROM databasechangelog', '0');
+};
+
+subtest 'a statement about several rows' => sub {
+	begins();
+	preloads();
+	runs('up', $history{liquibase});
+	foreach my $n (1 .. 3)
+	{
+		runs('up', "CREATE TABLE t$n (id int)");
+		runs('up', "INSERT INTO databasechangelog VALUES ('$n', 'me', 'f', now(), $n, 'EXECUTED', '8:$n')");
+	}
+	ends();
+	runs('clear', 'UPDATE databasechangelog SET md5sum = NULL');
+	ends();
+	rolls_back(q(safemig_rollback('3')), q(SELECT string_agg(id || COALESCE(md5sum, ''), ' ' ORDER BY id) FROM databasechangelog), '1 2');
+	rolls_back(q(safemig_rollback('1')), 'SELECT id FROM databasechangelog', '2');
+	rolls_back(q(safemig_redo((SELECT max(id) FROM safemig.migrations))), q(SELECT string_agg(id || COALESCE(md5sum, ''), ' ' ORDER BY id) FROM databasechangelog), '1 2');
+	runs('tag', q(UPDATE databasechangelog SET md5sum = '9:1' WHERE id = '1'));
+	ends();
+	rolls_back(q(safemig_rollback('1')), 'SELECT id FROM databasechangelog', '2');
+
+	begins();
+	preloads();
+	runs('up', $history{seaorm});
+	runs('up', "BEGIN; CREATE TABLE t$_ (id int); INSERT INTO seaql_migrations VALUES ('$_', 1); COMMIT") foreach 1 .. 3;
+	ends();
+	runs('down', q(BEGIN; DROP TABLE t2, t3; DELETE FROM seaql_migrations WHERE version > '1'; COMMIT));
+	ends();
+	known('1 seaorm 1, 2 seaorm 2 reverted, 3 seaorm 3 reverted, revert of 3 seaorm 3', 'all that are gone are reverted');
+	runs('squash', q(WITH gone AS (DELETE FROM seaql_migrations) INSERT INTO seaql_migrations VALUES ('all', 1)));
+	ends();
+	known('1 seaorm 1 reverted, 2 seaorm 2 reverted, 3 seaorm 3 reverted, revert of 3 seaorm 3, all seaorm all', 'one that replaces others');
+	rolls_back(q(safemig_rollback('all')), 'SELECT version FROM seaql_migrations', '1');
+	rolls_back(q(safemig_rollback('1')), 'SELECT count(*) FROM seaql_migrations', '0');
+};
+
+subtest 'rows that get other names' => sub {
+	begins();
+	preloads();
+	runs('up', $history{knex});
+	runs('up', "BEGIN; CREATE TABLE t$_ (id int); INSERT INTO knex_migrations (name, batch, migration_time) VALUES ('$_.js', 1, now()); COMMIT") foreach 1, 2;
+	ends();
+	runs('rename', q(UPDATE knex_migrations SET name = replace(name, '.js', '.ts')));
+	ends();
+	known('1.ts knex 1.ts, 2.ts knex 2.ts', 'they are the same migrations');
+	rolls_back(q(safemig_rollback('1.ts')), 'SELECT name FROM knex_migrations', '2.ts');
+	is(value($database, q(SELECT to_regclass('t1'), to_regclass('t2'))), '|t2', 'with its table');
+	rolls_back('safemig_rollback_to(0)', 'SELECT count(*) FROM knex_migrations', '0');
+};
+
+subtest 'a history that was dropped' => sub {
+	begins();
+	foreach my $run (1, 2)
+	{
+		runs('up', $history{django});
+		runs('up', "BEGIN; CREATE TABLE t$_ (id int); INSERT INTO django_migrations (app, name, applied) VALUES ('x', '$_', now()); COMMIT") foreach 1, 2;
+		ends();
+		runs('fresh', 'DROP TABLE t1, t2, django_migrations') if $run == 1;
+		ends();
+	}
+	known('x.1 django 1 reverted, x.2 django 2 reverted,   , x.1 django 1, x.2 django 2', 'those of before stand no more');
+	my (undef, undef, $err) = in_database($database, q(SELECT safemig_rollback('x.1')));
+	like($err, qr/migration 5 "x.2" is newer than migration 4 "x.1"/, 'the order is that of the new ones');
+	rolls_back(q(safemig_rollback('x.2')), 'SELECT name FROM django_migrations', '1');
+	rolls_back(q(safemig_rollback('x.1')), q(SELECT to_regclass('t1') IS NULL AND to_regclass('t2') IS NULL), 't');
+};
+
+subtest 'Alembic merges branches' => sub {
+	begins();
+	runs('up', $history{alembic});
+	runs('up', q(BEGIN; CREATE TABLE a (id int); INSERT INTO alembic_version VALUES ('a'); CREATE TABLE b (id int); INSERT INTO alembic_version VALUES ('b'); COMMIT));
+	runs('up', q(BEGIN; CREATE TABLE c (id int); DELETE FROM alembic_version WHERE version_num = 'a'; UPDATE alembic_version SET version_num = 'c' WHERE version_num = 'b'; COMMIT));
+	ends();
+	known('a alembic a, b alembic b, c alembic c', 'three migrations');
+	rolls_back(q(safemig_rollback('c')), q(SELECT string_agg(version_num, ' ' ORDER BY version_num) FROM alembic_version), 'a b');
+	rolls_back(q(safemig_redo((SELECT max(id) FROM safemig.migrations))), q(SELECT version_num FROM alembic_version), 'c');
+	runs('down', q(BEGIN; DROP TABLE c; UPDATE alembic_version SET version_num = 'b' WHERE version_num = 'c'; INSERT INTO alembic_version VALUES ('a'); COMMIT));
+	ends();
+	known('a alembic a, b alembic b, c alembic c reverted, revert of c alembic c', 'and its own way back');
+	rolls_back(q(safemig_rollback('revert of c')), q(SELECT version_num FROM alembic_version), 'c');
+	rolls_back('safemig_rollback_to(0)', 'SELECT count(*) FROM alembic_version', '0');
 };
 
 # ---- in passing ----
