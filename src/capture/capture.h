@@ -121,6 +121,8 @@ extern bool framework_drops_helpers(Node *parsetree);
 extern bool framework_owns_all(const Command *command, List *changes);
 extern bool framework_writes_rows(void);
 extern bool framework_writes_history(List *range_table);
+extern void framework_rows_copied(const CopyStmt *stmt);
+extern void framework_histories_renamed(List *changes);
 extern List *framework_histories_among(List *addresses);
 extern void framework_histories_gone(const Command *command);
 extern void framework_table_emptied(Oid relid);

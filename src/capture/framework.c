@@ -588,10 +588,38 @@ framework_of_image(const Image *image)
 	return OidIsValid(relid) ? framework_of(relid, &table) : NULL;
 }
 
+static bool
+renames_history(const Change *change)
+{
+	FrameworkTable table;
+
+	if (change->before == NULL || change->after == NULL ||
+		change->after->address.classId != RelationRelationId ||
+		strcmp(change->before->identity, change->after->identity) == 0)
+		return false;
+	(void) framework_of(change->after->address.objectId, &table);
+	return table == FRAMEWORK_HISTORY;
+}
+
+/* A command, or its being taken back, has: what they name goes on. */
+void
+framework_histories_renamed(List *changes)
+{
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		const Change *change = lfirst(lc);
+
+		if (renames_history(change))
+			migrations_of_history_move(change->before->identity, change->after->identity);
+	}
+}
+
 /*
  * Has a command done nothing but make, or change, what a framework keeps its
  * history in?  That is not taken back with the migration that comes first.
- * What it drops, or what changes values, is: as anything else.
+ * What it drops or renames, or what changes values, is: as anything else.
  */
 bool
 framework_owns_all(const Command *command, List *changes)
@@ -606,7 +634,8 @@ framework_owns_all(const Command *command, List *changes)
 	{
 		const Change *change = lfirst(lc);
 
-		if (change->after == NULL || (change->before && change->before->kept))
+		if (change->after == NULL || (change->before && change->before->kept) ||
+			renames_history(change))
 			return false;
 		framework = framework_of_image(change->after);
 		if (framework == NULL)
@@ -636,6 +665,22 @@ framework_drops_helpers(Node *parsetree)
 			return false;
 	}
 	return true;
+}
+
+/* COPY does not run in the executor. */
+void
+framework_rows_copied(const CopyStmt *stmt)
+{
+	const Framework *framework;
+	FrameworkTable table;
+	Oid			relid;
+
+	if (!stmt->is_from || stmt->relation == NULL || !is_wanted() || in_midst_of_statement())
+		return;
+	relid = RangeVarGetRelid(stmt->relation, NoLock, true);
+	framework = OidIsValid(relid) ? framework_of(relid, &table) : NULL;
+	if (framework && table == FRAMEWORK_HISTORY)
+		look_at_history(framework, relid);
 }
 
 /* CREATE TABLE IF NOT EXISTS of what is there: a run begins. */

@@ -239,6 +239,7 @@ command_record(Command *command)
 		command_reverse(command, changes, &steps);
 		write_down(command, changes, &steps);
 		framework_histories_gone(command);
+		framework_histories_renamed(changes);
 		failures_write();
 	}
 	own_work_end();

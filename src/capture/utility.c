@@ -165,6 +165,8 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 	}
 	else if (IsA(stmt, VariableSetStmt))
 		data_follow_label();
+	else if (IsA(stmt, CopyStmt))
+		framework_rows_copied((CopyStmt *) stmt);
 }
 
 void

@@ -81,12 +81,13 @@ extern HistoryRow *framework_read_row(const Framework *framework, Relation rel,
 extern List *framework_read_rows(const Framework *framework, Relation rel);
 
 /* ---- naming.c: migrations and their rows in migration_log ---- */
+/* the framework is a guess until there is one */
 #define MIGRATION_WITHOUT_A_ROW \
 	" m.kind OPERATOR(pg_catalog.=) 'migration'" \
 	" AND m.state OPERATOR(pg_catalog.=) 'applied'" \
 	" AND m.effective OPERATOR(pg_catalog.=) m.id" \
 	" AND m.label IS NULL AND m.version IS NULL" \
-	" AND (m.framework IS NULL OR m.framework OPERATOR(pg_catalog.=) $1)"
+	" AND (m.history IS NULL OR m.framework OPERATOR(pg_catalog.=) $1)"
 extern List *migration_ids_of(const char *query, int nargs, Oid *types, Datum *args);
 /* several become the first of them; 0: there was none */
 extern int64 migrations_merge(List *ids);
@@ -95,6 +96,7 @@ extern void migration_name(int64 id, const Framework *framework, const char *lab
 						   const HistoryRow *row, const char *previous);
 extern void migration_forget_name(int64 id);
 extern void migration_rename(int64 id, const HistoryRow *row);
+extern void migrations_of_history_move(const char *from, const char *to);
 extern void migration_mark_reverted(int64 id, int64 by);
 
 /* ---- adopt.c: rows that were written unseen ---- */

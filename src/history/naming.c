@@ -122,7 +122,8 @@ migration_name(int64 id, const Framework *framework, const char *label,
 	args[6] = text_or_null(row ? row->history : NULL, &nulls[6]);
 	SPI_connect();
 	if (SPI_execute_with_args("UPDATE safemig.migration_log SET"
-							  " label = COALESCE(label, $2), framework = COALESCE(framework, $3),"
+							  " label = COALESCE(label, $2), framework = CASE"
+							  "  WHEN history IS NULL THEN $3 ELSE COALESCE(framework, $3) END,"
 							  " version = COALESCE(version, $4), line = COALESCE(line, $5),"
 							  " previous = COALESCE(previous, $6), history = COALESCE(history, $7)"
 							  " WHERE id OPERATOR(pg_catalog.=) $1",
@@ -166,6 +167,18 @@ migration_rename(int64 id, const HistoryRow *row)
 	args[3] = text_or_null(row->line, &nulls[3]);
 	update_log("UPDATE safemig.migration_log SET label = $2, version = $3, line = $4"
 			   " WHERE id OPERATOR(pg_catalog.=) $1", 4, types, args, nulls);
+}
+
+/* The table has another name now. */
+void
+migrations_of_history_move(const char *from, const char *to)
+{
+	Oid			types[2] = {TEXTOID, TEXTOID};
+	Datum		args[2] = {CStringGetTextDatum(from), CStringGetTextDatum(to)};
+
+	update_log("UPDATE safemig.migration_log SET history = $2, line ="
+			   " $2 OPERATOR(pg_catalog.||) pg_catalog.substr(line, 1 OPERATOR(pg_catalog.+) pg_catalog.length($1))"
+			   " WHERE history OPERATOR(pg_catalog.=) $1", 2, types, args, NULL);
 }
 
 /* id 0: that one has reverted nothing */
