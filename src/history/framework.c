@@ -35,6 +35,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/varlena.h"
 
 #include "compat.h"
 #include "history/framework.h"
@@ -513,6 +514,15 @@ history_name(Oid relid)
 									  get_rel_name(relid));
 }
 
+/* InvalidOid: it is not there. */
+Oid
+history_relid(const char *name)
+{
+	List	   *names = textToQualifiedNameList(cstring_to_text(name));
+
+	return RangeVarGetRelid(makeRangeVarFromNameList(names), NoLock, true);
+}
+
 /* All history tables of the database. */
 List *
 framework_tables(void)
@@ -750,12 +760,12 @@ read_rows(void *arg)
 		row->row.version = text_of(tuple, desc, 2);
 		row->row.applied = DatumGetBool(heap_getattr(tuple, 3, desc, &isnull));
 		row->xmin = (TransactionId) DatumGetInt64(heap_getattr(tuple, 4, desc, &isnull));
+		row->tid = *(ItemPointer) DatumGetPointer(heap_getattr(tuple, 5, desc, &isnull));
 		if (row->row.label == NULL)
 			row->row.label = pstrdup(row->row.version ? row->row.version : "");
 		row->row.history = whole_name(rel);
 		if (framework->linear &&
-			table_tuple_fetch_row_version(rel, (ItemPointer) DatumGetPointer(heap_getattr(tuple, 5, desc, &isnull)),
-										  GetActiveSnapshot(), slot))
+			table_tuple_fetch_row_version(rel, &row->tid, GetActiveSnapshot(), slot))
 			row->row.line = line_of_row(framework, rel, slot);
 		read->rows = lappend(read->rows, row);
 		MemoryContextSwitchTo(old);

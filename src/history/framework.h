@@ -67,6 +67,7 @@ typedef struct FoundRow
 {
 	HistoryRow	row;
 	TransactionId xmin;			/* that wrote it */
+	ItemPointerData tid;
 } FoundRow;
 
 /* ---- framework.c ---- */
@@ -75,6 +76,7 @@ extern const Framework *framework_of_schema(const char *name);
 extern List *frameworks_known(void);	/* of Framework* */
 extern char *framework_next_name(const char **names);
 extern char *history_name(Oid relid);
+extern Oid	history_relid(const char *name);
 extern List *framework_tables(void);	/* history tables: their OIDs */
 extern HistoryRow *framework_read_row(const Framework *framework, Relation rel,
 									  TupleTableSlot *slot);
@@ -102,5 +104,8 @@ extern void migration_mark_reverted(int64 id, int64 by);
 /* ---- adopt.c: rows that were written unseen ---- */
 extern void frameworks_adopt(void);
 extern bool framework_row_is_recorded(const Framework *framework, const HistoryRow *row);
+
+/* ---- gaps.c ---- */
+extern bool framework_row_is_missing(const Framework *framework, Relation rel, int64 migration);
 
 #endif							/* SAFEMIG_FRAMEWORK_H */

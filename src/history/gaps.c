@@ -42,48 +42,61 @@ put_gap(Gaps *gaps, const char *label, int64 migration, const char *problem)
 	tuplestore_putvalues(gaps->result->setResult, gaps->result->setDesc, values, nulls);
 }
 
-/* Migrations of the framework that stand, as far as rows could tell of them. */
-static void
-put_without_row(Gaps *gaps, List *rows)
+/* One that stood and was not the framework's way back, or taken back by it. */
+#define STANDS(m) \
+	m ".kind OPERATOR(pg_catalog.=) 'migration'" \
+	" AND " m ".state OPERATOR(pg_catalog.<>) 'rolled_back'" \
+	" AND " m ".framework OPERATOR(pg_catalog.=) $1" \
+	" AND " m ".history OPERATOR(pg_catalog.=) $3" \
+	" AND " m ".version IS NOT NULL" \
+	" AND NOT EXISTS (SELECT FROM safemig.migration_log r" \
+	"  WHERE r.id OPERATOR(pg_catalog.=) " m ".reverted_by" \
+	"  AND r.state OPERATOR(pg_catalog.<>) 'rolled_back')" \
+	" AND NOT EXISTS (SELECT FROM safemig.migration_log r" \
+	"  WHERE r.reverted_by OPERATOR(pg_catalog.=) " m ".id)"
+
+/*
+ * Migrations of the framework that stand without a row, as far as rows could
+ * tell of them: one row tells of the last alone.
+ */
+static List *
+without_row(const Framework *framework, char *history, List *rows)
 {
-	Oid			types[3] = {TEXTOID, TEXTARRAYOID, TEXTOID};
-	Datum		args[3] = {CStringGetTextDatum(gaps->framework->name), (Datum) 0,
-	CStringGetTextDatum(gaps->history)};
+	Oid			types[4] = {TEXTOID, TEXTARRAYOID, TEXTOID, BOOLOID};
+	Datum		args[4] = {CStringGetTextDatum(framework->name), (Datum) 0,
+	CStringGetTextDatum(history), BoolGetDatum(framework->one_row)};
 	Datum	   *labels = palloc(sizeof(Datum) * Max(1, list_length(rows)));
 	int			n = 0;
 	ListCell   *lc;
 
 	foreach(lc, rows)
-		labels[n++] = CStringGetTextDatum(((FoundRow *) lfirst(lc))->row.label);
-	args[1] = PointerGetDatum(construct_array(labels, n, TEXTOID, -1, false, TYPALIGN_INT));
-	SPI_connect();
-	if (SPI_execute_with_args("SELECT m.id, m.label FROM safemig.migration_log m"
-							  " WHERE m.framework OPERATOR(pg_catalog.=) $1 AND m.version IS NOT NULL"
-							  " AND m.history OPERATOR(pg_catalog.=) $3"
-							  " AND m.kind OPERATOR(pg_catalog.=) 'migration'"
-							  " AND m.state OPERATOR(pg_catalog.<>) 'rolled_back'"
-							  " AND m.label OPERATOR(pg_catalog.<>) ALL ($2)"
-							  /* one row tells of the last one alone */
-							  " AND NOT EXISTS (SELECT FROM safemig.migration_log l"
-							  "  WHERE l.previous OPERATOR(pg_catalog.=) m.label"
-							  "  AND l.framework OPERATOR(pg_catalog.=) $1)"
-							  " AND NOT EXISTS (SELECT FROM safemig.migration_log r"
-							  "  WHERE r.id OPERATOR(pg_catalog.=) m.reverted_by"
-							  "  AND r.state OPERATOR(pg_catalog.<>) 'rolled_back')"
-							  " AND NOT EXISTS (SELECT FROM safemig.migration_log r"
-							  "  WHERE r.reverted_by OPERATOR(pg_catalog.=) m.id)"
-							  " ORDER BY m.id",
-							  3, types, args, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read migration_log");
-	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		bool		isnull;
+		FoundRow   *found = lfirst(lc);
 
-		put_gap(gaps, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2),
-				DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)),
-				"its row is not there");
+		if (found->row.applied)
+			labels[n++] = CStringGetTextDatum(found->row.label);
 	}
-	SPI_finish();
+	args[1] = PointerGetDatum(construct_array(labels, n, TEXTOID, -1, false, TYPALIGN_INT));
+	return migration_ids_of("SELECT m.id FROM safemig.migration_log m WHERE " STANDS("m")
+							" AND m.label OPERATOR(pg_catalog.<>) ALL ($2)"
+							" AND NOT ($4 AND EXISTS (SELECT FROM safemig.migration_log l WHERE " STANDS("l")
+							"  AND l.id OPERATOR(pg_catalog.>) m.id"
+							"  AND l.line OPERATOR(pg_catalog.=) m.line))"
+							" ORDER BY m.id", 4, types, args);
+}
+
+bool
+framework_row_is_missing(const Framework *framework, Relation rel, int64 migration)
+{
+	ListCell   *lc;
+
+	foreach(lc, without_row(framework, history_name(RelationGetRelid(rel)),
+							framework_read_rows(framework, rel)))
+	{
+		if (*(int64 *) lfirst(lc) == migration)
+			return true;
+	}
+	return false;
 }
 
 /* Rows that are older than all that is recorded say nothing. */
@@ -108,7 +121,6 @@ static void
 look_at(Gaps *gaps, Relation rel, TransactionId first)
 {
 	List	   *rows = framework_read_rows(gaps->framework, rel);
-	List	   *applied = NIL;
 	ListCell   *lc;
 
 	foreach(lc, rows)
@@ -117,13 +129,17 @@ look_at(Gaps *gaps, Relation rel, TransactionId first)
 
 		if (!found->row.applied)
 			continue;
-		applied = lappend(applied, found);
 		if (TransactionIdIsNormal(first) && TransactionIdIsNormal(found->xmin) &&
 			TransactionIdFollowsOrEquals(found->xmin, first) &&
 			!framework_row_is_recorded(gaps->framework, &found->row))
 			put_gap(gaps, found->row.label, 0, "nothing is recorded of it");
 	}
-	put_without_row(gaps, applied);
+	foreach(lc, without_row(gaps->framework, gaps->history, rows))
+	{
+		int64		id = *(int64 *) lfirst(lc);
+
+		put_gap(gaps, history_get_migration(id, false)->label, id, "its row is not there");
+	}
 }
 
 /* safemig.framework_gaps(): for administrators */
@@ -153,8 +169,7 @@ safemig_framework_gaps(PG_FUNCTION_ARGS)
 		rel = try_table_open(lfirst_oid(lc), NoLock);
 		if (rel == NULL)
 			continue;
-		gaps.history = quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-												  RelationGetRelationName(rel));
+		gaps.history = history_name(lfirst_oid(lc));
 		look_at(&gaps, rel, first);
 		table_close(rel, NoLock);
 	}

@@ -274,7 +274,8 @@ enum
 	MIGRATION_SESSION_ROLE = 8,
 	MIGRATION_ROLLED_BACK_BY = 16,
 	MIGRATION_ROLLS_BACK = 17,
-	MIGRATION_EFFECTIVE = 18
+	MIGRATION_EFFECTIVE = 18,
+	MIGRATION_HISTORY = 21
 };
 
 static int64
@@ -330,6 +331,7 @@ read_migration(HeapTuple tuple, TupleDesc desc)
 	migration->effective = int64_or_zero(tuple, desc, MIGRATION_EFFECTIVE);
 	migration->framework = text_or_null(tuple, desc, MIGRATION_FRAMEWORK);
 	migration->version = text_or_null(tuple, desc, MIGRATION_VERSION);
+	migration->history = text_or_null(tuple, desc, MIGRATION_HISTORY);
 	if (!isnull)
 		migration->rolls_back = ids_from_datum(rolls_back);
 	return migration;

@@ -21,6 +21,7 @@ typedef struct Migration
 	char	   *session_role;
 	char	   *framework;		/* may be NULL */
 	char	   *version;		/* may be NULL */
+	char	   *history;		/* table of its framework, or NULL */
 	int64		rolled_back_by; /* 0: none */
 	int64		effective;		/* the record whose commands are its present
 								 * form: itself, or its last redo */

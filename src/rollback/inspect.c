@@ -393,6 +393,7 @@ safemig_check(PG_FUNCTION_ARGS)
 	bool		lacking;
 	bool		missing;
 	bool		in_use;
+	char	   *missing_row;
 	Frame		frame;
 
 	check_not_null(fcinfo, 0, "id");
@@ -406,10 +407,15 @@ safemig_check(PG_FUNCTION_ARGS)
 	frame_become_owner(&frame);
 	obstacle = migration_obstacle(migration);
 	conflicts = obstacle ? list_make1(obstacle) : plan_check(plan);
+	missing_row = obstacle ? NULL : migration_row_is_missing(migration);
 	frame_unpin(&frame);
 	put_conflicts(result, "error", conflicts);
 	if (obstacle)
 		return (Datum) 0;
+	if (missing_row)
+		put_row(result, "warning", migration->history, missing_row, -1,
+				psprintf("SELECT label, version, state FROM safemig.migrations WHERE framework = %s;",
+						 quote_literal_cstr(migration->framework)));
 	lacking = put_space(result, plan);
 	missing = put_missing_rights(result, plan);
 	/* the locks of others are told in any case */

@@ -68,6 +68,7 @@ typedef struct RollbackRun
 	RollbackPlan *plan;
 	HTAB	   *contents;		/* of the plan's tables, when it began */
 	List	   *parts;			/* of Kept*: what its commands wrote */
+	List	   *named;			/* rows of frameworks' histories under its names */
 	bool		stamped;		/* see stamp_values() in run.c */
 	int64		record;
 } RollbackRun;
@@ -124,6 +125,11 @@ extern List *states_before(List *commands);	/* of ObjectState*, once undone */
 extern List *states_after(List *commands);	/* as the last command left it */
 extern bool address_find(const Image *image, ObjectAddress *address);
 extern Image *image_now(const Image *recorded);	/* NULL: not there */
+
+/* ---- histories.c: rows by which frameworks know migrations ---- */
+extern List *plan_named_rows(const RollbackPlan *plan);
+extern void named_rows_check(List *named, List **conflicts);
+extern char *migration_row_is_missing(const Migration *migration);
 
 /* ---- certificate.c: what the proof of a rollback found ---- */
 typedef struct Verified

@@ -240,6 +240,7 @@ run_open(List *migrations, RollbackOptions *options, const char *kind)
 	run->parts = written_parts(run->plan);
 	safemig_state.net = net_begin(run->parts);
 	run->contents = plan_contents(run->plan);
+	run->named = plan_named_rows(run->plan);
 	run->record = history_open_record(kind, first->label, migration_ids(migrations),
 									  options->reason);
 	own_work_end();
@@ -303,6 +304,8 @@ apply_once(RollbackRun *run)
 {
 	List	   *conflicts = plan_try(run->plan);
 
+	if (safemig_state.on_conflict != CONFLICT_KEEP)
+		named_rows_check(run->named, &conflicts);
 	/* under refuse the first conflict decides, and is told as it is */
 	if (safemig_state.on_conflict != CONFLICT_REFUSE &&
 		net_is_to_be_done_again(safemig_state.net))

@@ -199,6 +199,66 @@ subtest 'histories that do not agree' => sub {
 	runs('unseen', q(SET safemig.enabled = off; INSERT INTO seaql_migrations VALUES ('c', 1); DELETE FROM seaql_migrations WHERE version = 'a'));
 	is(value($database, $gaps), "seaorm|public.seaql_migrations|a|1|its row is not there\nseaorm|public.seaql_migrations|c||nothing is recorded of it", 'they do not');
 	is(value($database, q(SELECT status, detail FROM safemig_doctor() WHERE item = 'frameworks')), 'warning|2 migrations are otherwise in their histories, such as seaorm a: its row is not there', 'the doctor says so');
+	is(value($database, q(SELECT severity, object, problem FROM safemig_check(1))), 'warning|public.seaql_migrations|has no row "a" any more: to seaorm the migration is pending', 'and so does the check of the one');
+	is(value($database, q(SELECT count(*) FROM safemig_check(2))), 0, 'not of the other');
+	rolls_back(q(safemig_rollback('a')), 'SELECT string_agg(version, $$ $$ ORDER BY version) FROM seaql_migrations', 'b c old');
+	begins();
+	runs('up', $history{'golang-migrate'});
+	golang('up', $_, "CREATE TABLE t$_ (id int)", 'false') foreach 1, 2;
+	is(value($database, $gaps), '', 'one row tells of the last one alone');
+	runs('up', 'SET safemig.enabled = off; DELETE FROM schema_migrations');
+	is(value($database, 'SELECT label, problem FROM safemig.framework_gaps()'), '2|its row is not there', 'which is missed');
+	is(value($database, q(SELECT problem FROM safemig_check((SELECT max(id) FROM safemig.migrations)) WHERE severity = 'warning')), 'has no row "2" any more: to golang-migrate the migration is pending', 'by the check too');
+};
+
+subtest 'a row without a key that was changed unseen' => sub {
+	begins();
+	runs('up', $history{liquibase});
+	runs('up', 'CREATE TABLE t (id int)');
+	runs('up', q(INSERT INTO databasechangelog VALUES ('1', 'me', 'f', now(), 1, 'EXECUTED', '8:1')));
+	ends();
+	runs('unseen', q(SET safemig.enabled = off; UPDATE databasechangelog SET md5sum = NULL));
+	my (undef, undef, $err) = in_database($database, q(SELECT safemig_rollback('1')));
+	like($err, qr/public.databasechangelog would still have the row of "f::1::me"/, 'a rollback that would leave it is refused');
+	is(value($database, q(SELECT severity, problem FROM safemig_check(1))), 'error|would still have the row of "f::1::me"', 'as the check says');
+	rolls_back(q(safemig_rollback('1', on_conflict => 'keep')), 'SELECT count(*) FROM databasechangelog', '1');
+	is(value($database, q(SELECT to_regclass('t'))), '', 'but where it is to be kept');
+};
+
+subtest 'a history that is moved' => sub {
+	begins();
+	runs('up', $history{django});
+	runs('up', "BEGIN; CREATE TABLE t$_ (id int); INSERT INTO django_migrations (app, name, applied) VALUES ('x', '$_', now()); COMMIT") foreach 1, 2;
+	ends();
+	runs('move', 'CREATE SCHEMA other');
+	runs('move', 'ALTER TABLE django_migrations SET SCHEMA other');
+	ends();
+	is(value($database, 'SELECT count(*) FROM safemig.framework_gaps()'), 0, 'the rows are found');
+	runs('up', q(SET search_path = public, other; BEGIN; CREATE TABLE t3 (id int); INSERT INTO django_migrations (app, name, applied) VALUES ('x', '3', now()); COMMIT));
+	my (undef, undef, $err) = in_database($database, q(SELECT safemig_rollback('x.2')));
+	like($err, qr/migration 5 "x.3" is newer than migration 2 "x.2"/, 'and so is their order');
+	runs('up', q(BEGIN; DROP TABLE t3; DELETE FROM django_migrations WHERE name = '3'; COMMIT));
+	runs('up', q(BEGIN; DROP TABLE t2; DELETE FROM django_migrations WHERE name = '2'; COMMIT));
+	ends();
+	known('x.1 django 1, x.2 django 2 reverted,   ,   , x.3 django 3 reverted, revert of x.3 django 3, revert of x.2 django 2', 'what is reverted is known');
+	rolls_back(q(safemig_rollback_to(2)), 'SELECT string_agg(name, $$ $$ ORDER BY id) FROM django_migrations', '1 2');
+	rolls_back(q(safemig_rollback('x.2')), 'SELECT name FROM public.django_migrations', '1');
+};
+
+subtest 'two frameworks in one session, and a table of names that is copied' => sub {
+	begins();
+	runs('up', $history{seaorm});
+	runs('up', $history{knex});
+	runs('up', q(BEGIN; CREATE TABLE a (id int); INSERT INTO seaql_migrations VALUES ('a', 1); CREATE TABLE b (id int); INSERT INTO knex_migrations (name, batch, migration_time) VALUES ('b', 1, now()); COMMIT));
+	known('a seaorm a, b knex b', 'each has its own');
+	rolls_back(q(safemig_rollback('b')), 'SELECT count(*) FROM knex_migrations', '0');
+	is(value($database, q(SELECT to_regclass('a'), to_regclass('b'))), 'a|', 'with its table');
+	runs('up', q(CREATE TABLE loaded (id int)));
+	runs('up', q(COPY seaql_migrations FROM PROGRAM 'printf "x\t1\ny\t1\n"'));
+	runs('up', q(BEGIN; CREATE TABLE c (id int); INSERT INTO seaql_migrations VALUES ('c', 1); COMMIT));
+	known('a seaorm a, y seaorm y, c seaorm c', 'what was loaded is none of the next one');
+	rolls_back(q(safemig_rollback('c')), 'SELECT string_agg(version, $$ $$ ORDER BY version) FROM seaql_migrations', 'a x y');
+	is(value($database, q(SELECT to_regclass('loaded'))), 'loaded', 'and stays');
 };
 
 subtest 'a row that may be about either of two sessions' => sub {
