@@ -394,10 +394,11 @@ record_since_look(void)
 {
 	List	   *tables = written_since_look();
 	int64		last_id = safemig_state.last_id;
+	bool		truncated = safemig_state.truncation != NULL;
 	Frame		frame;
 	int64		migration;
 
-	if (safemig_state.truncation == NULL && safemig_state.foreign_written == NIL &&
+	if (!truncated && safemig_state.foreign_written == NIL &&
 		!any_of_interest(tables) && !positions_moved())
 		return;
 	own_work_begin();
@@ -408,7 +409,8 @@ record_since_look(void)
 	record_written(migration, tables);
 	record_foreign(migration);
 	written_look();
-	if (migration > last_id && history_forget_if_empty(migration))
+	/* a TRUNCATE of what was empty has begun one before this look */
+	if ((migration > last_id || truncated) && history_forget_if_empty(migration))
 	{
 		safemig_state.written_id = safemig_state.xact_id = 0;
 		safemig_state.last_id = last_id;
