@@ -267,19 +267,6 @@ is_called(int64 id, const char *label)
 	return migration->label && strcmp(migration->label, label) == 0;
 }
 
-/* What the row said that is taken back, where the statement does not show it. */
-static HistoryRow *
-row_of(const HistoryRow *row, int64 id)
-{
-	Migration  *migration = history_get_migration(id, false);
-	HistoryRow *copy = palloc(sizeof(HistoryRow));
-
-	*copy = *row;
-	copy->label = migration->label;
-	copy->version = migration->version;
-	return copy;
-}
-
 /* How many rows name an applied migration?  Alembic has one for each branch. */
 static int
 rows_applied(const Framework *framework, Oid relid)
@@ -294,19 +281,78 @@ rows_applied(const Framework *framework, Oid relid)
 	return n;
 }
 
+/* The newest that stands by another row of the table than this, or 0. */
+static int64
+newest_beside(const Framework *framework, Oid relid, const HistoryRow *row)
+{
+	Relation	rel = table_open(relid, NoLock);
+	int64		newest = 0;
+	ListCell   *lc;
+
+	foreach(lc, framework_read_rows(framework, rel))
+	{
+		const FoundRow *found = lfirst(lc);
+
+		if (found->row.applied && strcmp(found->row.label, row->label) != 0)
+			newest = Max(newest, standing(framework, &found->row));
+	}
+	table_close(rel, NoLock);
+	return newest;
+}
+
 /* Those that the row says to be taken back: it names an older one again. */
 static List *
-taken_back_to(const Framework *framework, Oid relid, const RowChange *change, int64 known)
+taken_back_to(const Framework *framework, Oid relid, const RowChange *change,
+			  int64 known, bool waiting)
 {
 	int64		undone = change->before && change->before->applied ?
 		that_came_after(framework, change->before, change->after) : 0;
 
-	if (undone)
-		return list_of_id(undone);
-	/* beside others it is a branch */
+	/* beside others it is a branch: a new one, or that of a merge taken back */
 	if (change->before == NULL && rows_applied(framework, relid) > 1)
-		return NIL;
-	return newer_than_row(framework, change->after, known);
+		undone = known && waiting ? newest_beside(framework, relid, change->after) : 0;
+	else if (undone == 0)
+		return newer_than_row(framework, change->after, known);
+	return undone > known ? list_of_id(undone) : NIL;
+}
+
+/* What the row said that is taken back, where the statement does not show it. */
+static HistoryRow *
+row_of(const HistoryRow *row, int64 id)
+{
+	Migration  *migration = history_get_migration(id, false);
+	HistoryRow *copy = palloc(sizeof(HistoryRow));
+
+	*copy = *row;
+	copy->label = migration->label;
+	copy->version = migration->version;
+	return copy;
+}
+
+/* What a migration does to rows of others is part of that migration. */
+static bool
+is_within_migration(void)
+{
+	return safemig_state.xact_id != 0 || safemig_state.written_id != 0;
+}
+
+/* Is this one more row of the merge that the last statement took back? */
+static bool
+goes_on_with_revert(const Framework *framework, Oid relid, const RowChange *change)
+{
+	Oid			types[3] = {TEXTOID, TEXTOID, INT8OID};
+	Datum		args[3] = {CStringGetTextDatum(change->after->history), (Datum) 0,
+	Int64GetDatum(safemig_state.reverted_id)};
+
+	if (safemig_state.reverted_id == 0 || is_within_migration())
+		return false;
+	if (change->before == NULL)
+		return rows_applied(framework, relid) > 1;
+	args[1] = CStringGetTextDatum(change->before->label);
+	return migration_ids_of("SELECT m.id FROM safemig.migration_log m"
+							" WHERE m.history OPERATOR(pg_catalog.=) $1"
+							" AND m.label OPERATOR(pg_catalog.=) $2"
+							" AND m.reverted_by OPERATOR(pg_catalog.=) $3", 3, types, args) != NIL;
 }
 
 /* One row names the last migration: a new one, or an older one again. */
@@ -318,7 +364,13 @@ read_last(const Framework *framework, Oid relid, const RowChange *change, Readin
 	int64		begun = begun_elsewhere(framework, change->after, known);
 	bool		waiting = is_work_waiting(framework);
 
-	reading->about = taken_back_to(framework, relid, change, known);
+	if (known && goes_on_with_revert(framework, relid, change))
+	{
+		reading->meaning = MEANS_MORE;
+		reading->about = list_of_id(safemig_state.reverted_id);
+		return;
+	}
+	reading->about = taken_back_to(framework, relid, change, known, waiting);
 	/* to what is known it may also come back from what is not */
 	if (reading->about != NIL || (known && waiting))
 	{
@@ -335,8 +387,7 @@ read_last(const Framework *framework, Oid relid, const RowChange *change, Readin
 	else if (begun || known)
 	{
 		reading->meaning = MEANS_MORE;
-		reading->about = list_of_id(begun ? begun : safemig_state.reverted_id ?
-									safemig_state.reverted_id : known);
+		reading->about = list_of_id(begun ? begun : known);
 	}
 }
 
@@ -356,13 +407,6 @@ read_new(const Framework *framework, const RowChange *change, Reading *reading)
 	}
 	else
 		reading->begun = begun_elsewhere(framework, change->after, 0);
-}
-
-/* What a migration does to rows of others is part of that migration. */
-static bool
-is_within_migration(void)
-{
-	return safemig_state.xact_id != 0 || safemig_state.written_id != 0;
 }
 
 static void

@@ -48,7 +48,7 @@ put_gap(Gaps *gaps, const char *label, int64 migration, const char *problem)
 	" AND " m ".state OPERATOR(pg_catalog.<>) 'rolled_back'" \
 	" AND " m ".framework OPERATOR(pg_catalog.=) $1" \
 	" AND " m ".history OPERATOR(pg_catalog.=) $3" \
-	" AND " m ".version IS NOT NULL" \
+	" AND " m ".version IS NOT NULL AND " m ".label NOT LIKE 'revert of %'" \
 	" AND NOT EXISTS (SELECT FROM safemig.migration_log r" \
 	"  WHERE r.id OPERATOR(pg_catalog.=) " m ".reverted_by" \
 	"  AND r.state OPERATOR(pg_catalog.<>) 'rolled_back')" \

@@ -99,6 +99,7 @@ line_check(RollbackPlan *plan, List **conflicts)
 		 " AND n.id OPERATOR(pg_catalog.>) m.id"
 		 " WHERE m.id OPERATOR(pg_catalog.=) ANY ($1)"
 		 " AND n.state OPERATOR(pg_catalog.<>) 'rolled_back'"
+		 " AND n.label NOT LIKE 'revert of %'"
 		 " AND n.id OPERATOR(pg_catalog.<>) ALL ($1)"
 		 " AND NOT EXISTS (SELECT FROM safemig.migration_log r"
 		 "  WHERE r.id OPERATOR(pg_catalog.=) n.reverted_by"

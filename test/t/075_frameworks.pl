@@ -456,6 +456,12 @@ subtest 'Alembic merges branches' => sub {
 	ends();
 	known('a alembic a, b alembic b, c alembic c reverted, revert of c alembic c', 'and its own way back');
 	rolls_back(q(safemig_rollback('revert of c')), q(SELECT version_num FROM alembic_version), 'c');
+	# the other order is that of version 1.8
+	runs('down', q(BEGIN; DROP TABLE c; INSERT INTO alembic_version VALUES ('b'); UPDATE alembic_version SET version_num = 'a' WHERE version_num = 'c'; COMMIT));
+	ends();
+	known('a alembic a, b alembic b, c alembic c reverted, revert of c alembic c', 'in the other order');
+	is(value($database, 'SELECT count(*) FROM safemig.framework_gaps()'), 0, 'no row is missed');
+	rolls_back(q(safemig_rollback('revert of c')), q(SELECT version_num FROM alembic_version), 'c');
 	rolls_back('safemig_rollback_to(0)', 'SELECT count(*) FROM alembic_version', '0');
 };
 
