@@ -99,6 +99,7 @@ extern void capture_divert_drops(List **sink, MemoryContext context);
 
 /* ---- event_trigger.c: where PostgreSQL enters ---- */
 extern bool capture_is_silent(Node *parsetree);
+extern bool in_restore_session(void);
 extern void capture_command_starts(Node *parsetree, CommandTag tag);
 extern void capture_command_ends(Node *parsetree);
 
@@ -123,7 +124,7 @@ extern bool framework_writes_rows(void);
 extern bool framework_writes_history(List *range_table);
 extern void framework_rows_copied(const CopyStmt *stmt);
 extern void framework_histories_renamed(List *changes);
-extern List *framework_histories_among(List *addresses);
+extern void framework_histories_go(Command *command, List *addresses);
 extern void framework_histories_gone(const Command *command);
 extern void framework_table_emptied(Oid relid);
 extern void framework_transaction_ends(void);

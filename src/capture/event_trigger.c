@@ -38,7 +38,7 @@ PG_FUNCTION_INFO_V1(safemig_on_event);
  * safemig can load a history; anybody else could set the same to change
  * unseen what a superuser is going to roll back.
  */
-static bool
+bool
 in_restore_session(void)
 {
 	static const char *const preamble[][2] = {
@@ -211,7 +211,7 @@ look_before(Command *command)
 	own_work_begin();
 	command_look(command);
 	if (closure)
-		command->histories = framework_histories_among(closure->deleted);
+		framework_histories_go(command, closure->deleted);
 	if (closure && closure->deleted != NIL)
 		keep_dropped(command, closure, parsetree);
 	give_way(command, parsetree);

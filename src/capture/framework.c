@@ -443,6 +443,17 @@ forget_begun_that_is_gone(void)
 	safemig_state.begun_id = 0;
 }
 
+/* In the memory of the transaction; the list of an outer level stays as it is. */
+static void
+set_emptied(List *relids)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+
+	state_save();
+	safemig_state.emptied = list_copy(relids);
+	MemoryContextSwitchTo(old);
+}
+
 static void
 look_at_history(const Framework *framework, Oid relid)
 {
@@ -450,6 +461,9 @@ look_at_history(const Framework *framework, Oid relid)
 	Reading		reading;
 	Frame		frame;
 
+	/* what is restored was done before */
+	if (in_restore_session())
+		return;
 	/* the row as it is now is to be seen */
 	CommandCounterIncrement();
 	own_work_begin();
@@ -460,7 +474,8 @@ look_at_history(const Framework *framework, Oid relid)
 	reading = meaning_of(readings);
 	if (reading.meaning != MEANS_NOTHING)
 		note_at_work(framework);
-	safemig_state.emptied = list_delete_oid(list_copy(safemig_state.emptied), relid);
+	if (list_member_oid(safemig_state.emptied, relid))
+		set_emptied(list_delete_oid(list_copy(safemig_state.emptied), relid));
 	act(framework, relid, &reading, readings);
 	frame_unpin(&frame);
 	PopActiveSnapshot();
@@ -709,25 +724,27 @@ revert_all_of(const char *history, int64 by)
 	mark_reverted(standing_in(history), by);
 }
 
-/* What of that goes is a history table: by its name, of char*. */
-List *
-framework_histories_among(List *addresses)
+/* What of that the command drops is a history table? */
+void
+framework_histories_go(Command *command, List *addresses)
 {
-	List	   *histories = NIL;
 	ListCell   *lc;
 
 	foreach(lc, addresses)
 	{
 		const ObjectAddress *address = lfirst(lc);
 		FrameworkTable table;
+		MemoryContext old;
 
 		if (address->classId != RelationRelationId || address->objectSubId != 0)
 			continue;
 		(void) framework_of(address->objectId, &table);
-		if (table == FRAMEWORK_HISTORY)
-			histories = lappend(histories, history_name(address->objectId));
+		if (table != FRAMEWORK_HISTORY)
+			continue;
+		old = MemoryContextSwitchTo(command->context);
+		command->histories = lappend(command->histories, history_name(address->objectId));
+		MemoryContextSwitchTo(old);
 	}
-	return histories;
 }
 
 /* A command has dropped them. */
@@ -747,15 +764,10 @@ void
 framework_table_emptied(Oid relid)
 {
 	FrameworkTable table;
-	MemoryContext old;
 
 	(void) framework_of(relid, &table);
-	if (table != FRAMEWORK_HISTORY || list_member_oid(safemig_state.emptied, relid))
-		return;
-	old = MemoryContextSwitchTo(TopTransactionContext);
-	state_save();
-	safemig_state.emptied = lappend_oid(list_copy(safemig_state.emptied), relid);
-	MemoryContextSwitchTo(old);
+	if (table == FRAMEWORK_HISTORY)
+		set_emptied(list_append_unique_oid(list_copy(safemig_state.emptied), relid));
 }
 
 /* golang-migrate, back to before the first: the row does not come again. */

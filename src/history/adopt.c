@@ -142,7 +142,10 @@ framework_row_is_recorded(const Framework *framework, const HistoryRow *row)
 							" AND m.history OPERATOR(pg_catalog.=) $2"
 							" AND m.label OPERATOR(pg_catalog.=) $3"
 							" AND m.kind OPERATOR(pg_catalog.=) 'migration'"
-							" AND m.state OPERATOR(pg_catalog.<>) 'rolled_back' LIMIT 1",
+							" AND m.state OPERATOR(pg_catalog.<>) 'rolled_back'"
+							" AND NOT EXISTS (SELECT FROM safemig.migration_log r"
+							"  WHERE r.id OPERATOR(pg_catalog.=) m.reverted_by"
+							"  AND r.state OPERATOR(pg_catalog.<>) 'rolled_back') LIMIT 1",
 							3, types, args) != NIL;
 }
 

@@ -30,6 +30,16 @@ typedef struct NamedRows
 	List	   *tids;			/* of ItemPointer */
 } NamedRows;
 
+/* Has a framework said of it that it is done? */
+static bool
+is_by_row(const Migration *migration)
+{
+	return strcmp(migration->kind, "migration") == 0 && migration->history &&
+		migration->version && migration->label;
+}
+
+/* ---- rows that would stay ---- */
+
 static List *
 rows_called(const char *history, const char *label)
 {
@@ -72,8 +82,7 @@ plan_named_rows(const RollbackPlan *plan)
 		const Migration *migration = lfirst(lc);
 		NamedRows  *rows = palloc0(sizeof(NamedRows));
 
-		if (strcmp(migration->kind, "migration") != 0 || migration->history == NULL ||
-			migration->version == NULL || migration->label == NULL)
+		if (!is_by_row(migration))
 			continue;
 		rows->history = migration->history;
 		rows->label = migration->label;
@@ -122,6 +131,89 @@ named_rows_check(List *named, List **conflicts)
 	PopActiveSnapshot();
 }
 
+/* ---- rows that are newer ---- */
+
+static bool
+is_of_plan(const RollbackPlan *plan, const HistoryRow *row)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->migrations)
+	{
+		const Migration *migration = lfirst(lc);
+
+		if (migration->history && strcmp(migration->history, row->history) == 0 &&
+			migration->label && strcmp(migration->label, row->label) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+check_rows_newer(const RollbackPlan *plan, const Migration *migration,
+				 const Framework *framework, List *rows, List **conflicts)
+{
+	const FoundRow *own = NULL;
+	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		const FoundRow *found = lfirst(lc);
+
+		if (found->row.applied && strcmp(found->row.label, migration->label) == 0 &&
+			(own == NULL || TransactionIdPrecedes(own->xmin, found->xmin)))
+			own = found;
+	}
+	foreach(lc, own && own->row.line ? rows : NIL)
+	{
+		const FoundRow *found = lfirst(lc);
+
+		if (!found->row.applied || strcmp(found->row.line, own->row.line) != 0 ||
+			!TransactionIdIsNormal(own->xmin) || !TransactionIdFollows(found->xmin, own->xmin) ||
+			is_of_plan(plan, &found->row) || framework_row_is_recorded(framework, &found->row))
+			continue;
+		add_conflict(conflicts, ERRCODE_SAFEMIG_LATER,
+					 psprintf("row \"%s\" of %s", found->row.label, migration->history),
+					 psprintf("is newer than migration " INT64_FORMAT " \"%s\", and the order of migrations is binding for %s",
+							  migration->id, migration->label, framework->name),
+					 psprintf("Nothing is recorded of it: %s has to take it back itself.", framework->name));
+	}
+}
+
+/*
+ * Migrations whose order is binding do not go while rows are there that came
+ * after theirs, and of which nothing is recorded: nobody could take them back.
+ */
+void
+plan_check_rows_newer(const RollbackPlan *plan, List **conflicts)
+{
+	ListCell   *lc;
+
+	foreach(lc, plan->migrations)
+	{
+		const Migration *migration = lfirst(lc);
+		Oid			relid;
+		FrameworkTable table;
+		const Framework *framework;
+		Relation	rel;
+
+		if (!is_by_row(migration))
+			continue;
+		relid = history_relid(migration->history);
+		framework = OidIsValid(relid) ? framework_of(relid, &table) : NULL;
+		if (framework == NULL || table != FRAMEWORK_HISTORY || !framework->linear ||
+			framework->one_row || !ConditionalLockRelationOid(relid, AccessShareLock))
+			continue;
+		rel = try_table_open(relid, NoLock);
+		if (rel == NULL)
+			continue;
+		check_rows_newer(plan, migration, framework, framework_read_rows(framework, rel), conflicts);
+		table_close(rel, NoLock);
+	}
+}
+
+/* ---- rows that are gone ---- */
+
 /*
  * A migration that stands, while its framework does not know it any more.
  * NULL: it does, or it has none.
@@ -135,8 +227,7 @@ migration_row_is_missing(const Migration *migration)
 	Relation	rel;
 	bool		missing;
 
-	if (strcmp(migration->kind, "migration") != 0 || migration->history == NULL ||
-		migration->version == NULL || migration->label == NULL)
+	if (!is_by_row(migration))
 		return NULL;
 	relid = history_relid(migration->history);
 	if (!OidIsValid(relid))

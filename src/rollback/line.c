@@ -108,4 +108,5 @@ line_check(RollbackPlan *plan, List **conflicts)
 		 "  WHERE r.reverted_by OPERATOR(pg_catalog.=) n.id)"
 		 " ORDER BY n.id",
 		 report_newer, conflicts);
+	plan_check_rows_newer(plan, conflicts);
 }

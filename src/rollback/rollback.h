@@ -129,6 +129,7 @@ extern Image *image_now(const Image *recorded);	/* NULL: not there */
 /* ---- histories.c: rows by which frameworks know migrations ---- */
 extern List *plan_named_rows(const RollbackPlan *plan);
 extern void named_rows_check(List *named, List **conflicts);
+extern void plan_check_rows_newer(const RollbackPlan *plan, List **conflicts);
 extern char *migration_row_is_missing(const Migration *migration);
 
 /* ---- certificate.c: what the proof of a rollback found ---- */
