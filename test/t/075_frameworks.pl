@@ -9,6 +9,7 @@
 use strict;
 use warnings;
 use FindBin;
+use IPC::Run ();
 use lib "$FindBin::RealBin/../perl";
 use SafemigSession;
 use SafemigTest;
@@ -465,6 +466,42 @@ subtest 'Alembic merges branches' => sub {
 	rolls_back('safemig_rollback_to(0)', 'SELECT count(*) FROM alembic_version', '0');
 };
 
+subtest 'a newer row of which nothing is recorded' => sub {
+	begins();
+	runs('up', $history{django});
+	foreach my $n (1, 2)
+	{
+		runs('up', 'SET safemig.enabled = off') if $n == 2;
+		runs('up', "BEGIN; CREATE TABLE t$n (id int); INSERT INTO django_migrations (app, name, applied) VALUES ('x', '$n', now()); COMMIT");
+	}
+	ends();
+	runs('up', q(BEGIN; CREATE TABLE t3 (id int); INSERT INTO django_migrations (app, name, applied) VALUES ('z', '1', now()); COMMIT));
+	ends();
+	my (undef, undef, $err) = in_database($database, q(SELECT safemig_rollback_to(0)));
+	like($err, qr/row "x.2" of public.django_migrations is newer than migration 1 "x.1", and the order of migrations is binding for django/, 'is in the way of those before it');
+	rolls_back(q(safemig_rollback('z.1')), 'SELECT string_agg(name, $$ $$ ORDER BY id) FROM django_migrations', '1 2');
+};
+
+subtest 'what is restored names nothing' => sub {
+	begins();
+	runs('up', $history{django});
+	runs('up', "BEGIN; CREATE TABLE t$_ (id int); INSERT INTO django_migrations (app, name, applied) VALUES ('x', '$_', now()); COMMIT") foreach 1, 2;
+	ends();
+	my $of = $database;
+	foreach my $how ('', '--inserts')
+	{
+		$database = new_database('fw' . ++$n);
+		must($database, 'DROP EXTENSION safemig');
+		my ($from, $to) = map { connection_to($_) } $of, $database;
+		my @of = map { ($_->{bindir}, '-h', $_->{host}, '-p', $_->{port}, '-d', $_->{dbname}) } $from, $to;
+		my $dump = "$from->{bindir}/pg_dump";
+		ok(IPC::Run::run([ $dump, @of[ 1 .. 6 ], split ' ', $how ], '|',
+				[ "$to->{bindir}/psql", '-XqAt', '-v', 'ON_ERROR_STOP=1', @of[ 8 .. 13 ] ], '>', \my $out), "restored $how");
+		known('x.1 django 1, x.2 django 2', 'the history is the other one\'s');
+		rolls_back(q(safemig_rollback('x.2')), 'SELECT name FROM django_migrations', '1');
+	}
+};
+
 # ---- in passing ----
 
 subtest 'noise leaves nothing' => sub {
@@ -476,6 +513,7 @@ subtest 'noise leaves nothing' => sub {
 	runs('x', 'BEGIN; CREATE TABLE yoyo_tmp_abc (id int); ROLLBACK');
 	runs('x', 'DROP TABLE yoyo_lock');
 	runs('x', 'SELECT * FROM seaql_migrations; SELECT pg_advisory_lock(72707369)');
+	runs('x', 'TRUNCATE seaql_migrations');
 	is(value($database, 'SELECT count(*) FROM safemig.migrations'), 0, 'no migration');
 	is(value($database, 'SELECT count(*) FROM safemig.kept'), 0, 'nothing kept');
 };
