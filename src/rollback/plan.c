@@ -53,70 +53,6 @@ note_strongest_lock(RollbackPlan *plan)
 	}
 }
 
-static Change *
-find_change(const RecordedCommand *command, const char *key, Oid oid)
-{
-	ListCell   *lc;
-
-	foreach(lc, command->changes)
-	{
-		Change	   *change = lfirst(lc);
-		Image	   *image = change->before ? change->before : change->after;
-
-		if (key ? strcmp(image_address_key(image), key) == 0 :
-			image->address.objectId == oid)
-			return change;
-	}
-	return NULL;
-}
-
-static bool
-is_touched_before(RollbackPlan *plan, int command, Oid oid)
-{
-	for (int i = command + 1; i < list_length(plan->commands); i++)
-	{
-		if (find_change(list_nth(plan->commands, i), NULL, oid))
-			return true;
-	}
-	return false;
-}
-
-/*
- * A materialized view is filled with what its query gives, by rights and from
- * tables as they were before the migrations: so when all of them are back.  One
- * that an earlier command made or changed is filled in between.
- */
-static void
-postpone_refreshes(RollbackPlan *plan)
-{
-	RecordedCommand *last = plan->commands ? llast(plan->commands) : NULL;
-
-	for (int i = 0; i < list_length(plan->commands) - 1; i++)
-	{
-		RecordedCommand *command = list_nth(plan->commands, i);
-		List	   *kept = NIL;
-		ListCell   *lc;
-
-		foreach(lc, command->steps)
-		{
-			Step	   *step = lfirst(lc);
-			Change	   *change = NULL;
-
-			if (strncmp(step->sql, "REFRESH MATERIALIZED VIEW ", 26) == 0)
-				change = find_change(command, step->object, InvalidOid);
-			if (change && change->before &&
-				!is_touched_before(plan, i, change->before->address.objectId))
-			{
-				command->refreshes_later = true;
-				last->steps = lappend(last->steps, step);
-			}
-			else
-				kept = lappend(kept, step);
-		}
-		command->steps = kept;
-	}
-}
-
 RollbackPlan *
 plan_build(List *migrations)
 {
@@ -140,7 +76,7 @@ plan_build(List *migrations)
 			plan->records = lappend(plan->records, &migration->effective);
 	}
 	plan->commands = history_commands(plan->records);
-	postpone_refreshes(plan);
+	refreshes_postpone(plan);
 	note_strongest_lock(plan);
 	return plan;
 }

@@ -293,6 +293,9 @@ extern Oid	misfit_validated(const Step *step);
 /* ---- line.c ---- */
 extern void line_check(RollbackPlan *plan, List **conflicts);
 
+/* ---- refresh.c ---- */
+extern void refreshes_postpone(RollbackPlan *plan);
+
 /* ---- postpone.c ---- */
 typedef struct Postponed
 {

@@ -36,6 +36,11 @@ ALTER FOREIGN TABLE ft ADD CHECK (c > 0), ALTER a SET STATISTICS 7;
 COMMENT ON FOREIGN TABLE ft IS 'foreign'; COMMENT ON COLUMN ft.a IS 'its a'; GRANT SELECT (b) ON ft TO alice;
 SQL
 
+my $refreshed = q(DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET session_preload_libraries = safemig', current_database()); END $$;
+	CREATE TABLE t (id int PRIMARY KEY, k int); INSERT INTO t SELECT i, 1 FROM generate_series(1, 3) i; CREATE SCHEMA s;
+	CREATE MATERIALIZED VIEW m AS SELECT * FROM t; CREATE UNIQUE INDEX ON m (id); CREATE MATERIALIZED VIEW m2 AS SELECT k, count(*) FROM m GROUP BY 1;
+	CREATE MATERIALIZED VIEW s.m3 AS SELECT * FROM m2;);
+
 round_trips(
 	# ---- tables of a type ----
 	{
@@ -127,6 +132,31 @@ round_trips(
 		name => 'matview: refreshed that was not populated',
 		setup => q(CREATE TABLE t (a int); INSERT INTO t VALUES (1); CREATE MATERIALIZED VIEW m AS SELECT * FROM t WITH NO DATA),
 		migration => 'REFRESH MATERIALIZED VIEW m',
+	},
+	{
+		name => 'matview: refreshed after rows that it reads were written',
+		setup => $refreshed,
+		migration => 'UPDATE t SET k = 5; REFRESH MATERIALIZED VIEW CONCURRENTLY m; REFRESH MATERIALIZED VIEW m2; DELETE FROM t WHERE id = 1; REFRESH MATERIALIZED VIEW m; REFRESH MATERIALIZED VIEW m2',
+	},
+	{
+		name => 'matview: refreshed in one transaction, before and after other commands',
+		setup => $refreshed,
+		migration => 'BEGIN; REFRESH MATERIALIZED VIEW m2; UPDATE t SET k = 5; REFRESH MATERIALIZED VIEW m; REFRESH MATERIALIZED VIEW m2; ALTER TABLE t ADD z int; DELETE FROM t WHERE id = 2; REFRESH MATERIALIZED VIEW m; REFRESH MATERIALIZED VIEW m2; REFRESH MATERIALIZED VIEW s.m3; COMMIT',
+	},
+	{
+		name => 'matview: renamed between two refreshes',
+		setup => $refreshed,
+		migration => 'UPDATE t SET k = 5; REFRESH MATERIALIZED VIEW m; ALTER SCHEMA s RENAME TO ss; ALTER MATERIALIZED VIEW m RENAME TO mm; REFRESH MATERIALIZED VIEW mm; REFRESH MATERIALIZED VIEW m2; REFRESH MATERIALIZED VIEW ss.m3; ALTER MATERIALIZED VIEW mm RENAME TO m',
+	},
+	{
+		name => 'matview: one that reads another, emptied and filled',
+		setup => $refreshed . 'REFRESH MATERIALIZED VIEW m2 WITH NO DATA',
+		migration => 'REFRESH MATERIALIZED VIEW m2; UPDATE t SET k = 5; REFRESH MATERIALIZED VIEW m; CREATE MATERIALIZED VIEW more AS SELECT * FROM m2; REFRESH MATERIALIZED VIEW m2; UPDATE t SET k = 6; REFRESH MATERIALIZED VIEW more; REFRESH MATERIALIZED VIEW m WITH NO DATA',
+	},
+	{
+		name => 'matview: filled for a while, for one that reads it',
+		setup => $refreshed . 'REFRESH MATERIALIZED VIEW m WITH NO DATA',
+		migration => 'REFRESH MATERIALIZED VIEW m; REFRESH MATERIALIZED VIEW m2; DELETE FROM t WHERE id = 2; REFRESH MATERIALIZED VIEW m; REFRESH MATERIALIZED VIEW m2 WITH NO DATA',
 	},
 	{
 		name => 'matview: emptied',
