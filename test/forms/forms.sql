@@ -607,7 +607,7 @@ REVOKE SELECT (tableoid) ON orphan FROM bob;
 -- form: GRANT others
 GRANT USAGE ON SCHEMA other TO bob; GRANT EXECUTE ON FUNCTION plus(int, int) TO bob; GRANT EXECUTE ON PROCEDURE does(int) TO bob; GRANT EXECUTE ON ALL ROUTINES IN SCHEMA public TO bob; GRANT USAGE ON TYPE mood TO bob; GRANT USAGE ON DOMAIN small TO bob; GRANT USAGE ON LANGUAGE sql TO bob; GRANT USAGE ON FOREIGN DATA WRAPPER wrapper TO bob; GRANT USAGE ON FOREIGN SERVER server TO bob;
 -- form: GRANT types that hang on something else
-GRANT USAGE ON TYPE parent TO bob; GRANT USAGE ON TYPE spans TO bob; COMMENT ON TYPE _mood IS 'm';
+GRANT USAGE ON TYPE parent TO bob; COMMENT ON TYPE _mood IS 'm'; DO $$ BEGIN IF current_setting('server_version_num')::int < 170000 THEN GRANT USAGE ON TYPE spans TO bob; ELSE COMMENT ON TYPE spans IS 'm'; END IF; END $$;
 -- form: GRANT a large object
 GRANT SELECT, UPDATE ON LARGE OBJECT 4711 TO bob;
 -- form: REVOKE
