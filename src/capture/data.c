@@ -157,6 +157,44 @@ keep_table(RecordedCommand *command, Oid relid, FindVersions find, uint32 since,
 	appendStringInfo(ids, "%s" INT64_FORMAT, ids->len ? "," : "", kept->id);
 }
 
+typedef struct KeptTable
+{
+	RecordedCommand *command;
+	Oid			relid;
+	FindVersions find;
+	uint32		since;
+	StringInfo	ids;
+} KeptTable;
+
+static bool
+try_to_keep(void *arg)
+{
+	KeptTable  *table = arg;
+
+	keep_table(table->command, table->relid, table->find, table->since, table->ids);
+	return true;
+}
+
+/* NULL, or why not: the copy of a table needs more columns than the table has. */
+static const char *
+keep_table_unless_too_wide(RecordedCommand *command, Oid relid, FindVersions find,
+						   uint32 since, StringInfo ids)
+{
+	KeptTable	table = {command, relid, find, since, ids};
+	Relation	rel = table_open(relid, AccessShareLock);
+	bool		may_fail = writes_may_be_too_wide(rel);
+	ErrorData  *error;
+
+	table_close(rel, NoLock);
+	error = may_fail ? attempt(try_to_keep, &table) : NULL;
+	if (!may_fail)
+		(void) try_to_keep(&table);
+	if (error && error->sqlerrcode != ERRCODE_TOO_MANY_COLUMNS &&
+		error->sqlerrcode != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
+		ReThrowError(error);
+	return error ? "its rows are too wide for a copy with more columns" : NULL;
+}
+
 typedef struct DataSteps
 {
 	RecordedCommand *command;
@@ -341,10 +379,11 @@ record_written(int64 migration, List *tables)
 		if (table == NULL || data_made_by_migration(migration, written->relid))
 			continue;
 		reason = data_why_not_kept(migration, written->relid, written);
+		if (reason == NULL)
+			reason = keep_table_unless_too_wide(command, written->relid, written_rows,
+												written->since, &ids);
 		if (reason)
 			unkept_record(migration, written, table, reason);
-		else
-			keep_table(command, written->relid, written_rows, written->since, &ids);
 	}
 	add_steps(command, &ids);
 	large_objects = large_objects_written(tables);
@@ -615,16 +654,21 @@ open_truncation(int64 migration)
 	return truncation;
 }
 
-static void
+/* NULL, or why not. */
+static const char *
 keep_truncated(int64 migration, Oid relid)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 	Truncation *truncation = open_truncation(migration);
+	const char *reason;
 
 	positions_note(relid);
-	keep_table(&truncation->command, relid, all_rows, 0, &truncation->ids);
-	written_truncation_kept(relid, relation_storage(relid));
+	reason = keep_table_unless_too_wide(&truncation->command, relid, all_rows, 0,
+										&truncation->ids);
+	if (reason == NULL)
+		written_truncation_kept(relid, relation_storage(relid));
 	MemoryContextSwitchTo(old);
+	return reason;
 }
 
 /* The migration may have become part of another one since. */
@@ -668,8 +712,10 @@ truncate_table(int64 migration, Oid relid)
 	const char *reason = data_why_not_kept(migration, relid, &all);
 
 	if (reason == NULL)
-		keep_truncated(migration, relid);
-	else if (strcmp(reason, DATA_OVER_LIMIT) == 0)
+		reason = keep_truncated(migration, relid);
+	else if (strcmp(reason, DATA_OVER_LIMIT) != 0)
+		return;
+	if (reason)
 	{
 		all.truncated = true;
 		unkept_record(migration, &all, data_table_name(relid), reason);

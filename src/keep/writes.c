@@ -19,8 +19,11 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/tupmacs.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -37,6 +40,9 @@
 #include "keep/vault.h"
 #include "keep/writes.h"
 #include "progress.h"
+
+/* The header with its bits, what is fixed, and a key. */
+#define MAX_WIDTH_OF_OURS	1024
 
 /* ---- the copy ---- */
 
@@ -361,6 +367,28 @@ make_copy(Relation rel, Versions *versions, WritesShape *shape, const char *name
 		rows_change_form(rel, unfit);
 		shape->row_desc = describe_row(shape);
 	}
+}
+
+/*
+ * May a row of the copy, which has more columns than the table, not fit where
+ * the table's own does?  What is wide may be elsewhere, but for a pointer to it.
+ */
+bool
+writes_may_be_too_wide(Relation rel)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	Size		width = MAX_WIDTH_OF_OURS;
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (!att->attisdropped)
+			width = att_align_nominal(width, att->attalign) +
+				(att->attlen > 0 ? (Size) att->attlen : TOAST_POINTER_SIZE);
+	}
+	return desc->natts > MaxHeapAttributeNumber - WRITTEN_FIXED - INDEX_MAX_KEYS ||
+		width > MaxHeapTupleSize;
 }
 
 /*

@@ -87,6 +87,7 @@ typedef struct WritesShape
 /* the key, if the table has one: rows are matched by it */
 extern int	relation_key(Relation rel, StoredColumn **keys);
 
+extern bool writes_may_be_too_wide(Relation rel);
 extern Kept *writes_keep(Relation rel, Versions *versions,
 						 const Bitmapset *passing, int64 migration, int64 command);
 extern void writes_shape_of_copy(Relation rel, Relation copy, const Kept *kept,

@@ -418,6 +418,38 @@ subtest 'a foreign table' => sub {
 	is(value($database, q(SELECT count(*) FROM t)), '1', 'the row stays');
 };
 
+# A copy has more columns than the table; what PostgreSQL does not let it have
+# does not fail the statement.
+subtest 'rows too wide for a copy' => sub {
+	my %columns = (1600 => q(int2), 1012 => q(int8 DEFAULT 7));
+	foreach my $count (sort keys %columns)
+	{
+		my $database = new_database("wide_$count");
+		in_database($database, "$loaded DO \$\$ BEGIN EXECUTE 'CREATE TABLE w (' || (SELECT string_agg('c' || i || ' $columns{$count}', ',') FROM generate_series(1, $count) i) || ')'; END \$\$;
+			INSERT INTO w (c1) SELECT i FROM generate_series(1, 5) i; CREATE TABLE near (id int PRIMARY KEY); INSERT INTO near VALUES (1)");
+		foreach my $statement ('DELETE FROM w WHERE c1 = 2', 'TRUNCATE w')
+		{
+			my ($label) = $statement =~ /^(\w+)/;
+			my ($status, $out, $err) = in_database($database, "SET safemig.label = '$label'; BEGIN; UPDATE near SET id = 2; $statement; CREATE TABLE made (); COMMIT");
+			ok(!$status, "$count columns: $statement") or diag($err);
+			like($err, qr/WARNING.*irreversible.*public\.w were not kept.*too wide/, 'a warning');
+			($status, $out, $err) = in_database($database, "SELECT safemig_rollback('$label')");
+			like($err, qr/irreversible/, 'refused');
+			($status, $out, $err) = in_database($database, "SELECT safemig_rollback('$label', on_conflict => 'keep')");
+			ok(!$status, 'the rest is taken back') or diag($err);
+			is(value($database, q(SELECT id FROM near)), '1', 'rows too');
+		}
+	}
+	my $database = new_database('wide_enough');
+	in_database($database, "$loaded DO \$\$ BEGIN EXECUTE 'CREATE TABLE w (id int PRIMARY KEY,' || (SELECT string_agg('c' || i || ' int2', ',') FROM generate_series(1, 1590) i) || ')'; END \$\$; INSERT INTO w (id, c1) SELECT i, i FROM generate_series(1, 5) i");
+	my $rows = q(SELECT md5(string_agg(w::text, ',' ORDER BY id)) FROM w);
+	my $before = value($database, $rows);
+	in_database($database, q(SET safemig.label = 'fits'; UPDATE w SET c1590 = 1; DELETE FROM w WHERE id = 2; INSERT INTO w (id) VALUES (9)));
+	my ($status, $out, $err) = in_database($database, q(SELECT safemig_rollback('fits')));
+	ok(!$status, 'one that fits is kept') or diag($err);
+	is(value($database, $rows), $before, 'and comes back');
+};
+
 # The scan of the index remembers dead entries for as long as it lasts.
 subtest 'rows found by an index with dead entries' => sub {
 	my $database = new_database('dead');
