@@ -272,7 +272,7 @@ typedef void (*FacetDifference) (void *arg, const char *part,
 								 const char *b);
 extern void image_compare(const Image *a, const Image *b,
 						  FacetDifference report, void *arg);
-/* likewise, but for what only PostgreSQL spells otherwise */
+/* likewise, but for what only PostgreSQL words otherwise */
 extern void image_compare_meaning(const Image *a, const Image *b,
 								  FacetDifference report, void *arg);
 /* steps that turn have into want; either may be NULL (absent) */

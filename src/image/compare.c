@@ -162,8 +162,7 @@ image_compare(const Image *a, const Image *b, FacetDifference report,
 		other = find_from(b, &position, facet);
 		if (is_hint(facet))
 			continue;
-		if (!same(facet->value, other) &&
-			!same_tree(a, b, facet->part, facet->name))
+		if (!same(facet->value, other))
 			report(arg, facet->part, facet->name, facet->value, other);
 	}
 	position = 0;
@@ -179,6 +178,8 @@ image_compare(const Image *a, const Image *b, FacetDifference report,
 
 typedef struct Meaning
 {
+	const Image *a;
+	const Image *b;
 	FacetDifference report;
 	void	   *arg;
 } Meaning;
@@ -189,7 +190,8 @@ report_meaning(void *arg, const char *part, const char *name,
 {
 	Meaning    *meaning = arg;
 
-	if (!a || !b || !spelled_alike(a, b))
+	if (!a || !b || !(spelled_alike(a, b) ||
+					  same_tree(meaning->a, meaning->b, part, name)))
 		meaning->report(meaning->arg, part, name, a, b);
 }
 
@@ -197,7 +199,7 @@ void
 image_compare_meaning(const Image *a, const Image *b, FacetDifference report,
 					  void *arg)
 {
-	Meaning		meaning = {report, arg};
+	Meaning		meaning = {a, b, report, arg};
 
 	image_compare(a, b, report_meaning, &meaning);
 }
@@ -244,22 +246,32 @@ image_has_other_parts(const Image *a, const Image *b)
 	return false;
 }
 
+typedef struct OwnDifference
+{
+	const Image *have;
+	const Image *want;
+	bool		found;
+} OwnDifference;
+
 static void
 note_own_difference(void *arg, const char *part, const char *name,
 					const char *a, const char *b)
 {
+	OwnDifference *own = arg;
+
 	if (!facet_is_common(name) && strcmp(name, "schema") != 0 &&
-		!(strcmp(name, "name") == 0 && part[0] == '\0'))
-		*(bool *) arg = true;
+		!(strcmp(name, "name") == 0 && part[0] == '\0') &&
+		!same_tree(own->have, own->want, part, name))
+		own->found = true;
 }
 
 static bool
 own_facets_differ(const Image *have, const Image *want)
 {
-	bool		differs = false;
+	OwnDifference own = {have, want, false};
 
-	image_compare(have, want, note_own_difference, &differs);
-	return differs || image_has_other_parts(have, want);
+	image_compare(have, want, note_own_difference, &own);
+	return own.found || image_has_other_parts(have, want);
 }
 
 /* ---- common facets ---- */
