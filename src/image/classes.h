@@ -82,6 +82,8 @@ extern char *role_settings(Oid role, Oid database);
 
 /* how pg_get_..._def(oid) describes it; NULL if it says nothing */
 extern char *describe_object(Oid function, Oid object);
+/* a hint: which stored tree a query, a definition or a body describes */
+#define TREE		"@tree"
 extern void image_add_tree(Image *image, const char *tree);
 /* what follows prefix in text, which has to begin so */
 extern const char *after_prefix(const char *text, const char *prefix);
@@ -122,9 +124,6 @@ extern const char *storage_name(char storage);
 /* facets that compare.c sets itself, whatever the class */
 /* the name of a type's array type, where it is not the one that it would get */
 #define ARRAY_TYPE	"array type"
-
-/* A hint: which stored tree a query, a definition or a body describes. */
-#define TREE		"@tree"
 extern void array_type_read(Image *image);
 extern bool facet_is_common(const char *name);
 /* is it in C, and can be made before everything else? (function.c) */

@@ -392,10 +392,17 @@ round_trips(
 # A role with privileges on a system column can be dropped once the table is.
 {
 	my $database = new_database('system_column');
-	in_database($database, q(CREATE ROLE gone; CREATE TABLE t (a int); GRANT SELECT (tableoid) ON t TO gone, bob; SET safemig.label = 'm'; DROP TABLE t));
+	in_database($database, q(CREATE ROLE gone; CREATE TABLE t (a int); GRANT SELECT (tableoid) ON t TO gone, bob; SET safemig.label = 'm'; DROP TABLE t; RESET safemig.label));
 	my ($status, $out, $err) = in_database($database, 'DROP ROLE gone');
 	ok(!$status, 'nothing in the vault holds a role') or diag($err);
 }
+round_trips(
+	{
+		name => 'a table with privileges on system columns',
+		setup => 'CREATE TABLE t (a int PRIMARY KEY, b text); INSERT INTO t VALUES (1); GRANT SELECT (tableoid, xmin), UPDATE (b) ON t TO bob;
+			CREATE TABLE p (a int) PARTITION BY RANGE (a); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (1) TO (9); GRANT SELECT (ctid) ON p1 TO bob',
+		migration => 'DROP TABLE t, p1',
+	});
 
 # What an index calls is called by the owner of its table, never by who rolls back.
 round_trips(
