@@ -118,11 +118,13 @@ extern void replace_dependants(const Image *have, const Image *want, Steps *step
 extern void framework_init(void);
 extern void framework_statement_starts(const struct QueryDesc *query);
 extern void framework_command_ends(Node *parsetree);
-extern bool framework_drops_helpers(Node *parsetree);
-extern bool framework_owns_all(const Command *command, List *changes);
 extern bool framework_writes_rows(void);
 extern bool framework_writes_history(List *range_table);
 extern void framework_rows_copied(const CopyStmt *stmt);
+
+/* ---- histories.c: the tables of frameworks ---- */
+extern bool framework_drops_helpers(Node *parsetree);
+extern bool framework_owns_all(const Command *command, List *changes);
 extern void framework_histories_renamed(List *changes);
 extern void framework_histories_go(Command *command, List *addresses);
 extern void framework_histories_gone(const Command *command);

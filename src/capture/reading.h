@@ -35,11 +35,25 @@ typedef struct Reading
 	ItemPointerData after;		/* ... or is not there any more */
 } Reading;
 
+/* ---- reading.c ---- */
 extern List *read_statement(const Framework *framework, Oid relid);
 extern List *unfinished_here(const Framework *framework);
 extern List *unfinished_elsewhere(const Framework *framework);
 extern int64 standing(const Framework *framework, const HistoryRow *row);
 extern List *standing_in(const char *history);
 extern bool reading_is_back(const Framework *framework, const HistoryRow *row);
+
+/* ---- assign.c ---- */
+extern void framework_act(const Framework *framework, Oid relid, const Reading *reading,
+						  List *readings);
+extern Reading readings_meaning(List *readings);
+extern void framework_forget_begun_that_is_gone(void);
+
+/* ---- framework.c ---- */
+extern bool framework_is_wanted(void);
+extern void framework_note_at_work(const Framework *framework);
+
+/* ---- histories.c ---- */
+extern void framework_history_written(Oid relid);
 
 #endif							/* SAFEMIG_READING_H */

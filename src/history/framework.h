@@ -31,12 +31,19 @@ typedef enum RowWritten
 	ROW_ELSEWHERE				/* by another session, when it has committed */
 } RowWritten;
 
+typedef struct FrameworkColumn
+{
+	char	   *name;
+	List	   *types;			/* of char*, as format_type spells them */
+	bool		optional;
+} FrameworkColumn;
+
 /* A row of safemig.frameworks. */
 typedef struct Framework
 {
 	char	   *name;
 	char	   *table_name;		/* regular expression, or NULL */
-	List	   *columns;		/* of struct FrameworkColumn* */
+	List	   *columns;		/* of FrameworkColumn* */
 	char	   *beside;			/* table without which it is another, or NULL */
 	char	   *label;			/* SQL expressions */
 	char	   *version;
@@ -70,17 +77,25 @@ typedef struct FoundRow
 	ItemPointerData tid;
 } FoundRow;
 
+/* ---- definition.c ---- */
+extern List *frameworks_known(void);
+extern uint64 frameworks_version(void);
+
 /* ---- framework.c ---- */
 extern const Framework *framework_of(Oid relid, FrameworkTable *table);
 extern const Framework *framework_of_schema(const char *name);
-extern List *frameworks_known(void);	/* of Framework* */
+extern Form_pg_attribute framework_attribute(TupleDesc desc, const char *name);
 extern char *framework_next_name(const char **names);
+extern void framework_check_names(const Framework *framework);
 extern char *history_name(Oid relid);
 extern Oid	history_relid(const char *name);
 extern List *framework_tables(void);	/* history tables: their OIDs */
+
+/* ---- history_row.c ---- */
 extern HistoryRow *framework_read_row(const Framework *framework, Relation rel,
 									  TupleTableSlot *slot);
 extern List *framework_read_rows(const Framework *framework, Relation rel);
+extern void framework_check_expressions(const Framework *framework);
 
 /* ---- naming.c: migrations and their rows in migration_log ---- */
 /* the framework is a guess until there is one */
@@ -100,6 +115,7 @@ extern void migration_forget_name(int64 id);
 extern void migration_rename(int64 id, const HistoryRow *row);
 extern void migrations_of_history_move(const char *from, const char *to);
 extern void migration_mark_reverted(int64 id, int64 by);
+extern void migrations_mark_reverted(List *ids, int64 by);
 
 /* ---- adopt.c: rows that were written unseen ---- */
 extern void frameworks_adopt(void);

@@ -196,3 +196,16 @@ migration_mark_reverted(int64 id, int64 by)
 		update_log("UPDATE safemig.migration_log SET reverted_by = $2"
 				   " WHERE id OPERATOR(pg_catalog.=) $1", 2, types, args, NULL);
 }
+
+/* Of int64*; but for itself. */
+void
+migrations_mark_reverted(List *ids, int64 by)
+{
+	ListCell   *lc;
+
+	foreach(lc, ids)
+	{
+		if (*(int64 *) lfirst(lc) != by)
+			migration_mark_reverted(*(int64 *) lfirst(lc), by);
+	}
+}
