@@ -228,11 +228,20 @@ load_definitions(void)
 	MemoryContextSwitchTo(old);
 }
 
+/* In the order in which they are tried: of Framework* */
 List *
 frameworks_known(void)
 {
 	load_definitions();
 	return definitions;
+}
+
+/* Changes when what frameworks_known gave does not count any more. */
+uint64
+frameworks_version(void)
+{
+	load_definitions();
+	return definitions_read;
 }
 
 /* ---- changing them ---- */
