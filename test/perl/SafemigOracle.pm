@@ -176,6 +176,24 @@ WITH ns AS (
 ), rel AS (
 	SELECT c.*, c.oid::regclass AS name
 	FROM pg_class c JOIN ns ON ns.oid = c.relnamespace
+), own_rel AS (
+	SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+	WHERE nspname ~ '^(safemig|pg_toast$)'
+), own AS MATERIALIZED (
+	-- to ask for the identity of each of them would take longer than all else
+	SELECT 'pg_class'::regclass::oid AS classid, oid AS objid FROM own_rel
+	UNION ALL
+	SELECT 'pg_type'::regclass, t.oid FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace WHERE nspname ~ '^safemig'
+	UNION ALL
+	SELECT 'pg_proc'::regclass, p.oid FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname ~ '^safemig'
+	UNION ALL
+	SELECT 'pg_constraint'::regclass, con.oid FROM pg_constraint con JOIN own_rel ON own_rel.oid = conrelid
+	UNION ALL
+	SELECT 'pg_attrdef'::regclass, d.oid FROM pg_attrdef d JOIN own_rel ON own_rel.oid = adrelid
+	UNION ALL
+	SELECT 'pg_rewrite'::regclass, r.oid FROM pg_rewrite r JOIN own_rel ON own_rel.oid = ev_class
+	UNION ALL
+	SELECT 'pg_trigger'::regclass, t.oid FROM pg_trigger t JOIN own_rel ON own_rel.oid = tgrelid
 ), lines(line) AS (
 	SELECT format('schema %I owner=%s acl=%s', n.nspname,
 				  pg_get_userbyid(n.nspowner),
@@ -283,11 +301,13 @@ WITH ns AS (
 	SELECT DISTINCT regexp_replace(
 				format('depend %s %s -> %s %s %s', o.type, o.identity, r.type, r.identity, deptype),
 				'(RI_ConstraintTrigger_[ac]|(Unique|PK)_ConstraintTrigger)_\d+', '\1', 'g')
-	FROM pg_depend d,
+	FROM (SELECT * FROM pg_depend d
+		  WHERE objid >= 16384
+			AND (classid, objid) NOT IN (SELECT classid, objid FROM own)
+		  OFFSET 0) d,
 		 pg_identify_object(classid, objid, objsubid) o,
 		 pg_identify_object(refclassid, refobjid, refobjsubid) r
-	WHERE objid >= 16384
-	  AND coalesce(o.identity, '') !~ '^[("]*(safemig|pg_toast)|\m(on|for|of) "?safemig'
+	WHERE coalesce(o.identity, '') !~ '^[("]*(safemig|pg_toast)|\m(on|for|of) "?safemig'
 	  AND coalesce(r.identity, '') !~ '^(safemig$|pg_toast\.)'
 
 	UNION ALL
@@ -547,6 +567,34 @@ SQL
 
 # To be given to psql.
 sub rows_query { return $rows_query }
+
+# A line for each of these tables: its name, and what stays the same as long as
+# its rows do.  Versions of rows are cheaper to look at than their values.  Of
+# what its name alone does not say how it is shown (types of the database's own)
+# it is never the same.
+my $versions_query = <<'SQL';
+SELECT format('SELECT %L, %L || count(*) || '' '' || coalesce(sum(hash_record_extended(row(ctid, xmin, xmax), 0)), 0) FROM ONLY %3$I.%4$I;',
+			  format('%I.%I', nspname, relname),
+			  concat_ws(' ', c.oid, relfilenode, a.columns, CASE WHEN own THEN clock_timestamp() END, ''),
+			  nspname, relname)
+FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace,
+	 LATERAL (SELECT coalesce(bool_or(atttypid >= 16384 AND NOT attisdropped), false),
+					 md5(string_agg(concat_ws(' ', attnum, attname, atttypid, atttypmod, attcollation, attisdropped, attmissingval::text), ',' ORDER BY attnum))
+			  FROM pg_attribute WHERE attrelid = c.oid AND attnum > 0) AS a(own, columns)
+WHERE nspname !~ '^(pg_|safemig|information_schema)' AND relkind = 'r'
+ORDER BY nspname, relname COLLATE "C"
+\gexec
+SQL
+
+sub versions_query { return $versions_query }
+
+# What rows_query says, but for these plain tables (names as it gives them).
+sub rows_query_without
+{
+	my @names = @_;
+	my $list = join ', ', map { "'" . s/'/''/gr . "'" } @names;
+	return @names ? $rows_query =~ s/\(relkind = 'r' OR/((relkind = 'r' AND format('%I.%I', nspname, relname) NOT IN ($list)) OR/r : $rows_query;
+}
 
 sub catalog_text
 {
