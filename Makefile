@@ -24,6 +24,7 @@ REGRESS = \
 	registry \
 	prune \
 	rehearse \
+	drill \
 	plan \
 	check \
 	certificate \

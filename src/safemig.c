@@ -13,6 +13,7 @@
 #include "fmgr.h"
 
 #include "capture/capture.h"
+#include "guard/guard.h"
 #include "safemig.h"
 
 PG_MODULE_MAGIC;
@@ -26,4 +27,5 @@ _PG_init(void)
 	state_init();
 	capture_init();
 	bystander_init();
+	guard_init();
 }

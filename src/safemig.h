@@ -42,6 +42,7 @@
 #define ERRCODE_SAFEMIG_PRUNED			MAKE_SQLSTATE('S','M','0','0','7')
 #define ERRCODE_SAFEMIG_CAPTURE			MAKE_SQLSTATE('S','M','0','0','8')
 #define ERRCODE_SAFEMIG_LOCK			MAKE_SQLSTATE('S','M','0','0','9')
+#define ERRCODE_SAFEMIG_UNEXPECTED		MAKE_SQLSTATE('S','M','0','1','1')
 
 /*
  * Steps: the statements of a reverse.
@@ -358,6 +359,8 @@ extern int	safemig_lock_timeout;
 extern double safemig_max_kept_bytes;	/* -1: no limit */
 extern int	safemig_on_limit;
 extern char *safemig_retention; /* an interval, or "never" */
+extern int	safemig_guard_retries;
+extern int	safemig_guard_timeout;	/* milliseconds */
 extern int	safemig_capture_data;
 extern void settings_define(void);
 

@@ -31,6 +31,8 @@ double		safemig_max_kept_bytes = -1;
 int			safemig_on_limit = ON_LIMIT_REFUSE;
 char	   *safemig_retention = NULL;
 int			safemig_capture_data = CAPTURE_DATA_DDL;
+int			safemig_guard_retries = 10;
+int			safemig_guard_timeout = 10000;
 
 static const struct config_enum_entry capture_failure_options[] = {
 	{"error", CAPTURE_FAILURE_ERROR, false},
@@ -139,5 +141,15 @@ settings_define(void)
 							 &safemig_capture_data, CAPTURE_DATA_DDL,
 							 capture_data_options,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("safemig.guard_retries",
+							"How often a guard tries again to roll back what was refused.",
+							"It looks first whether that is still necessary.",
+							&safemig_guard_retries, 10, 0, INT_MAX,
+							PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("safemig.guard_timeout",
+							"How long the query of a guard may take.",
+							"One that takes longer has failed.",
+							&safemig_guard_timeout, 10000, 1, INT_MAX,
+							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	MarkGUCPrefixReserved("safemig");
 }

@@ -48,6 +48,10 @@ BEGIN ATOMIC
 		FROM safemig.migrations m
 	), gaps AS (
 		SELECT count(*) AS n, min(g.framework || ' ' || g.label || ': ' || g.problem) AS example FROM safemig.framework_gaps() g
+	), guards AS (
+		SELECT count(*) FILTER (WHERE state = 'alarm') AS alarms, count(*) FILTER (WHERE NOT attended) AS alone, count(*) AS n,
+			min(format('migration %s: %s', migration, problem)) FILTER (WHERE state = 'alarm') AS example
+		FROM safemig.guards WHERE state IN ('watching', 'alarm')
 	), differing AS (
 		SELECT count(DISTINCT d.object) AS n, min(d.object) AS example
 		FROM safemig.drift() d WHERE (SELECT safemig.administers())
@@ -117,7 +121,15 @@ BEGIN ATOMIC
 			'SELECT * FROM safemig.framework_gaps();'
 		FROM gaps
 		UNION ALL
-		SELECT 14, 'space', true, 'ok', format('%s bytes are kept', bytes), NULL FROM migrations
+		SELECT 14, 'guards', alarms = 0 AND alone = 0, 'error',
+			CASE WHEN alarms > 0 THEN format('%s could not roll back, such as that of %s', alarms, example)
+				WHEN alone > 0 THEN format('%s have no worker', alone)
+				ELSE format('%s watch', n) END,
+			CASE WHEN alarms > 0 THEN 'SELECT * FROM safemig.guards WHERE state = ''alarm''; SELECT safemig_unguard(id); ends one.'
+				ELSE 'SELECT safemig.attend_guards(); starts them. With shared_preload_libraries = safemig a restart does so.' END
+		FROM guards
+		UNION ALL
+		SELECT 15, 'space', true, 'ok', format('%s bytes are kept', bytes), NULL FROM migrations
 	)
 	SELECT f.item, CASE WHEN f.fine THEN 'ok' ELSE f.status END, f.detail, CASE WHEN NOT f.fine THEN f.hint END
 	FROM found f ORDER BY f.ord;

@@ -135,7 +135,7 @@ rolls_back_ok(Migration *migration, const char *description)
 	const char *failure = NULL;
 	ListCell   *lc;
 
-	migration_rehearse(migration, &rehearsal);
+	migrations_rehearse(list_make1(migration), &rehearsal);
 	foreach(lc, rehearsal.outcomes)
 	{
 		StepOutcome *step = lfirst(lc);

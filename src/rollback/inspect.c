@@ -366,7 +366,7 @@ put_rehearsed(ReturnSetInfo *result, Migration *migration)
 	/* never wait, so that nobody waits behind it */
 	(void) set_config_option("safemig.lock_timeout", "1", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
-	migration_rehearse(migration, &rehearsal);
+	migrations_rehearse(list_make1(migration), &rehearsal);
 	AtEOXact_GUC(false, level);
 	if (rehearsal.conflicts != NIL)
 		put_conflicts(result, "error", rehearsal.conflicts);

@@ -21,6 +21,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "guard/guard.h"
 #include "rollback/rollback.h"
 
 PG_FUNCTION_INFO_V1(safemig_prune);
@@ -129,6 +130,19 @@ check_not_pinned(const Migration *migration)
 				 errhint("SELECT safemig_keep(" INT64_FORMAT ", NULL); allows it.", pinned)));
 }
 
+/* A guard is about to need it, or not. */
+static void
+check_not_guarded(const Migration *migration)
+{
+	if (guard_of_migration(migration->id))
+		ereport(ERROR,
+				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
+				 errmsg("what migration " INT64_FORMAT " keeps may not be pruned yet",
+						migration->id),
+				 errdetail("It is guarded: see safemig.guards."),
+				 errhint("SELECT safemig_unguard(" INT64_FORMAT "); ends that.", migration->id)));
+}
+
 /* ---- and away with it ---- */
 
 static void
@@ -222,6 +236,7 @@ safemig_prune(PG_FUNCTION_ARGS)
 	rollback_lock();
 	check_not_open(migration);
 	check_not_pinned(migration);
+	check_not_guarded(migration);
 	bytes = prune(migration, records_of(migration), reason);
 	own_work_end();
 	frame_unpin(&frame);
@@ -244,7 +259,11 @@ older_than(Interval *interval)
 										   " AND EXISTS (SELECT FROM safemig.kept_log k"
 										   " WHERE k.migration OPERATOR(pg_catalog.=) m.id"
 										   " AND k.state OPERATOR(pg_catalog.=) 'kept' AND k.vault_name IS NOT NULL)"
-										   " AND NOT EXISTS (SELECT" PINS("m.id") ")",
+										   " AND NOT EXISTS (SELECT" PINS("m.id") ")"
+										   " AND NOT EXISTS (SELECT FROM safemig.guard_log g"
+										   " JOIN safemig.migration_log x ON x.id OPERATOR(pg_catalog.=) g.migration"
+										   " WHERE" GUARD_WATCHES("g.state")
+										   " AND (x.id OPERATOR(pg_catalog.=) m.id OR x.effective OPERATOR(pg_catalog.=) m.id))",
 										   1, &type, &arg);
 	List	   *oldest_first = NIL;
 	ListCell   *lc;

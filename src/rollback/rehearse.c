@@ -62,7 +62,7 @@ stop_clock(void)
 	return true;
 }
 
-static int
+int
 budget_argument(FunctionCallInfo fcinfo, int n)
 {
 	Interval   *budget;
@@ -158,7 +158,10 @@ list_steps(Rehearsal *rehearsal, RollbackPlan *plan)
 static void
 announce(RollbackPlan *plan, const Rehearsal *rehearsal)
 {
-	Migration  *migration = linitial(plan->migrations);
+	int			n = list_length(plan->migrations);
+	char	   *what = n == 1 ?
+		psprintf("migration " INT64_FORMAT, ((Migration *) linitial(plan->migrations))->id) :
+		psprintf("%d migrations", n);
 	List	   *names = plan_locked_names(plan);
 	StringInfoData locks;
 	ListCell   *lc;
@@ -177,12 +180,11 @@ announce(RollbackPlan *plan, const Rehearsal *rehearsal)
 	}
 	if (names == NIL)
 		ereport(NOTICE,
-				(errmsg("rehearsing the rollback of migration " INT64_FORMAT ", which locks no table",
-						migration->id)));
+				(errmsg("rehearsing the rollback of %s, which locks no table", what)));
 	else
 		ereport(NOTICE,
-				(errmsg("rehearsing the rollback of migration " INT64_FORMAT ": ACCESS EXCLUSIVE on %s, held for %d ms at most",
-						migration->id, locks.data, rehearsal->budget)));
+				(errmsg("rehearsing the rollback of %s: ACCESS EXCLUSIVE on %s, held for %d ms at most",
+						what, locks.data, rehearsal->budget)));
 }
 
 /* The error of the rollback, in one text. */
@@ -283,10 +285,10 @@ put_outcomes(ReturnSetInfo *result, const Rehearsal *rehearsal)
 	}
 }
 
+/* Together; newest first. */
 void
-migration_rehearse(Migration *migration, Rehearsal *rehearsal)
+migrations_rehearse(List *migrations, Rehearsal *rehearsal)
 {
-	List	   *migrations = list_make1(migration);
 	RollbackPlan *plan;
 	Frame		frame;
 
@@ -320,7 +322,7 @@ safemig_rehearse(PG_FUNCTION_ARGS)
 
 	check_not_null(fcinfo, 0, "id");
 	rehearsal.budget = budget_argument(fcinfo, 1);
-	migration_rehearse(resolve_id(PG_GETARG_INT64(0)), &rehearsal);
+	migrations_rehearse(list_make1(resolve_id(PG_GETARG_INT64(0))), &rehearsal);
 	InitMaterializedSRF(fcinfo, 0);
 	put_outcomes((ReturnSetInfo *) fcinfo->resultinfo, &rehearsal);
 	return (Datum) 0;

@@ -442,8 +442,8 @@ safemig_rollback_label(PG_FUNCTION_ARGS)
 /* ---- SQL: several ---- */
 
 /* Applied migrations whose last command came after seq; newest first. */
-static List *
-newer_than(int64 seq)
+List *
+migrations_newer_than(int64 seq)
 {
 	Oid			type = INT8OID;
 	Datum		arg = Int64GetDatum(seq);
@@ -474,7 +474,7 @@ rollback_to(FunctionCallInfo fcinfo, Migration *named)
 
 	frame_become_owner(&frame);
 	frameworks_adopt();
-	newer = newer_than(named ? last_command_of(named) : 0);
+	newer = migrations_newer_than(named ? last_command_of(named) : 0);
 	frame_unpin(&frame);
 	if (newer == NIL)
 	{
@@ -522,7 +522,7 @@ safemig_rollback_last(PG_FUNCTION_ARGS)
 				 errmsg("n must be greater than zero")));
 	frame_become_owner(&frame);
 	frameworks_adopt();
-	newer = newer_than(0);
+	newer = migrations_newer_than(0);
 	frame_unpin(&frame);
 	foreach(lc, newer)
 	{

@@ -228,6 +228,7 @@ extern void check_still_as_planned(List *migrations);
 /* their states allow it; the plan itself is not looked at */
 extern void check_can_all_be_rolled_back(List *migrations);
 extern Migration *resolve_id(int64 id);
+extern List *migrations_newer_than(int64 seq);	/* of Migration*, newest first */
 extern Migration *resolve_label(const char *label);
 
 extern RollbackPlan *rollback_plan_for_script(int64 id);
@@ -241,7 +242,8 @@ extern void rehearsal_step_begin(Rehearsal *rehearsal, int number,
 								 const char *statement);
 extern void rehearsal_step_end(Rehearsal *rehearsal, bool conflict);
 /* of budget and quiet, which are set; the plan's rights are checked */
-extern void migration_rehearse(Migration *migration, Rehearsal *rehearsal);
+extern void migrations_rehearse(List *migrations, Rehearsal *rehearsal);
+extern int	budget_argument(FunctionCallInfo fcinfo, int n);	/* milliseconds */
 
 /* ---- database.c ---- */
 typedef struct DatabaseState DatabaseState;

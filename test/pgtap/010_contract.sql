@@ -1,7 +1,7 @@
 -- The calls and views that others write into their tools.  A test that fails
 -- here means that somebody's script breaks.
 BEGIN;
-SELECT plan(69);
+SELECT plan(76);
 
 -- The calls: name, arguments with names and types, result.  An argument in
 -- brackets has a default.
@@ -55,6 +55,13 @@ SELECT pg_temp.is_call('safemig_diff', 'id bigint',
 SELECT pg_temp.is_call('safemig_verify', 'id bigint',
     'TABLE(object text, facet text, expected text, actual text)');
 
+SELECT pg_temp.is_call('safemig_guard', 'id bigint, [check_query text], [every interval], [within interval], [failures integer], [confirm boolean], [on_conflict text], [reason text]', 'void');
+SELECT pg_temp.is_call('safemig_unguard', 'id bigint, [reason text]', 'void');
+SELECT pg_temp.is_call('safemig_confirm', 'id bigint, [reason text]', 'void');
+SELECT pg_temp.is_call('safemig_expect', 'query text, [message text]', 'void');
+SELECT pg_temp.is_call('safemig_drill', '[n integer], [hold_budget interval]',
+    'TABLE(migration bigint, label text, outcome text, steps integer, rows bigint, ms double precision)');
+
 SELECT pg_temp.is_call('safemig_check', 'id bigint',
     'TABLE(severity text, object text, problem text, rows bigint, hint text)');
 SELECT pg_temp.is_call('safemig_rehearse', 'id bigint, [hold_budget interval]',
@@ -106,7 +113,7 @@ SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p
 SELECT has_schema('safemig');
 SELECT has_view('safemig', v, 'view safemig.' || v)
 FROM unnest(ARRAY['migrations', 'commands', 'changes', 'kept', 'pruned', 'failures', 'notes',
-                  'ledger', 'certificates', 'progress']) AS v;
+                  'ledger', 'certificates', 'progress', 'guards', 'drills']) AS v;
 
 SELECT has_column('safemig', 'migrations', c, 'migrations.' || c)
 FROM unnest(ARRAY['id', 'kind', 'label', 'framework', 'version', 'state', 'restorable',
