@@ -59,7 +59,7 @@ PG_CONFIG ?= pg_config
 # PASSES="schema" as an ordinary role that owns its schema.
 # "make soak" runs random cases for hours: CASES=2000 of rows, SEQUENCES=5000 of
 # everything, from the case SEED=1 on.
-OWN_GOALS = bench check check-versions check-assert demo fidelity frameworks soak
+OWN_GOALS = bench check check-versions check-assert demo drill fidelity frameworks soak
 
 ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
 
@@ -87,8 +87,8 @@ soak:
 	@PG_CONFIG='$(PG_CONFIG)' SAFEMIG_SEED='$(or $(SEED),1)' SAFEMIG_CASES='$(or $(CASES),2000)' \
 	SAFEMIG_SEQUENCES='$(or $(SEQUENCES),5000)' script/throwaway check script/soak
 
-demo:
-	@PG_CONFIG='$(PG_CONFIG)' script/throwaway demo script/demo
+demo drill:
+	@PG_CONFIG='$(PG_CONFIG)' script/throwaway demo script/$@
 
 # SCALE=10 is the size that the budgets are for
 bench:

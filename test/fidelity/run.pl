@@ -233,6 +233,7 @@ sub script
 		database => "$option{database}_run",
 		count => { map { $_ => 0 } @classes },
 		texts => [],
+		commanders => {},
 		said => '',
 	};
 	my $template = $option{setup} && !$alone{$name} ? $made : $bare;
@@ -313,13 +314,31 @@ sub is_command
 	  || $bare =~ /\binto\b.*\bfrom\b|\\gexec/is && $bare =~ /^\s*select/i;
 }
 
+# Does it call a function of the script's that may run commands?
+sub calls_command
+{
+	my ($run, $text) = @_;
+	my $names = join '|', map { quotemeta } sort keys %{ $run->{commanders} };
+	return $names ne '' && $text =~ /\b(?:$names)\s*\(/i;
+}
+
+sub note_commander
+{
+	my ($run, $text) = @_;
+	$run->{commanders}{lc $1} = 1
+	  if $text =~ /\bcreate\s+(?:or\s+replace\s+)?function\s+(?:\w+\.)?(\w+).*\b(?:execute|create|alter|drop|truncate|lo_\w+)\b/is;
+	return;
+}
+
 # Before what may change the catalogs the state must be known.
 sub piece
 {
 	my ($run, $text) = @_;
 	my $opens = $text =~ /^(?:\s|--[^\n]*\n)*(?:begin|start\s+transaction|do|call)\b/i
 	  || $text =~ /\\gexec|\\;/;
-	my $command = is_command($text) || without_comments($text) =~ /\b(?:create|alter|drop)\b/i;
+	my $command = is_command($text) || calls_command($run, $text)
+	  || without_comments($text) =~ /\b(?:create|alter|drop|lo_\w+)\b/i;
+	note_commander($run, $text);
 	$run->{before} = state_of($run)
 	  if !@{ $run->{texts} } && !$run->{before} && ($command || $opens);
 	my ($output, $error) = $run->{script}->run($text);
