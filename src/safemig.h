@@ -346,6 +346,13 @@ typedef enum OnLimit
 	ON_LIMIT_IRREVERSIBLE		/* it runs, and nothing is kept of it */
 } OnLimit;
 
+/* safemig.on_published: what is to be kept, where all tables are published */
+typedef enum OnPublished
+{
+	ON_PUBLISHED_KEEP,			/* it is kept, and published */
+	ON_PUBLISHED_REFUSE			/* the command fails */
+} OnPublished;
+
 extern bool safemig_enabled;
 extern char *safemig_label;
 extern char *safemig_reason;
@@ -358,6 +365,7 @@ extern bool safemig_keep_undone;
 extern int	safemig_lock_timeout;
 extern double safemig_max_kept_bytes;	/* -1: no limit */
 extern int	safemig_on_limit;
+extern int	safemig_on_published;
 extern char *safemig_retention; /* an interval, or "never" */
 extern int	safemig_guard_retries;
 extern int	safemig_guard_timeout;	/* milliseconds */
@@ -588,6 +596,8 @@ extern Kept *history_kept_in_vault(const char *kind, const char *schema,
 /* vault schema for this command's objects of that schema; made when missing */
 extern Oid	vault_schema_for(int64 migration, int64 command, Oid source_namespace);
 extern bool vault_is_schema(Oid namespace);
+/* its schemas and what is in them become ordinary ones */
+extern void vault_give_up(void);
 /* can the type be made only when some table is there? */
 extern bool type_needs_table(Oid typid);
 /* the type's name, for one in the vault that which it has out of it */

@@ -29,6 +29,7 @@ bool		safemig_keep_undone = true;
 int			safemig_lock_timeout = 5000;
 double		safemig_max_kept_bytes = -1;
 int			safemig_on_limit = ON_LIMIT_REFUSE;
+int			safemig_on_published = ON_PUBLISHED_KEEP;
 char	   *safemig_retention = NULL;
 int			safemig_capture_data = CAPTURE_DATA_DDL;
 int			safemig_guard_retries = 10;
@@ -43,6 +44,12 @@ static const struct config_enum_entry capture_failure_options[] = {
 static const struct config_enum_entry on_limit_options[] = {
 	{"refuse", ON_LIMIT_REFUSE, false},
 	{"irreversible", ON_LIMIT_IRREVERSIBLE, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry on_published_options[] = {
+	{"keep", ON_PUBLISHED_KEEP, false},
+	{"refuse", ON_PUBLISHED_REFUSE, false},
 	{NULL, 0, false}
 };
 
@@ -129,6 +136,11 @@ settings_define(void)
 							 "What happens to a command that would have more copied than safemig.max_kept_bytes.",
 							 NULL, &safemig_on_limit,
 							 ON_LIMIT_REFUSE, on_limit_options,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("safemig.on_published",
+							 "What happens to a command of which something would be kept while a publication is FOR ALL TABLES.",
+							 NULL, &safemig_on_published,
+							 ON_PUBLISHED_KEEP, on_published_options,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("safemig.retention",
 							   "How long safemig_prune_expired() leaves what is kept.",

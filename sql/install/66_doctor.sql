@@ -32,6 +32,9 @@ BEGIN ATOMIC
 		FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase
 		WHERE (s.setdatabase = 0 OR d.datname = current_database())
 			AND EXISTS (SELECT FROM unnest(s.setconfig) AS c WHERE c ~ '^safemig[.]enabled=(off|false|no|0)$')
+	), versions AS (
+		SELECT e.extversion AS installed, a.default_version AS available
+		FROM pg_extension e LEFT JOIN pg_available_extensions a ON a.name = e.extname WHERE e.extname = 'safemig'
 	), vault AS (
 		SELECT r.oid, r.rolcanlogin OR r.rolsuper OR r.rolcreaterole OR r.rolbypassrls
 			OR EXISTS (SELECT FROM pg_auth_members m WHERE m.roleid = r.oid OR m.member = r.oid) AS open
@@ -96,7 +99,7 @@ BEGIN ATOMIC
 		UNION ALL
 		SELECT 9, 'publications', names IS NULL, 'warning',
 			COALESCE(names || ' publishes all tables, the history and kept rows with them', 'none publishes the history or kept rows'),
-			'Publish schemas or tables by name.'
+			'Publish schemas or tables by name. Until then SET safemig.on_published = ''refuse''; keeps what migrations would keep from being published.'
 		FROM published
 		UNION ALL
 		SELECT 10, 'abandoned migrations', abandoned = 0, 'warning', abandoned::text,
@@ -129,7 +132,13 @@ BEGIN ATOMIC
 				ELSE 'SELECT safemig.attend_guards(); starts them. With shared_preload_libraries = safemig a restart does so.' END
 		FROM guards
 		UNION ALL
-		SELECT 15, 'space', true, 'ok', format('%s bytes are kept', bytes), NULL FROM migrations
+		SELECT 15, 'version', installed IS NOT DISTINCT FROM available, 'warning',
+			CASE WHEN available IS NULL THEN 'the files of the extension are not there'
+				ELSE format('the extension is of version %s', installed) || CASE WHEN installed <> available THEN format(', and the library of version %s', available) ELSE '' END END,
+			CASE WHEN available IS NULL THEN 'Install the package again.' ELSE 'ALTER EXTENSION safemig UPDATE;' END
+		FROM versions
+		UNION ALL
+		SELECT 16, 'space', true, 'ok', format('%s bytes are kept', bytes), NULL FROM migrations
 	)
 	SELECT f.item, CASE WHEN f.fine THEN 'ok' ELSE f.status END, f.detail, CASE WHEN NOT f.fine THEN f.hint END
 	FROM found f ORDER BY f.ord;

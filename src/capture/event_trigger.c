@@ -12,52 +12,25 @@
 
 #include "access/parallel.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "commands/event_trigger.h"
 #include "commands/extension.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
-#include "storage/proc.h"
 #include "tcop/cmdtag.h"
+#include "utils/acl.h"
 #include "utils/fmgroids.h"
-#include "utils/guc.h"
 #include "utils/memutils.h"
 
+#include "capture/restore.h"
 #include "capture/target.h"
 #include "capture/written.h"
 #include "compat.h"
 #include "history/history.h"
 
 PG_FUNCTION_INFO_V1(safemig_on_event);
-
-/*
- * A session that restores a dump is known by the settings that pg_dump's own
- * preamble makes, all of them together: what it creates is not a migration,
- * and the history that it loads must not meet one.  Only who administers
- * safemig can load a history; anybody else could set the same to change
- * unseen what a superuser is going to roll back.
- */
-bool
-in_restore_session(void)
-{
-	static const char *const preamble[][2] = {
-		{"search_path", ""},
-		{"check_function_bodies", "off"},
-		{"row_security", "off"},
-		{"client_min_messages", "warning"},
-		{"xmloption", "content"},
-	};
-
-	for (size_t i = 0; i < lengthof(preamble); i++)
-	{
-		const char *now = GetConfigOption(preamble[i][0], false, false);
-
-		if (strcmp(now, preamble[i][1]) != 0)
-			return false;
-	}
-	return is_administrator(MyProc->roleId);
-}
 
 static bool
 names_safemig(List *objects)
@@ -132,16 +105,38 @@ is_concurrent(Node *parsetree)
 	}
 }
 
-/* DROP EXTENSION safemig: not while it holds what nobody else has. */
+/* Also by what goes with its owner; what is the bootstrap superuser's does not. */
+static bool
+drops_safemig(Node *parsetree)
+{
+	DropStmt   *stmt = (DropStmt *) parsetree;
+	ListCell   *lc;
+
+	if (IsA(parsetree, DropStmt))
+		return stmt->removeType == OBJECT_EXTENSION && names_safemig(stmt->objects);
+	if (!IsA(parsetree, DropOwnedStmt) || extension_owner() == BOOTSTRAP_SUPERUSERID)
+		return false;
+	foreach(lc, ((DropOwnedStmt *) parsetree)->roles)
+	{
+		if (get_rolespec_oid(lfirst(lc), true) == extension_owner())
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Not while it holds what nobody else has; or else on purpose: then what it
+ * keeps is an ordinary schema's from here on.
+ */
 static void
 check_drop_extension(Node *parsetree)
 {
-	DropStmt   *stmt = (DropStmt *) parsetree;
-
-	if (!IsA(parsetree, DropStmt) || stmt->removeType != OBJECT_EXTENSION ||
-		!names_safemig(stmt->objects) || safemig_allow_drop || IsBinaryUpgrade)
+	if (IsBinaryUpgrade || !drops_safemig(parsetree))
 		return;
-	history_refuse_drop_while_kept();
+	if (!safemig_allow_drop)
+		history_refuse_drop_while_kept();
+	else
+		vault_give_up();
 }
 
 /* Nobody's tool takes the vault away. */
@@ -271,6 +266,7 @@ capture_command_starts(Node *parsetree, CommandTag tag)
 	Command    *command;
 
 	check_drop_extension(parsetree);
+	restore_check_command(parsetree);
 	check_no_loan_is_used();
 	if (capture_is_silent(parsetree))
 		return;

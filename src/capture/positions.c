@@ -29,6 +29,7 @@
 #include "utils/memutils.h"
 
 #include "capture/capture.h"
+#include "capture/restore.h"
 #include "capture/written.h"
 #include "compat.h"
 
@@ -222,6 +223,7 @@ stands_alone(List *range_table)
 static bool
 on_check_perms(CHECK_PERMS_PARAMETERS)
 {
+	restore_check_rows(range_table);
 	if (data_is_being_captured() && !stands_alone(range_table))
 		note_written_into(range_table);
 	return next_check_perms_hook == NULL || next_check_perms_hook(CHECK_PERMS_ARGUMENTS);

@@ -170,7 +170,7 @@ writer_flush(CopyWriter *writer)
 		return;
 	old = MemoryContextSwitchTo(writer->context);
 	table_multi_insert(writer->copy, writer->slots, writer->nslots, writer->cid,
-					   TABLE_INSERT_SKIP_FSM, writer->bulk);
+					   TABLE_INSERT_SKIP_FSM | TABLE_INSERT_NO_LOGICAL, writer->bulk);
 	MemoryContextSwitchTo(old);
 	for (int i = 0; i < writer->nslots; i++)
 		ExecClearTuple(writer->slots[i]);

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * limit.c
- *	  safemig.max_kept_bytes: how much a migration may copy.
+ *	  safemig.max_kept_bytes: how much a migration may copy; and
+ *	  safemig.on_published: whether it may keep what others then receive.
  *
  * What is moved to the vault takes no space that it did not take before, and
  * does not count.  Before rows are copied, their size is estimated, so that
@@ -16,6 +17,7 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "catalog/pg_publication.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "optimizer/plancat.h"
@@ -103,6 +105,27 @@ limit_estimate(Relation rel, AttrNumber attnum, double rows)
 	return rows * row_width(rel, attnum);
 }
 
+/* ---- publications ---- */
+
+/* FOR ALL TABLES has those of the vault too. */
+void
+limit_check_published(const char *what)
+{
+	List	   *publications;
+
+	if (safemig_on_published == ON_PUBLISHED_KEEP || safemig_state.record_id != 0)
+		return;
+	publications = GetAllTablesPublications();
+	if (publications == NIL)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("what is to be kept of %s would be published by publication \"%s\"",
+					what, get_publication_name(linitial_oid(publications), false)),
+			 errdetail("It is FOR ALL TABLES, those of the vault included."),
+			 errhint("Publish schemas or tables by name, or set safemig.on_published to \"keep\".")));
+}
+
 /* ---- the limit ---- */
 
 static void
@@ -126,6 +149,7 @@ limit_forbids(int64 migration, double estimate, const char *what)
 {
 	double		copied;
 
+	limit_check_published(what);
 	if (!is_limited())
 		return false;
 	copied = copied_bytes(migration);

@@ -47,6 +47,7 @@
 
 #include "compat.h"
 #include "history/history.h"
+#include "keep/limit.h"
 #include "keep/vault.h"
 
 PG_FUNCTION_INFO_V1(safemig_restore_relation);
@@ -218,6 +219,8 @@ vault_keep_relation(Oid relid, int64 migration, int64 command)
 		elog(ERROR, "relation \"%s\" is temporary or a catalog and cannot be kept",
 			 RelationGetRelationName(rel));
 	CheckTableNotInUse(rel, "DROP TABLE");
+	limit_check_published(psprintf("table %s", quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+																		  RelationGetRelationName(rel))));
 
 	own_work_begin();
 	frame_become_owner(&frame);

@@ -19,6 +19,7 @@
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/alter.h"
@@ -36,6 +37,8 @@
 #include "compat.h"
 #include "history/history.h"
 #include "keep/vault.h"
+
+#define MAX_SCHEMAS_NAMED 50
 
 /* ---- vault schemas ---- */
 
@@ -168,6 +171,48 @@ vault_schemas_of(int64 migration)
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
 	return schemas;
+}
+
+/*
+ * The extension goes, and what it keeps stays: as the bootstrap superuser's,
+ * so that an extension made later does not take it for its own, and DROP OWNED
+ * of whoever had the old one does not reach it.
+ */
+void
+vault_give_up(void)
+{
+	Relation	catalog = table_open(NamespaceRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(catalog, InvalidOid, false, NULL, 0, NULL);
+	StringInfoData names;
+	HeapTuple	tuple;
+	int			count = 0;
+
+	initStringInfo(&names);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_namespace form = (Form_pg_namespace) GETSTRUCT(tuple);
+
+		if (vault_is_schema(form->oid) && ++count <= MAX_SCHEMAS_NAMED)
+			appendStringInfo(&names, "%s%s", count > 1 ? ", " : "",
+							 quote_identifier(NameStr(form->nspname)));
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	if (count == 0)
+		return;
+	if (count > MAX_SCHEMAS_NAMED)
+		appendStringInfo(&names, ", and %d more", count - MAX_SCHEMAS_NAMED);
+
+	own_work_begin();
+	shdepReassignOwned(list_make1_oid(vault_role()), BOOTSTRAP_SUPERUSERID);
+	CommandCounterIncrement();
+	own_work_end();
+	ereport(NOTICE,
+			(errmsg_plural("%d schema with data that safemig keeps stays, as an ordinary one",
+						   "%d schemas with data that safemig keeps stay, as ordinary ones",
+						   count, count),
+			 errdetail_internal("%s", names.data),
+			 errhint("The comment on each says what it is from.")));
 }
 
 /* The comment on a schema says whose it is. */

@@ -167,6 +167,21 @@ put_replication(ReturnSetInfo *result, RollbackPlan *plan)
 	}
 }
 
+/* The record of the rollback, and what it keeps for a redo. */
+static void
+put_all_tables_publications(ReturnSetInfo *result)
+{
+	SPI_connect();
+	if (SPI_execute("SELECT 'publication ' || pg_catalog.quote_ident(p.pubname),"
+					" 'publishes all tables: the history, and what the rollback keeps for a redo, with them',"
+					" 'SET safemig.keep_undone = off; -- Or publish schemas or tables by name.'"
+					" FROM pg_catalog.pg_publication p WHERE p.puballtables"
+					" ORDER BY p.pubname", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read pg_publication");
+	put_found(result);
+	SPI_finish();
+}
+
 /* Of any database: WAL is the server's. */
 static void
 put_slots(ReturnSetInfo *result)
@@ -194,6 +209,7 @@ put_lock_holders(ReturnSetInfo *result, RollbackPlan *plan)
 	frame_become_owner(&frame);
 	holders = plan_lock_holders(plan);
 	put_replication(result, plan);
+	put_all_tables_publications(result);
 	put_slots(result);
 	frame_unpin(&frame);
 	foreach(lc, holders)
