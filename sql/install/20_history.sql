@@ -114,6 +114,8 @@ CREATE TABLE safemig.writer_log (
 	xids		bigint[] NOT NULL
 );
 CREATE INDEX writer_log_migration ON safemig.writer_log (migration);
+-- no key, and it is published where all tables are
+ALTER TABLE safemig.writer_log REPLICA IDENTITY FULL;
 
 CREATE TABLE safemig.failure_log (
 	id			bigint PRIMARY KEY,
@@ -178,6 +180,7 @@ CREATE TABLE safemig.step_log (
 	ms			double precision NOT NULL
 );
 CREATE INDEX step_log_kind ON safemig.step_log (kind COLLATE "C", cost COLLATE "C", measured_at);
+ALTER TABLE safemig.step_log REPLICA IDENTITY FULL;
 
 SELECT pg_catalog.pg_extension_config_dump('safemig.migration_id', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.command_seq', '');

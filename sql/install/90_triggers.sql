@@ -15,3 +15,17 @@ ALTER EVENT TRIGGER safemig_start ENABLE ALWAYS;
 ALTER EVENT TRIGGER safemig_drop ENABLE ALWAYS;
 ALTER EVENT TRIGGER safemig_rewrite ENABLE ALWAYS;
 ALTER EVENT TRIGGER safemig_end ENABLE ALWAYS;
+
+/* Whoever follows all tables of this database follows these too. */
+DO LANGUAGE plpgsql $do$
+DECLARE
+	names text := (SELECT pg_catalog.string_agg(pg_catalog.quote_ident(p.pubname), ', ' ORDER BY p.pubname)
+		FROM pg_catalog.pg_publication p WHERE p.puballtables);
+BEGIN
+	IF names IS NOT NULL THEN
+		RAISE WARNING 'the tables of safemig are published by %', names
+			USING DETAIL = 'A subscriber that does not have them stops at the first row.',
+				HINT = 'CREATE EXTENSION safemig on the subscribers before this is committed, or publish schemas or tables by name.';
+	END IF;
+END
+$do$;

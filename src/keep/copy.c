@@ -17,8 +17,10 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/dependency.h"
 #include "catalog/heap.h"
+#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_type.h"
@@ -145,10 +147,49 @@ copy_drop(Oid relid)
 	CommandCounterIncrement();
 }
 
+static void
+mark_as_rewrite(Oid relid)
+{
+	Relation	catalog = table_open(RelationRelationId, RowExclusiveLock);
+	HeapTuple	tuple = SearchSysCacheCopy1(RELOID, ObjectIdGetDatum(relid));
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	((Form_pg_class) GETSTRUCT(tuple))->relrewrite = relid;
+	CatalogTupleUpdate(catalog, &tuple->t_self, tuple);
+	heap_freetuple(tuple);
+	table_close(catalog, RowExclusiveLock);
+}
+
+/*
+ * A publication FOR ALL TABLES has the copy too, and subscribers, who have no
+ * such table, would stop at its first row.  So while it is written it is
+ * marked like a heap that a rewrite fills, which logical decoding passes over.
+ */
+static void
+hide_from_decoding(Relation copy, bool hide)
+{
+	Oid			relids[2] = {RelationGetRelid(copy), copy->rd_rel->reltoastrelid};
+
+	if (!XLogLogicalInfoActive())
+		return;
+	for (int i = 0; i < 2; i++)
+	{
+		if (!OidIsValid(relids[i]))
+			continue;
+		if (hide)
+			mark_as_rewrite(relids[i]);
+		else
+			ResetRelRewrite(relids[i]);
+	}
+	CommandCounterIncrement();
+}
+
 void
 copy_writer_open(CopyWriter *writer, Oid relid)
 {
 	writer->copy = table_open(relid, RowExclusiveLock);
+	hide_from_decoding(writer->copy, true);
 	writer->bulk = GetBulkInsertState();
 	writer->cid = GetCurrentCommandId(true);
 	writer->context = AllocSetContextCreate(CurrentMemoryContext,
@@ -170,7 +211,7 @@ writer_flush(CopyWriter *writer)
 		return;
 	old = MemoryContextSwitchTo(writer->context);
 	table_multi_insert(writer->copy, writer->slots, writer->nslots, writer->cid,
-					   TABLE_INSERT_SKIP_FSM | TABLE_INSERT_NO_LOGICAL, writer->bulk);
+					   TABLE_INSERT_SKIP_FSM, writer->bulk);
 	MemoryContextSwitchTo(old);
 	for (int i = 0; i < writer->nslots; i++)
 		ExecClearTuple(writer->slots[i]);
@@ -200,6 +241,7 @@ copy_writer_close(CopyWriter *writer)
 		ExecDropSingleTupleTableSlot(writer->slots[i]);
 	FreeBulkInsertState(writer->bulk);
 	table_finish_bulk_insert(writer->copy, TABLE_INSERT_SKIP_FSM);
+	hide_from_decoding(writer->copy, false);
 	table_close(writer->copy, NoLock);
 	MemoryContextDelete(writer->context);
 	CommandCounterIncrement();

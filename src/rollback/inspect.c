@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "commands/tablespace.h"
 #include "common/relpath.h"
@@ -436,7 +437,11 @@ safemig_check(PG_FUNCTION_ARGS)
 	missing = put_missing_rights(result, plan);
 	/* the locks of others are told in any case */
 	in_use = put_lock_holders(result, plan);
-	if (missing || conflicts != NIL)
+	if (RecoveryInProgress())
+		put_row(result, "error", psprintf("migration " INT64_FORMAT, migration->id),
+				"cannot be rolled back here: the server is a standby", -1,
+				"SELECT pg_promote(); -- or roll it back on the primary");
+	if (missing || conflicts != NIL || RecoveryInProgress())
 		return (Datum) 0;
 	if (in_use)
 		put_row(result, "warning", psprintf("migration " INT64_FORMAT, migration->id),

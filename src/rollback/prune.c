@@ -229,6 +229,7 @@ safemig_prune(PG_FUNCTION_ARGS)
 	int64		bytes;
 
 	check_not_null(fcinfo, 0, "id");
+	check_can_write("safemig_prune()");
 	migration = resolve_id(PG_GETARG_INT64(0));
 	check_rights(migration);
 	frame_become_owner(&frame);
@@ -348,6 +349,7 @@ Datum
 safemig_prune_older(PG_FUNCTION_ARGS)
 {
 	check_not_null(fcinfo, 0, "older_than");
+	check_can_write("safemig_prune_older()");
 	PG_RETURN_INT64(prune_older(PG_GETARG_INTERVAL_P(0), "older_than",
 								text_argument(fcinfo, 1)));
 }

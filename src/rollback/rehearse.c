@@ -321,6 +321,7 @@ safemig_rehearse(PG_FUNCTION_ARGS)
 	Rehearsal	rehearsal = {0};
 
 	check_not_null(fcinfo, 0, "id");
+	check_can_write("safemig_rehearse()");
 	rehearsal.budget = budget_argument(fcinfo, 1);
 	migrations_rehearse(list_make1(resolve_id(PG_GETARG_INT64(0))), &rehearsal);
 	InitMaterializedSRF(fcinfo, 0);

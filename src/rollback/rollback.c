@@ -11,6 +11,7 @@
 
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 
 #include "history/framework.h"
@@ -30,6 +31,14 @@ char *
 text_argument(FunctionCallInfo fcinfo, int n)
 {
 	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+/* On a standby, or in a transaction that only reads: before anything is locked. */
+void
+check_can_write(const char *call)
+{
+	PreventCommandDuringRecovery(call);
+	PreventCommandIfReadOnly(call);
 }
 
 void
@@ -424,6 +433,7 @@ safemig_rollback_id(PG_FUNCTION_ARGS)
 	text_argument(fcinfo, 3)};
 
 	check_not_null(fcinfo, 0, "id");
+	check_can_write("safemig_rollback()");
 	PG_RETURN_INT64(rollback_migrations(list_make1(resolve_id(PG_GETARG_INT64(0))),
 										&options));
 }
@@ -435,6 +445,7 @@ safemig_rollback_label(PG_FUNCTION_ARGS)
 	text_argument(fcinfo, 3)};
 
 	check_not_null(fcinfo, 0, "label");
+	check_can_write("safemig_rollback()");
 	PG_RETURN_INT64(rollback_migrations(list_make1(resolve_label(text_argument(fcinfo, 0))),
 										&options));
 }
@@ -489,6 +500,7 @@ Datum
 safemig_rollback_to_id(PG_FUNCTION_ARGS)
 {
 	check_not_null(fcinfo, 0, "id");
+	check_can_write("safemig_rollback_to()");
 	return rollback_to(fcinfo, PG_GETARG_INT64(0) == 0 ? NULL :
 					   resolve_id(PG_GETARG_INT64(0)));
 }
@@ -499,6 +511,7 @@ safemig_rollback_to_label(PG_FUNCTION_ARGS)
 	char	   *label;
 
 	check_not_null(fcinfo, 0, "label");
+	check_can_write("safemig_rollback_to()");
 	label = text_argument(fcinfo, 0);
 	return rollback_to(fcinfo, strcmp(label, "0") == 0 ? NULL : resolve_label(label));
 }
@@ -516,6 +529,7 @@ safemig_rollback_last(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 
 	check_not_null(fcinfo, 0, "n");
+	check_can_write("safemig_rollback_last()");
 	if (PG_GETARG_INT32(0) < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -595,6 +609,7 @@ Datum
 safemig_redo(PG_FUNCTION_ARGS)
 {
 	check_not_null(fcinfo, 0, "id");
+	check_can_write("safemig_redo()");
 	PG_RETURN_INT64(redo_one(PG_GETARG_INT64(0), text_argument(fcinfo, 1)));
 }
 

@@ -215,6 +215,7 @@ extern int64 take_back(List *migrations, RollbackOptions *options,
 
 /* ---- rollback.c ---- */
 extern char *text_argument(FunctionCallInfo fcinfo, int n);	/* NULL for NULL */
+extern void check_can_write(const char *call);
 extern void check_not_null(FunctionCallInfo fcinfo, int n, const char *name);
 extern int64 rollback_one(int64 id, char *reason);
 /* newest first; the id of the one record */
