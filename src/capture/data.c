@@ -49,11 +49,15 @@ is_wanted(void)
 		!creating_extension && !IsBinaryUpgrade;
 }
 
-/* The library may be loaded, and a label set, where the extension is not. */
+/*
+ * The library may be loaded, and a label set, where the extension is not.  The
+ * rows of a dump are no migration's; a parallel restore begins with TRUNCATE.
+ */
 static bool
 is_on(void)
 {
-	return is_wanted() && OidIsValid(get_extension_oid("safemig", true));
+	return is_wanted() && OidIsValid(get_extension_oid("safemig", true)) &&
+		(safemig_state.own_depth > 0 || !in_restore_session());
 }
 
 /* Has the user said that he writes a migration? */

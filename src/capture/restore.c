@@ -62,7 +62,8 @@ has_preamble(void)
 bool
 in_restore_session(void)
 {
-	return has_preamble() && is_administrator(MyProc->roleId);
+	return has_preamble() && OidIsValid(get_extension_oid("safemig", true)) &&
+		is_administrator(MyProc->roleId);
 }
 
 /* So somebody else's restore is recorded, and what it drops is kept: once. */
@@ -233,7 +234,7 @@ restore_check_rows(List *range_table)
 
 		if (rte->rtekind == RTE_RELATION && rte->rellockmode >= RowExclusiveLock &&
 			vault_is_schema(get_rel_namespace(rte->relid)) &&
-			OidIsValid(get_extension_oid("safemig", true)) && in_restore_session())
+			in_restore_session())
 			check_spared(get_rel_namespace(rte->relid),
 						 !(is_copy() && has_blocks(rte->relid)));
 	}
