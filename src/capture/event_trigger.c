@@ -198,6 +198,8 @@ look_before(Command *command)
 		targets_resolve(command, parsetree);
 	if (!command->concurrent && statement_drops(parsetree))
 		closure = closure_of(parsetree);
+	if (closure && closure->deleted != NIL)
+		restore_warn_of_keeping(closure->deleted);
 	if (!command->concurrent)
 		data_before_command(command, closure ? closure->deleted : NIL);
 

@@ -19,7 +19,6 @@
 #include "catalog/pg_type.h"
 
 #include "capture/capture.h"
-#include "capture/restore.h"
 #include "compat.h"
 #include "image/classes.h"
 #include "keep/vault.h"
@@ -230,7 +229,6 @@ keep_dropped(Command *command, Closure *closure, Node *parsetree)
 	keep_positions(command, closure, moved);
 	if (hash_get_num_entries(moved) > 0)
 	{
-		restore_warn_of_keeping();
 		closure_report(closure);
 		move_closure(command, closure, parsetree, moved);
 	}

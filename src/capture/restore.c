@@ -14,6 +14,8 @@
 
 #include "access/relation.h"
 #include "catalog/namespace.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
@@ -68,11 +70,22 @@ in_restore_session(void)
 
 /* So somebody else's restore is recorded, and what it drops is kept: once. */
 void
-restore_warn_of_keeping(void)
+restore_warn_of_keeping(List *dropped)
 {
 	static bool warned = false;
+	bool		rows = false;
+	ListCell   *lc;
 
 	if (warned || !has_preamble() || is_administrator(MyProc->roleId))
+		return;
+	foreach(lc, dropped)
+	{
+		const ObjectAddress *address = lfirst(lc);
+
+		rows = rows || (address->classId == RelationRelationId && address->objectSubId == 0 &&
+						strchr("rmp", get_rel_relkind(address->objectId)) != NULL);
+	}
+	if (!rows)
 		return;
 	warned = true;
 	ereport(WARNING,

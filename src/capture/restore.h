@@ -10,7 +10,7 @@
 
 #include "nodes/pg_list.h"
 
-extern void restore_warn_of_keeping(void);
+extern void restore_warn_of_keeping(List *dropped);
 extern void restore_check_command(Node *parsetree);
 extern void restore_check_rows(List *range_table);
 

@@ -506,10 +506,167 @@ case 'DISCARD ALL' => sub {
 	$run->(q(SELECT safemig_rollback('explicit')));
 	same_state($database, $state, 'all is taken back');
 	$run->('DISCARD ALL');
-	$run->('SELECT safemig_redo(rolled_back_by) FROM safemig.migrations WHERE label = \'explicit\'');
+	$run->('SELECT safemig_redo(rolled_back_by) FROM safemig.migrations WHERE label = \'explicit\' AND kind = \'migration\'');
 	$run->(q(SELECT safemig_rollback('explicit')));
 	$session->close;
 	same_state($database, $state, 'and once more');
+};
+
+# ---- tables that are written anew, and what is stored in them ----
+
+my @kinds = (
+	[ 'dropped table' => 'DROP TABLE t1' ],
+	[ 'dropped columns' => 'ALTER TABLE t2 DROP COLUMN b, DROP COLUMN wide' ],
+	[ 'converted column' => 'ALTER TABLE t3 ALTER b TYPE int USING length(b)' ],
+	[ 'added column' => 'ALTER TABLE t9 ADD extra int DEFAULT 7, ADD other text; UPDATE t9 SET other = b' ],
+	[ 'truncated' => 'TRUNCATE t4' ],
+	[ 'written' => q(BEGIN; UPDATE t5 SET b = b || '!', id = id + 1000 WHERE id % 3 = 0; DELETE FROM t5 WHERE id % 5 = 0; INSERT INTO t5 SELECT i, 'new', repeat('n', 3000) FROM generate_series(5000, 5100) i; COMMIT) ],
+	[ 'detached' => 'ALTER TABLE p DETACH PARTITION p1; ALTER TABLE p1 ADD own int' ],
+	[ 'attached' => 'ALTER TABLE p ATTACH PARTITION p2 FOR VALUES FROM (100) TO (200)' ],
+	[ 'indexes' => 'DROP INDEX t6_b, t6_expr; ALTER TABLE t6 DROP CONSTRAINT t6_pkey' ],
+	[ 'partition tree' => 'DROP TABLE q' ],
+	[ 'column of a tree' => 'ALTER TABLE q2 DROP COLUMN v' ],
+	[ 'attribute' => 'ALTER TYPE pair DROP ATTRIBUTE b' ],
+	[ 'enum' => q(ALTER TYPE mood ADD VALUE 'new') ],
+	[ 'materialized view' => 'DROP MATERIALIZED VIEW mv' ],
+	[ 'schema' => 'DROP SCHEMA s CASCADE' ],
+);
+my $stored = join '', (map { <<"SQL" } 't1', 't2', 't3', 't4', 't5', 't6', 't9'), <<'SQL';
+CREATE TABLE $_ (id int PRIMARY KEY, b text, wide text);
+CREATE INDEX ${_}_b ON $_ (b);
+CREATE INDEX ${_}_expr ON $_ (lower(b)) WHERE id > 3;
+INSERT INTO $_ SELECT i, 'b' || i, repeat('w' || i, 1000) FROM generate_series(1, 300) i;
+SQL
+CREATE TABLE p (k int, v text) PARTITION BY RANGE (k);
+CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (100);
+CREATE TABLE p2 (k int, v text);
+INSERT INTO p SELECT i, 'v' FROM generate_series(1, 99) i;
+INSERT INTO p2 SELECT i, 'v' FROM generate_series(100, 199) i;
+CREATE INDEX ON p (v);
+CREATE TABLE q (k int PRIMARY KEY, v text) PARTITION BY RANGE (k);
+CREATE TABLE q_1 PARTITION OF q FOR VALUES FROM (0) TO (100);
+INSERT INTO q SELECT i, 'v' FROM generate_series(1, 99) i;
+CREATE TABLE q2 (k int PRIMARY KEY, v text, w text) PARTITION BY RANGE (k);
+CREATE TABLE q2_1 PARTITION OF q2 FOR VALUES FROM (0) TO (100);
+INSERT INTO q2 SELECT i, 'v' || i, 'w' FROM generate_series(1, 99) i;
+CREATE TYPE pair AS (a int, b text, c int);
+CREATE TYPE mood AS ENUM ('sad', 'ok');
+CREATE TABLE t7 (id int PRIMARY KEY, p pair, m mood);
+INSERT INTO t7 SELECT i, ROW(i, 'b' || i, i)::pair, 'ok' FROM generate_series(1, 50) i;
+CREATE MATERIALIZED VIEW mv AS SELECT m, count(*) FROM t7 GROUP BY m;
+CREATE UNIQUE INDEX ON mv (m);
+CREATE SCHEMA s;
+CREATE TABLE s.t8 (id serial PRIMARY KEY, r int REFERENCES t7);
+INSERT INTO s.t8 (r) SELECT i FROM generate_series(1, 50) i;
+SQL
+
+sub stored_as_it_should
+{
+	my ($database, $what) = @_;
+	# every row of pg_depend and pg_shdepend means something that is there
+	is(value($database, <<'SQL'), '', "$what: nothing hangs on what is not there");
+SELECT format('SELECT %L, %I, %s FROM pg_depend d WHERE %s <> 0 AND %s = %L::regclass AND NOT EXISTS (SELECT FROM %s x WHERE x.oid = d.%s)',
+	side, class, oid_column, oid_column, class, c.oid::regclass, c.oid::regclass, oid_column)
+FROM pg_class c, (VALUES ('dependant', 'classid', 'objid'), ('referenced', 'refclassid', 'refobjid')) AS v(side, class, oid_column)
+WHERE c.oid < 16384 AND relkind = 'r' AND relnamespace = 'pg_catalog'::regnamespace
+	AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = c.oid AND attname = 'oid')
+\gexec
+SELECT 'owner', classid::regclass, objid FROM pg_shdepend d WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+	AND refclassid = 'pg_authid'::regclass AND NOT EXISTS (SELECT FROM pg_authid a WHERE a.oid = refobjid);
+SELECT 'column', objid, objsubid FROM pg_depend WHERE classid = 'pg_class'::regclass AND objsubid > 0
+	AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = objid AND attnum = objsubid AND NOT attisdropped);
+SELECT 'referenced column', refobjid, refobjsubid FROM pg_depend WHERE refclassid = 'pg_class'::regclass AND refobjsubid > 0
+	AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = refobjid AND attnum = refobjsubid AND NOT attisdropped);
+SELECT 'marked as rewritten', oid::regclass FROM pg_class WHERE relrewrite <> 0;
+SQL
+	return unless value($database, q(SELECT 1 FROM pg_extension WHERE extname = 'amcheck'));
+	is(value($database, <<'SQL'), '', "$what: the tables are sound");
+SELECT format('SELECT %L, * FROM verify_heapam(%L, check_toast => true)', c.oid::regclass, c.oid::regclass)
+FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+WHERE relkind IN ('r', 'm') AND relpersistence = 'p' AND (nspname !~ '^pg_' OR c.oid IN ('pg_attribute'::regclass, 'pg_class'::regclass, 'pg_type'::regclass))
+\gexec
+SQL
+	is(value($database, <<'SQL'), '', "$what: the indexes agree with them");
+SELECT format('SELECT bt_index_check(%L::regclass, true)', c.oid::regclass)
+FROM pg_index i JOIN pg_class c ON c.oid = indexrelid JOIN pg_am a ON a.oid = relam JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE amname = 'btree' AND relkind = 'i' AND indisvalid AND c.relpersistence = 'p' AND (nspname !~ '^pg_' OR indrelid IN ('pg_attribute'::regclass, 'pg_class'::regclass, 'pg_depend'::regclass))
+\gexec
+SQL
+	return;
+}
+
+sub checked_by_programs
+{
+	my ($database, $what) = @_;
+	my $program = program('pg_amcheck');
+  SKIP:
+	{
+		skip 'pg_amcheck is not installed', 1 unless $program;
+		my ($stdout, $stderr) = run_command([ $program, @connection, '--heapallindexed', '--no-strict-names', '-j', '2', $database ]);
+		is("$stdout$stderr", '', "$what: pg_amcheck finds nothing");
+	}
+	$program = program('pg_catcheck');
+  SKIP:
+	{
+		skip 'pg_catcheck is not installed', 1 unless $program;
+		my ($stdout, $stderr) = run_command([ $program, @connection, '--select-from-relations', $database ]);
+		like("$stdout$stderr", qr/done \(0 inconsistencies, 0 warnings, 0 errors\)/, "$what: pg_catcheck finds nothing");
+	}
+	return;
+}
+
+case 'what is stored after every kind of rollback' => sub {
+	my $database = new_database('stored');
+	runs($database, $stored, 'tables');
+	my @states = (state_of($database));
+	foreach my $kind (@kinds)
+	{
+		runs($database, "SET safemig.notices = off; SET safemig.label = '$kind->[0]'; $kind->[1]", $kind->[0], pgoptions => '-c client_min_messages=warning -c session_preload_libraries=safemig');
+		push @states, $kind == $kinds[-1] ? state_of($database) : undef;
+	}
+	stored_as_it_should($database, 'with all that is kept');
+	foreach my $kind (reverse @kinds)
+	{
+		runs($database, "SELECT safemig_rollback('$kind->[0]')", "$kind->[0]: back");
+		stored_as_it_should($database, $kind->[0]);
+	}
+	same_state($database, $states[0], 'the state before');
+	checked_by_programs($database, 'after all');
+
+	# columns that were revived are stored as any: rewritten, they hold the same
+	my @rewrites = ([ 'VACUUM FULL' => sub { runs($database, 'VACUUM FULL', 'VACUUM FULL') } ],
+		[ 'CLUSTER' => sub { runs($database, 'CLUSTER t2 USING t2_pkey; CLUSTER t3 USING t3_pkey; CLUSTER t5 USING t5_pkey; CLUSTER q2 USING q2_pkey; ALTER TABLE t2 SET WITHOUT CLUSTER; ALTER TABLE t3 SET WITHOUT CLUSTER; ALTER TABLE t5 SET WITHOUT CLUSTER; ALTER TABLE q2 SET WITHOUT CLUSTER; ALTER TABLE q2_1 SET WITHOUT CLUSTER', 'CLUSTER',
+				pgoptions => '-c safemig.enabled=off') } ],
+		[ 'pg_repack' => sub {
+				my $repack = program('pg_repack');
+				my $there = value($database, q(SELECT 1 FROM pg_available_extensions WHERE name = 'pg_repack'));
+				return diag('pg_repack is not installed') unless $repack && $there;
+				runs($database, 'SET safemig.enabled = off; CREATE EXTENSION pg_repack', 'pg_repack');
+				command_ok([ $repack, @connection, '--no-order', '-t', 't2', '-t', 't3', '-t', 't5', '-t', 't7', $database ], 'repacks');
+				runs($database, 'SET safemig.enabled = off; DROP EXTENSION pg_repack', 'and goes');
+		} ]);
+	foreach my $rewrite (@rewrites)
+	{
+		$rewrite->[1]->();
+		same_state($database, $states[0], "$rewrite->[0]: the same rows");
+	}
+	stored_as_it_should($database, 'rewritten');
+
+	# redone, rewritten while things are away, and back once more
+	foreach my $kind (@kinds)
+	{
+		runs($database, "SELECT safemig_redo(id) FROM safemig.migrations WHERE label = '$kind->[0]' AND kind = 'migration'", "$kind->[0]: redone");
+	}
+	same_state($database, $states[-1], 'the state after');
+	$rewrites[0][1]->();
+	stored_as_it_should($database, 'rewritten meanwhile');
+	foreach my $kind (reverse @kinds)
+	{
+		runs($database, "SELECT safemig_rollback('$kind->[0]')", "$kind->[0]: back again");
+	}
+	same_state($database, $states[0], 'the state before, once more');
+	stored_as_it_should($database, 'at last');
+	checked_by_programs($database, 'at last');
 };
 
 done_testing();
