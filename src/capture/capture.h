@@ -100,6 +100,7 @@ extern void capture_divert_drops(List **sink, MemoryContext context);
 /* ---- event_trigger.c: where PostgreSQL enters ---- */
 extern bool capture_is_silent(Node *parsetree);
 extern bool in_restore_session(void);
+extern bool repack_is_at_work(Node *parsetree);
 extern void capture_command_starts(Node *parsetree, CommandTag tag);
 extern void capture_command_ends(Node *parsetree);
 

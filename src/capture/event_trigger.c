@@ -71,7 +71,7 @@ capture_is_silent(Node *parsetree)
 	return !safemig_enabled || safemig_state.own_depth > 0 ||
 		IsBinaryUpgrade || creating_extension || IsParallelWorker() ||
 		in_restore_session() || concerns_safemig(parsetree) ||
-		framework_drops_helpers(parsetree);
+		framework_drops_helpers(parsetree) || repack_is_at_work(parsetree);
 }
 
 /* Commands that commit in the middle of themselves. */

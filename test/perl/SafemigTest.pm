@@ -99,11 +99,13 @@ sub use_server
 }
 
 # One server for a test file, with a template that has the extension, and the
-# roles that most cases use.  %options: conf, extra lines of postgresql.conf.
+# roles that most cases use.  %options: conf, extra lines of postgresql.conf;
+# install_path, of another installation.
 sub start_server
 {
 	my ($name, %options) = @_;
-	$node = PostgreSQL::Test::Cluster->new($name);
+	$node = PostgreSQL::Test::Cluster->new($name,
+		$options{install_path} ? (install_path => $options{install_path}) : ());
 	$node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
 	$node->append_conf('postgresql.conf', <<"CONF");
 autovacuum = off
