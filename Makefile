@@ -54,12 +54,12 @@ PG_CONFIG ?= pg_config
 # These bring their own PostgreSQL and need no PGXS here: where nothing is
 # installed yet, it is their first step to change that.  "make check-versions"
 # does so for several versions, VERSIONS="17 18" for some of them; "make
-# check-assert" on a server built with assertions.  "make fidelity" proves it
-# on PostgreSQL's own regression scripts, FILES="alter_table" on some of them,
+# check-upgrade" goes from one to the next with pg_upgrade; "make check-assert"
+# tests on a server built with assertions.  "make fidelity" proves it on PostgreSQL's own regression scripts, FILES="alter_table" on some of them,
 # PASSES="schema" as an ordinary role that owns its schema.
 # "make soak" runs random cases for hours: CASES=2000 of rows, SEQUENCES=5000 of
 # everything, from the case SEED=1 on.
-OWN_GOALS = bench check check-versions check-assert demo drill fidelity frameworks soak
+OWN_GOALS = bench check check-versions check-upgrade check-assert demo drill fidelity frameworks soak
 
 ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
 
@@ -71,6 +71,10 @@ check:
 
 check-versions:
 	@script/versions $(VERSIONS)
+
+# UPGRADES="15:17" for some of them
+check-upgrade:
+	@script/upgrades $(UPGRADES)
 
 check-assert:
 	@PG_CONFIG='$(PG_CONFIG)' script/assert
