@@ -65,12 +65,17 @@ static int64
 highest_key(const char *table)
 {
 	Relation	rel = history_open(table, AccessShareLock);
-	Relation	index = index_open(RelationGetPrimaryKeyIndex(rel), AccessShareLock);
-	SysScanDesc scan = systable_beginscan_ordered(rel, index, NULL, 0, NULL);
-	HeapTuple	tuple = systable_getnext_ordered(scan, BackwardScanDirection);
+	Relation	index;
+	SysScanDesc scan;
+	HeapTuple	tuple;
 	int64		key = 0;
 	bool		isnull;
 
+	/* which finds rd_pkindex */
+	list_free(RelationGetIndexList(rel));
+	index = index_open(rel->rd_pkindex, AccessShareLock);
+	scan = systable_beginscan_ordered(rel, index, NULL, 0, NULL);
+	tuple = systable_getnext_ordered(scan, BackwardScanDirection);
 	if (HeapTupleIsValid(tuple))
 		key = DatumGetInt64(heap_getattr(tuple, index->rd_index->indkey.values[0],
 										 RelationGetDescr(rel), &isnull));

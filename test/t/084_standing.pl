@@ -155,7 +155,6 @@ my $vault_rows = q(SELECT format('SELECT %L, count(*) FROM %s', k.identity, subs
 my %over_it = (
 	'pg_restore --clean --if-exists' => sub { output_of('pg_restore', @connection, '--clean', '--if-exists', '-d', $_[0], "$tempdir/full") },
 	'pg_restore --clean -j 2' => sub { output_of('pg_restore', @connection, '--clean', '--if-exists', '-j', '2', '-d', $_[0], "$tempdir/full") },
-	'pg_restore' => sub { output_of('pg_restore', @connection, '-d', $_[0], "$tempdir/full") },
 	'pg_restore --data-only' => sub { output_of('pg_restore', @connection, '--data-only', '-d', $_[0], "$tempdir/full") },
 	'pg_restore --schema-only' => sub { output_of('pg_restore', @connection, '--schema-only', '-d', $_[0], "$tempdir/full") },
 	'psql < dump' => sub { output_of('psql', '-Xq', @connection, '-f', "$tempdir/plain", $_[0]) },
