@@ -7,6 +7,11 @@ HEADERFILES = $(wildcard src/*.h src/*/*.h)
 INSTALLSCRIPT = sql/safemig--$(EXTVERSION).sql
 DATA_built = $(INSTALLSCRIPT)
 PG_CPPFLAGS = -I$(srcdir)/src
+# "make POINTS=1" makes it fail where a test says so (src/point.h), and is for
+# tests alone; not by the environment, where somebody may have left it.
+ifeq ($(origin POINTS),command line)
+PG_CPPFLAGS += $(if $(POINTS),-DSAFEMIG_POINTS)
+endif
 # our own names win over the server's (before 16 everything is exported)
 SHLIB_LINK = -Wl,-Bsymbolic
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers $(CLANG_CFLAGS)

@@ -15,6 +15,7 @@
 #include "utils/guc.h"
 
 #include "compat.h"
+#include "point.h"
 #include "safemig.h"
 
 bool		safemig_enabled = true;
@@ -163,5 +164,6 @@ settings_define(void)
 							"One that takes longer has failed.",
 							&safemig_guard_timeout, 10000, 1, INT_MAX,
 							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	points_define();
 	MarkGUCPrefixReserved("safemig");
 }

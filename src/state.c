@@ -19,6 +19,7 @@
 #include "capture/capture.h"
 #include "capture/written.h"
 #include "history/history.h"
+#include "point.h"
 #include "safemig.h"
 
 State		safemig_state;
@@ -114,10 +115,12 @@ on_xact(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PRE_PREPARE:
+			SAFEMIG_POINT("commit.begins");
 			script_refuse_commit();
 			command_record_unfinished();
 			framework_transaction_ends();
 			data_record_pending();
+			SAFEMIG_POINT("commit.recorded");
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PARALLEL_ABORT:
@@ -165,6 +168,7 @@ on_xact(XactEvent event, void *arg)
 			safemig_state.reverted_id = 0;
 			safemig_state.written_since = 0;
 			failures_commit();
+			SAFEMIG_POINT_COMMITTED("commit.done");
 			/* a CONCURRENTLY command commits in the middle of itself */
 			command_stack_commit();
 			break;

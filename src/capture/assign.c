@@ -30,6 +30,7 @@
 #include "compat.h"
 #include "history/framework.h"
 #include "keep/writes.h"
+#include "point.h"
 
 /* ---- where it is recorded ---- */
 
@@ -297,6 +298,7 @@ framework_act(const Framework *framework, Oid relid, const Reading *reading, Lis
 		safemig_state.row_unseen_in = InvalidOid;
 		return;
 	}
+	SAFEMIG_POINT("framework.row");
 	switch (reading->meaning)
 	{
 		case MEANS_NOTHING:

@@ -37,6 +37,7 @@
 #include "history/history.h"
 #include "keep/large_object.h"
 #include "keep/writes.h"
+#include "point.h"
 
 static void end_truncation(int64 migration);
 
@@ -157,6 +158,7 @@ keep_table(RecordedCommand *command, Oid relid, FindVersions find, uint32 since,
 	table_close(rel, NoLock);
 	if (kept == NULL)
 		return;
+	SAFEMIG_POINT("data.kept");
 	history_add_table(command, relid, 'w', kept);
 	appendStringInfo(ids, "%s" INT64_FORMAT, ids->len ? "," : "", kept->id);
 }
@@ -448,9 +450,11 @@ record_since_look(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	frame_become_owner(&frame);
 	migration = migration_of_rows();
+	SAFEMIG_POINT("data.looks");
 	end_truncation(migration);
 	record_written(migration, tables);
 	record_foreign(migration);
+	SAFEMIG_POINT("data.recorded");
 	written_look();
 	/* a TRUNCATE of what was empty has begun one before this look */
 	if ((migration > last_id || truncated) && history_forget_if_empty(migration))
@@ -751,8 +755,10 @@ data_keep_truncated(Oid relid)
 	migration = migration_of_rows();
 	if (rows_were_written())
 		record_since_look();
+	SAFEMIG_POINT("truncate.begins");
 	if (!data_made_by_migration(migration, relid))
 		truncate_table(migration, relid);
+	SAFEMIG_POINT("truncate.kept");
 	framework_table_emptied(relid);
 	frame_unpin(&frame);
 	own_work_end();

@@ -29,6 +29,7 @@
 #include "capture/written.h"
 #include "compat.h"
 #include "history/history.h"
+#include "point.h"
 
 PG_FUNCTION_INFO_V1(safemig_on_event);
 
@@ -190,6 +191,7 @@ look_before(Command *command)
 	state_save();
 	safemig_state.conversion_settings = conversion_settings_now();
 	early_keep(command, parsetree);
+	SAFEMIG_POINT("capture.early");
 
 	/* ... names mean what they mean to the user ... */
 	if (IsA(parsetree, DropStmt) && command->concurrent)
@@ -200,21 +202,26 @@ look_before(Command *command)
 		closure = closure_of(parsetree);
 	if (closure && closure->deleted != NIL)
 		restore_warn_of_keeping(closure->deleted);
+	SAFEMIG_POINT("capture.targets");
 	if (!command->concurrent)
 		data_before_command(command, closure ? closure->deleted : NIL);
 
 	/* ... but images do not depend on who looks, or how */
 	frame_become_owner(&frame);
 	own_work_begin();
+	SAFEMIG_POINT("capture.images");
 	command_look(command);
 	if (closure)
 		framework_histories_go(command, closure->deleted);
 	if (closure && closure->deleted != NIL)
 		keep_dropped(command, closure, parsetree);
+	SAFEMIG_POINT("capture.kept");
 	give_way(command, parsetree);
+	SAFEMIG_POINT("capture.gave_way");
 	keep_changed_values(command);
 	keep_moved_positions(command);
 	early_check(command);
+	SAFEMIG_POINT("capture.looked");
 	own_work_end();
 	safemig_state.conversion_settings = NIL;
 	frame_unpin(&frame);
@@ -277,6 +284,7 @@ capture_command_starts(Node *parsetree, CommandTag tag)
 
 	command = command_push(parsetree, GetCommandTagName(tag));
 	command->concurrent = is_concurrent(parsetree);
+	SAFEMIG_POINT("capture.begins");
 	if (failures_are_tolerated(command))
 		command->failed = try_to(try_before, command);
 	else
@@ -302,6 +310,7 @@ capture_command_ends(Node *parsetree)
 	if (command == NULL || command->parsetree != parsetree ||
 		safemig_state.own_depth > 0)
 		return;
+	SAFEMIG_POINT("capture.ends");
 	look_at_rewritten(command);
 	framework_command_ends(parsetree);
 	if (failures_are_tolerated(command) && !command->failed)
@@ -347,6 +356,7 @@ on_rewrite(void)
 	relid = DatumGetObjectId(OidFunctionCall0(F_PG_EVENT_TRIGGER_TABLE_REWRITE_OID));
 	command_note_rewrite(command, relid);
 	follow_rewrite(command, relid);
+	SAFEMIG_POINT("capture.rewrite");
 }
 
 Datum

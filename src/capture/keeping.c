@@ -22,6 +22,7 @@
 #include "compat.h"
 #include "image/classes.h"
 #include "keep/vault.h"
+#include "point.h"
 
 /* ---- images of the closure ---- */
 
@@ -212,6 +213,7 @@ keep_dropped(Command *command, Closure *closure, Node *parsetree)
 
 	command->altered = list_length(command->roots);
 	take_images(command, closure);
+	SAFEMIG_POINT("keep.images");
 	if (safemig_state.record_id && !safemig_keep_undone)
 	{
 		support_check(closure, moved);
@@ -226,16 +228,21 @@ keep_dropped(Command *command, Closure *closure, Node *parsetree)
 	support_add_needed(closure, moved);
 	support_check(closure, moved);
 	keep_columns(command, closure);
+	SAFEMIG_POINT("keep.columns");
 	keep_positions(command, closure, moved);
 	if (hash_get_num_entries(moved) > 0)
 	{
+		SAFEMIG_POINT("keep.positions");
 		closure_report(closure);
 		move_closure(command, closure, parsetree, moved);
+		SAFEMIG_POINT("keep.moved");
 	}
 	later = freeze_what_stays(closure, moved);
+	SAFEMIG_POINT("keep.frozen");
 	if (hash_get_num_entries(moved) > 0)
 	{
 		delete_rest(command, closure, parsetree, moved, later);
+		SAFEMIG_POINT("keep.deleted");
 		if (IsA(parsetree, DropStmt))
 			cut_from_statement((DropStmt *) parsetree, closure->named, moved);
 	}

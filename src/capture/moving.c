@@ -18,6 +18,7 @@
 
 #include "capture/capture.h"
 #include "compat.h"
+#include "point.h"
 
 bool
 is_movable(const ObjectAddress *address)
@@ -172,6 +173,7 @@ move_all(Command *command, Closure *closure, HTAB *moved, HTAB *named)
 
 		EventTriggerSQLDropAddObject(lfirst(lc), original, !original);
 		move_object(command, lfirst(lc));
+		SAFEMIG_POINT("keep.moved_one");
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(scratch);
 	}

@@ -20,6 +20,7 @@
 #include "utils/snapmgr.h"
 
 #include "capture/capture.h"
+#include "point.h"
 
 /* The option that moves a database, or NULL. */
 static DefElem *
@@ -109,6 +110,7 @@ write_down(void *arg)
 	command->unproved = reason_of(outside->stmt);
 	command->stays = what_stays(outside->stmt);
 	MemoryContextSwitchTo(old);
+	SAFEMIG_POINT("outside.done");
 	command_record(command);
 	command_pop(command);
 	return true;

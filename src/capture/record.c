@@ -17,6 +17,7 @@
 
 #include "capture/capture.h"
 #include "history/history.h"
+#include "point.h"
 
 /* ---- checks ---- */
 
@@ -226,6 +227,7 @@ command_record(Command *command)
 		if (command->unproved)
 			steps_irreversible(&steps, "%s", command->unproved);
 		changes = command_changes(command);
+		SAFEMIG_POINT("record.compared");
 	}
 	if (command->failed)
 	{
@@ -237,10 +239,12 @@ command_record(Command *command)
 	else if (changes != NIL || command->data_only || command->seq)
 	{
 		command_reverse(command, changes, &steps);
+		SAFEMIG_POINT("record.reverse");
 		write_down(command, changes, &steps);
 		framework_histories_gone(command);
 		framework_histories_renamed(changes);
 		failures_write();
+		SAFEMIG_POINT("record.written");
 	}
 	own_work_end();
 	frame_unpin(&frame);
@@ -283,5 +287,6 @@ command_record_unfinished(void)
 	/* what was done last is not visible to our own look at it yet */
 	CommandCounterIncrement();
 	command_record(command);
+	SAFEMIG_POINT("record.unfinished");
 	command->unfinished = command->seq != 0;
 }

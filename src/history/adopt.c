@@ -41,6 +41,7 @@
 #include "compat.h"
 #include "history/framework.h"
 #include "keep/writes.h"
+#include "point.h"
 
 PG_FUNCTION_INFO_V1(safemig_unseen_rows);
 
@@ -310,10 +311,13 @@ adopt(const Unseen *unseen)
 		if (!ConditionalLockRelationOid(lfirst_oid(lc), AccessShareLock))
 			return;
 	}
+	SAFEMIG_POINT("adopt.begins");
 	id = migrations_merge(unseen->migrations);
 	data_record_rows(id, tables, rows_of_transaction, unseen->xmin);
+	SAFEMIG_POINT("adopt.recorded");
 	migration_name(id, unseen->framework, unseen->row->label, unseen->row, NULL);
 	history_note_writer_xid(id, full_xid(unseen->xmin));
+	SAFEMIG_POINT("adopt.done");
 }
 
 /* As the extension's owner, before migrations are looked for. */

@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 
 #include "history/history.h"
+#include "point.h"
 
 static Datum
 text_array(List *list)
@@ -92,9 +93,11 @@ history_write_command(RecordedCommand *command, const char *query,
 	values[10] = optional(command->irreversible, &nulls[10]);
 	values[11] = optional(command->unkept, &nulls[11]);
 	history_insert("command_log", values, nulls, lengthof(values));
+	SAFEMIG_POINT("history.command");
 	foreach(lc, command->changes)
 		write_change(command, lfirst(lc), ++ord, incarnation);
 	CommandCounterIncrement();
+	SAFEMIG_POINT("history.changes");
 }
 
 /* A table whose rows, not whose definition, the command is about. */

@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "history/history.h"
+#include "point.h"
 
 const char *
 kept_detail(const Kept *kept, const char *name)
@@ -87,6 +88,7 @@ history_add_kept(Kept *kept)
 	values[12] = CStringGetTextDatum(kept->state ? kept->state : "kept");
 	values[13] = text_list_to_array(kept->details);
 	history_insert("kept_log", values, nulls, lengthof(values));
+	SAFEMIG_POINT("history.kept");
 	CommandCounterIncrement();
 	return kept->id;
 }

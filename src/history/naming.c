@@ -14,6 +14,7 @@
 
 #include "history/framework.h"
 #include "keep/vault.h"
+#include "point.h"
 
 static Datum
 text_or_null(const char *value, char *null)
@@ -69,6 +70,7 @@ merge(int64 to, int64 from)
 	Datum		args[2] = {Int64GetDatum(to), Int64GetDatum(from)};
 
 	vault_take_over(from, to);
+	SAFEMIG_POINT("framework.vault_taken");
 	SPI_connect();
 	for (size_t i = 0; i < lengthof(tables); i++)
 		move_rows(tables[i], to, from);
@@ -86,6 +88,7 @@ merge(int64 to, int64 from)
 							  2, types, args, NULL, false, 0) != SPI_OK_DELETE)
 		elog(ERROR, "could not update migration_log");
 	SPI_finish();
+	SAFEMIG_POINT("framework.merged");
 }
 
 /* 0: there was none. */

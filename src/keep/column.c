@@ -45,6 +45,7 @@
 #include "keep/limit.h"
 #include "keep/vault.h"
 #include "keep/writes.h"
+#include "point.h"
 
 /* Settings that decide what a conversion between types gives. */
 static const char *const conversion_settings[] = {
@@ -479,6 +480,7 @@ column_keep(Oid relid, AttrNumber attnum, const Together *together,
 	kept_set_detailf(kept, "relfilenode", "%u", rel->rd_rel->relfilenode);
 	add_attribute(kept, rel, attnum);
 	keep_values(kept, rel, attnum, together);
+	SAFEMIG_POINT("copy.proved");
 	history_add_kept(kept);
 	frame_unpin(&frame);
 
@@ -574,6 +576,7 @@ column_keep_finish(int64 kept_id)
 	Relation	rel;
 
 	frame_become_owner(&frame);
+	SAFEMIG_POINT("copy.finished");
 	kept = history_get_kept(kept_id);
 	rel = relation_open((Oid) kept_number(kept, "relation"), NoLock);
 	if (kept->vault_name &&

@@ -39,6 +39,7 @@
 
 #include "compat.h"
 #include "keep/column.h"
+#include "point.h"
 #include "progress.h"
 
 /* The name of a keyless copy's first column, which must not be the value's. */
@@ -374,7 +375,9 @@ copy_make(Relation rel, CopyShape *shape, const char *name, Oid namespace,
 		Frame		frame;
 
 		frame_become(&frame, rel->rd_rel->relowner);
+		SAFEMIG_POINT("copy.made");
 		unfit = copy_rows(rel, shape, copy, proof);
+		SAFEMIG_POINT("copy.filled");
 		frame_unpin(&frame);
 		if (unfit == NULL)
 			return copy;

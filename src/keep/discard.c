@@ -25,6 +25,7 @@
 
 #include "history/history.h"
 #include "keep/vault.h"
+#include "point.h"
 
 /* ---- where it is ---- */
 
@@ -240,9 +241,11 @@ vault_discard(List *all)
 			LockRelationOid(address.objectId, AccessExclusiveLock);
 		add_exact_object_address(&address, objects);
 	}
+	SAFEMIG_POINT("prune.checked");
 	performMultipleDeletions(objects, DROP_RESTRICT,
 							 PERFORM_DELETION_INTERNAL | PERFORM_DELETION_QUIETLY);
 	free_object_addresses(objects);
 	CommandCounterIncrement();
+	SAFEMIG_POINT("prune.deleted");
 	drop_empty_schemas(all);
 }

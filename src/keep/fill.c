@@ -40,6 +40,7 @@
 #include "compat.h"
 #include "history/history.h"
 #include "keep/retype.h"
+#include "point.h"
 #include "progress.h"
 
 PG_FUNCTION_INFO_V1(fill_column);
@@ -583,7 +584,9 @@ fill_column(PG_FUNCTION_ARGS)
 	{
 		CheckTableNotInUse(rel, "fill a column of");
 		copy_prove(kept);
+		SAFEMIG_POINT("fill.proved");
 		filled = fill_relation(rel, kept, expression, &refill);
+		SAFEMIG_POINT("fill.done");
 	}
 	relation_close(rel, NoLock);
 	if (refill)

@@ -56,6 +56,7 @@
 #include "history/history.h"
 #include "keep/column.h"
 #include "keep/frozen.h"
+#include "point.h"
 
 /* One relation in the vault that loses something. */
 typedef struct Frozen
@@ -467,7 +468,9 @@ freeze_relation(Frozen *frozen, List *all)
 	history_update_kept(kept);
 	if (cmds != NIL)
 	{
+		SAFEMIG_POINT("freeze.proved");
 		change_table(frozen->relid, cmds, true);
+		SAFEMIG_POINT("freeze.changed");
 		note_storage(frozen->root);
 	}
 }

@@ -33,6 +33,7 @@
 
 #include "compat.h"
 #include "keep/rows.h"
+#include "point.h"
 #include "progress.h"
 
 /* Places of rows, in the order in which they were added. */
@@ -308,8 +309,11 @@ rows_put_back(Relation rel, const Kept *kept, int64 *inserted, int64 *deleted)
 	frame_become(&frame, rel->rd_rel->relowner);
 	frame_lend_for_rows(&frame, rel->rd_rel->relowner, rel);
 	find_difference(rel, copy, &shape, &gone, &missing);
+	SAFEMIG_POINT("putback.compared");
 	delete_rows(rel, &gone);
+	SAFEMIG_POINT("putback.deleted");
 	insert_rows(rel, copy, &shape, &missing);
+	SAFEMIG_POINT("putback.inserted");
 	prove_table(rel, copy, &shape, kept);
 	frame_unpin(&frame);
 	table_close(copy, AccessShareLock);

@@ -49,6 +49,7 @@
 #include "history/history.h"
 #include "keep/limit.h"
 #include "keep/vault.h"
+#include "point.h"
 
 PG_FUNCTION_INFO_V1(safemig_restore_relation);
 
@@ -187,6 +188,7 @@ keep_relation(Relation rel, int64 migration, int64 command)
 	/* what follows changes the entry's kind: do not hold on to it */
 	relation_close(rel, NoLock);
 
+	SAFEMIG_POINT("vault.schema");
 	strip_relation(relid, kept);
 	if (matview)
 		matview_to_table(relid);
@@ -195,6 +197,7 @@ keep_relation(Relation rel, int64 migration, int64 command)
 	relation_close(rel, NoLock);
 	foreach(lc, statistics)
 		keep_statistics(lfirst_oid(lc), kept);
+	SAFEMIG_POINT("vault.stripped");
 	move_relation(relid, vault, vault_role());
 	return kept;
 }
@@ -234,6 +237,7 @@ vault_keep_relation(Oid relid, int64 migration, int64 command)
 		creating_extension = save_creating;
 	}
 	PG_END_TRY();
+	SAFEMIG_POINT("vault.moved");
 	id = history_add_kept(kept);
 	frame_unpin(&frame);
 	own_work_end();
@@ -436,6 +440,7 @@ restore_relation(Oid relid, const Kept *kept)
 	foreach(lc, statistics)
 		restore_statistics(lfirst_oid(lc), kept);
 	move_relation(relid, target, owner);
+	SAFEMIG_POINT("vault.moved_back");
 	if (kept_need_detail(kept, "relkind")[0] == RELKIND_MATVIEW)
 		matview_from_table(relid, kept);
 	strip_undo(relid, kept);
@@ -468,6 +473,7 @@ safemig_restore_relation(PG_FUNCTION_ARGS)
 	PG_TRY();
 	{
 		vault_thaw_relation(relid, kept);
+		SAFEMIG_POINT("vault.thawed");
 		restore_relation(relid, kept);
 	}
 	PG_FINALLY();
@@ -477,6 +483,7 @@ safemig_restore_relation(PG_FUNCTION_ARGS)
 	PG_END_TRY();
 	history_set_kept_state(kept->id, "restored");
 	safemig_state.tables_restored++;
+	SAFEMIG_POINT("vault.restored");
 	frame_unpin(&frame);
 	capture_internal_end();
 	PG_RETURN_VOID();

@@ -49,6 +49,7 @@
 
 #include "compat.h"
 #include "keep/column.h"
+#include "point.h"
 
 PG_FUNCTION_INFO_V1(revive_column);
 
@@ -620,6 +621,7 @@ revive_tree(Tree *tree, const Kept *kept)
 	else
 		revive_in_place(tree);
 	note_revived(tree);
+	SAFEMIG_POINT("revive.done");
 	capture_internal_end();
 	return reason;
 }

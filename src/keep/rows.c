@@ -32,6 +32,7 @@
 #include "keep/limit.h"
 #include "keep/rows.h"
 #include "keep/vault.h"
+#include "point.h"
 #include "progress.h"
 
 #define FIRST_SEED	UINT64CONST(0)
@@ -277,6 +278,7 @@ rows_keep(Relation rel, Snapshot snapshot, int64 migration, int64 command)
 				 errmsg("the rows of %s are more than safemig.max_kept_bytes allows to keep",
 						kept->identity)));
 	copy = make_copy(rel, snapshot, kept->vault_name, namespace, &shape, &proof);
+	SAFEMIG_POINT("snapshot.copied");
 	kept->rows = proof.rows;
 	kept->bytes = DatumGetInt64(DirectFunctionCall1(pg_total_relation_size,
 													ObjectIdGetDatum(copy)));

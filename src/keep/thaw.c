@@ -26,6 +26,7 @@
 #include "history/history.h"
 #include "keep/column.h"
 #include "keep/frozen.h"
+#include "point.h"
 
 /* ---- what freeze.c also asks ---- */
 
@@ -229,6 +230,7 @@ vault_thaw_relation(Oid relid, Kept *kept)
 	own_work_begin();
 	for (int i = count; i > 0; i--)
 		thaw_column(kept, i);
+	SAFEMIG_POINT("thaw.columns");
 	return_to_methods(kept);
 	if (count > 0)
 		note_storage(relid);

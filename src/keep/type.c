@@ -48,6 +48,7 @@
 
 #include "compat.h"
 #include "keep/vault.h"
+#include "point.h"
 
 PG_FUNCTION_INFO_V1(safemig_restore_type);
 
@@ -207,6 +208,7 @@ keep_type(Oid typid, int64 migration, int64 command)
 	if (typtype[0] == TYPTYPE_RANGE)
 		range_keep(typid, vault, kept);
 	move_type(typid, vault, vault_role());
+	SAFEMIG_POINT("vault.type_moved");
 	return kept;
 }
 
@@ -292,6 +294,7 @@ restore_type(Oid typid, const Kept *kept)
 	if (get_typtype(typid) == TYPTYPE_COMPOSITE)
 		check_relation_name_free(kept, kept->vault_name, target);
 	move_type(typid, target, owner);
+	SAFEMIG_POINT("vault.type_back");
 	if (get_typtype(typid) == TYPTYPE_RANGE)
 		range_restore(typid, owner, kept);
 	vault_drop_if_empty(vault);

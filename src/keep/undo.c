@@ -41,6 +41,7 @@
 
 #include "compat.h"
 #include "keep/undo.h"
+#include "point.h"
 #include "progress.h"
 
 void
@@ -451,11 +452,14 @@ writes_undo(Relation rel, const Kept *kept)
 	undo_open(&undo, rel, kept);
 	undo_take_snapshot(&undo);
 	matches = writes_match(rel, undo.copy, &undo.shape, kept);
+	SAFEMIG_POINT("undo.matched");
 	each_pair(&undo, matches, undo_row);
 	tuplestore_end(matches);
 	undo_take_snapshot(&undo);
+	SAFEMIG_POINT("undo.deleted");
 	each_pair(&undo, undo.again, insert_again);
 	insert_all_deleted(&undo);
+	SAFEMIG_POINT("undo.inserted");
 	settle_all_blocked(&undo);
 	if (undo.written)
 	{

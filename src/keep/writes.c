@@ -39,6 +39,7 @@
 #include "keep/limit.h"
 #include "keep/vault.h"
 #include "keep/writes.h"
+#include "point.h"
 #include "progress.h"
 
 /* The header with its bits, what is fixed, and a key. */
@@ -416,6 +417,7 @@ writes_keep(Relation rel, Versions *versions, const Bitmapset *passing,
 	kept->vault_name = psprintf("writes_" INT64_FORMAT, kept->id);
 	shape_of_relation(rel, passing, &shape);
 	copy = make_copy(rel, versions, &shape, kept->vault_name, namespace, &proof);
+	SAFEMIG_POINT("data.copied");
 	if (proof.rows == 0)
 	{
 		copy_drop(copy);

@@ -26,6 +26,7 @@
 #include "capture/capture.h"
 #include "image/classes.h"
 #include "keep/writes.h"
+#include "point.h"
 #include "rollback/rollback.h"
 
 /* Rows of one table that were written since. */
@@ -139,8 +140,10 @@ run_once(const Step *step)
 	Runner		runner = step_runner(step);
 	Frame		frame;
 
+	SAFEMIG_POINT("step.begins");
 	frame_become_runner(&frame, &runner);
 	execute(step);
+	SAFEMIG_POINT("step.done");
 	frame_unpin(&frame);
 }
 
@@ -408,6 +411,7 @@ plan_settle(RollbackPlan *plan, RecordedCommand *command)
 	steps_init(&steps);
 	steps.around_replacement = replace_dependants;
 	frame_become_owner(&frame);
+	SAFEMIG_POINT("rollback.settles");
 	foreach(lc, command->changes)
 		settle_change(plan, command, lfirst(lc), &steps);
 	frame_unpin(&frame);
@@ -465,6 +469,7 @@ apply(RollbackPlan *plan)
 		if (!plan->doomed)
 			plan_settle(plan, command);
 	}
+	SAFEMIG_POINT("rollback.stepped");
 	run_postponed(plan);
 	references_add_broken();
 }

@@ -22,6 +22,7 @@
 
 #include "compat.h"
 #include "guard/guard.h"
+#include "point.h"
 #include "rollback/rollback.h"
 
 PG_FUNCTION_INFO_V1(safemig_prune);
@@ -201,7 +202,9 @@ prune(Migration *migration, List *records, const char *reason)
 	ListCell   *lc;
 
 	vault_discard(kept);
+	SAFEMIG_POINT("prune.discarded");
 	note_pruned(kept, migration->id, reason);
+	SAFEMIG_POINT("prune.noted");
 	foreach(lc, kept)
 		bytes += ((Kept *) lfirst(lc))->bytes;
 	report_pruned(migration, kept);

@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 
 #include "history/framework.h"
+#include "point.h"
 #include "rollback/rollback.h"
 
 PG_FUNCTION_INFO_V1(safemig_rollback_id);
@@ -370,7 +371,9 @@ rollback_migrations(List *migrations, RollbackOptions *options)
 
 	check_can_all_be_rolled_back(migrations);
 	record = take_back(migrations, options, "rollback");
+	SAFEMIG_POINT("rollback.to_mark");
 	mark_rolled_back(migrations, record);
+	SAFEMIG_POINT("rollback.marked");
 	return record;
 }
 
@@ -591,12 +594,14 @@ redo_one(int64 id, char *reason)
 				 errhint("safemig_redo() takes the id of a migration that is rolled back, or of its rollback.")));
 
 	record = take_back(list_make1(rollback), &options, "redo");
+	SAFEMIG_POINT("redo.to_mark");
 
 	frame_become_owner(&frame);
 	own_work_begin();
 	update_marks("UPDATE safemig.migration_log SET state = 'rolled_back', rolled_back_by = $2"
 				 " WHERE id OPERATOR(pg_catalog.=) ANY ($1)",
 				 list_make1(&rollback->id), record);
+	SAFEMIG_POINT("redo.half_marked");
 	update_marks("UPDATE safemig.migration_log SET state = 'applied', rolled_back_by = NULL, effective = $2"
 				 " WHERE id OPERATOR(pg_catalog.=) ANY ($1)",
 				 rollback->rolls_back, record);

@@ -13,6 +13,7 @@
 #include "capture/capture.h"
 #include "capture/written.h"
 #include "keep/writes.h"
+#include "point.h"
 #include "rollback/rollback.h"
 
 static char *
@@ -114,6 +115,7 @@ prepare(List *migrations, RollbackOptions *options, const char *kind)
 	own_work_end();
 	frame_unpin(&frame);
 
+	SAFEMIG_POINT("rollback.planned");
 	plan_check_rights(plan);
 
 	frame_become_owner(&frame);
@@ -122,6 +124,7 @@ prepare(List *migrations, RollbackOptions *options, const char *kind)
 		rehearsal_start_clock(plan->rehearsal);
 	progress_begin_part(plan, &progress, PROGRESS_LOCKING);
 	plan_lock(plan);
+	SAFEMIG_POINT("rollback.locked");
 	check_still_as_planned(migrations);
 	progress_phase(&progress, PROGRESS_CHECKING);
 	if (options->plan_hash && strcmp(options->plan_hash, plan_hash(plan)) != 0)
@@ -132,6 +135,7 @@ prepare(List *migrations, RollbackOptions *options, const char *kind)
 				 errhint("SELECT * FROM safemig_plan(" INT64_FORMAT ");",
 						 ((Migration *) linitial(migrations))->id)));
 	conflicts = plan_check(plan);
+	SAFEMIG_POINT("rollback.checked");
 	progress_end_part(plan);
 	own_work_end();
 	frame_unpin(&frame);
@@ -239,6 +243,7 @@ run_open(List *migrations, RollbackOptions *options, const char *kind)
 	own_work_begin();
 	run->parts = written_parts(run->plan);
 	safemig_state.net = net_begin(run->parts);
+	SAFEMIG_POINT("rollback.begins");
 	run->contents = plan_contents(run->plan);
 	run->named = plan_named_rows(run->plan);
 	run->record = history_open_record(kind, first->label, migration_ids(migrations),
@@ -271,14 +276,17 @@ run_close(RollbackRun *run)
 	frame_become_owner(&frame);
 	own_work_begin();
 	progress_begin_part(run->plan, &progress, PROGRESS_PROVING);
+	SAFEMIG_POINT("rollback.applied");
 	if (!safemig_state.collects)
 		check_references(run->plan);
 	verified = plan_verify(run->plan, run->contents);
+	SAFEMIG_POINT("rollback.verified");
 	if (!run->stamped)
 		stamp_values(run->record);
 	certificate_write(run->record, verified);
 	measures_write(run->plan->measures);
 	history_set_state(run->record, "applied");
+	SAFEMIG_POINT("rollback.certified");
 	progress_end_part(run->plan);
 	own_work_end();
 	if (safemig_state.on_conflict != CONFLICT_REFUSE)

@@ -16,6 +16,7 @@
 #include "utils/builtins.h"
 
 #include "capture/capture.h"
+#include "point.h"
 #include "rollback/rollback.h"
 
 PG_FUNCTION_INFO_V1(safemig_begin);
@@ -49,8 +50,10 @@ open_migration(const char *label, const char *reason)
 	frame_become_owner(&frame);
 	own_work_begin();
 	id = history_new_migration("migration", label, "open", reason);
+	SAFEMIG_POINT("begin.recorded");
 	own_work_end();
 	frame_unpin(&frame);
+	SAFEMIG_POINT("begin.to_lock");
 	open_lock_take(id);
 	safemig_state.explicit_id = id;
 	return id;
@@ -71,6 +74,7 @@ close_migration(const char *state)
 	frame_become_owner(&frame);
 	own_work_begin();
 	history_set_state(id, state);
+	SAFEMIG_POINT("end.recorded");
 	own_work_end();
 	frame_unpin(&frame);
 	safemig_state.explicit_id = 0;

@@ -35,6 +35,7 @@
 
 #include "compat.h"
 #include "keep/rows.h"
+#include "point.h"
 #include "rollback/rollback.h"
 
 PG_FUNCTION_INFO_V1(safemig_snapshot);
@@ -212,6 +213,7 @@ safemig_snapshot(PG_FUNCTION_ARGS)
 	own_work_begin();
 	/* with the tables locked, so that it sees what they hold */
 	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	SAFEMIG_POINT("snapshot.begins");
 	id = history_new_migration("snapshot", label, "applied", NULL);
 	write_command(keep_tables("SNAPSHOT", id, relids, snapshot), started);
 	history_set_state(id, "applied");
@@ -331,6 +333,7 @@ safemig_restore_rows(PG_FUNCTION_ARGS)
 	references = references_find(relids);
 	foreach(lc, list)
 		put_back(lfirst(lc));
+	SAFEMIG_POINT("putback.done");
 	references_check(references);
 	write_command(command, started);
 	own_work_end();
