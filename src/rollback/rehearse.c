@@ -246,10 +246,11 @@ rehearse(List *migrations, Rehearsal *rehearsal)
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED && !spent)
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+		/* no error may leave a subtransaction that nobody can leave */
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED && !spent)
+			ReThrowError(error);
 		rehearsal->error = error;
 		rehearsal->spent = spent;
 		if (spent)
