@@ -54,14 +54,14 @@ newest_records(void)
 	List	   *states = NIL;
 
 	SPI_connect();
-	if (SPI_execute("SELECT DISTINCT ON (n.type, n.identity, n.parent) n.present, n.before, n.after FROM ("
-					" SELECT c.command, c.ord, c.type, c.identity_after AS identity, c.parent, true AS present, c.before, c.after"
+	if (SPI_execute("SELECT DISTINCT ON (n.type, n.identity) n.present, n.before, n.after FROM ("
+					" SELECT c.command, c.ord, c.type, c.identity_after AS identity, true AS present, c.before, c.after"
 					" FROM safemig.change_log c WHERE c.after IS NOT NULL"
 					" UNION ALL"
-					" SELECT c.command, c.ord, c.type, c.identity_before, c.parent, false, c.before, NULL"
+					" SELECT c.command, c.ord, c.type, c.identity_before, false, c.before, NULL"
 					" FROM safemig.change_log c WHERE c.before IS NOT NULL"
 					" AND c.identity_after IS DISTINCT FROM c.identity_before) n"
-					" ORDER BY n.type, n.identity, n.parent, n.command DESC, n.present DESC, n.ord DESC",
+					" ORDER BY n.type, n.identity, n.command DESC, n.present DESC, n.ord DESC",
 					true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read change_log");
 	for (uint64 i = 0; i < SPI_processed; i++)

@@ -19,6 +19,8 @@ CREATE TABLE ds.gone (id int);
 DROP TABLE ds.gone;
 CREATE TABLE ds.old (id int);
 ALTER TABLE ds.old RENAME TO new;
+ALTER TABLE ds.t RENAME TO moved;
+SELECT safemig_rollback(safemig_last()) > 0;
 SELECT * FROM safemig.drift() WHERE object ~ ' ds[. ]';
 SET safemig.enabled = off;
 ALTER TABLE ds.t ADD COLUMN b int NOT NULL DEFAULT 3, ALTER a DROP DEFAULT;
