@@ -181,6 +181,25 @@ is_read_otherwise(const Command *command, const Image *before, const Image *afte
 		strcmp(before->type, "statistics object") == 0;
 }
 
+/*
+ * REINDEX CONCURRENTLY that failed after it exchanged the names: the new index
+ * stands for the old one, and what is left of that is what the command made.
+ */
+static Image *
+take_exchanged(const Command *command, const Image *before, Image *after, List **created)
+{
+	Image	   *stands_for_it;
+
+	if (command->parsetree == NULL || !IsA(command->parsetree, ReindexStmt) ||
+		strcmp(before->identity, after->identity) == 0)
+		return after;
+	stands_for_it = take_by_identity(created, before);
+	if (stands_for_it == NULL)
+		return after;
+	*created = lappend(*created, after);
+	return stands_for_it;
+}
+
 static void
 note_before(Command *command, Image *before, List **created, List **changes)
 {
@@ -200,6 +219,8 @@ note_before(Command *command, Image *before, List **created, List **changes)
 	 */
 	if (after == NULL && vaulted == NULL && !command->replaces_parts)
 		after = take_by_identity(created, before);
+	else if (after)
+		after = take_exchanged(command, before, after, created);
 	/* that it is unlinked is found with what else was written */
 	if (after == NULL && before->address.classId == LargeObjectRelationId)
 	{
