@@ -234,6 +234,20 @@ unseen_of_table(const Framework *framework, Oid relid)
 	return unseen;
 }
 
+/* Of HistoryRow*: rows that will name migrations when somebody asks for one. */
+List *
+framework_rows_to_adopt(const Framework *framework, Oid relid)
+{
+	List	   *rows = NIL;
+	ListCell   *lc;
+
+	if (framework->row_written != ROW_ELSEWHERE)
+		return NIL;
+	foreach(lc, unseen_of_table(framework, relid))
+		rows = lappend(rows, ((Unseen *) lfirst(lc))->row);
+	return rows;
+}
+
 static List *
 unseen_rows(void)
 {

@@ -120,6 +120,7 @@ extern void migrations_mark_reverted(List *ids, int64 by);
 /* ---- adopt.c: rows that were written unseen ---- */
 extern void frameworks_adopt(void);
 extern bool framework_row_is_recorded(const Framework *framework, const HistoryRow *row);
+extern List *framework_rows_to_adopt(const Framework *framework, Oid relid);
 
 /* ---- gaps.c ---- */
 extern bool framework_row_is_missing(const Framework *framework, Relation rel, int64 migration);

@@ -117,10 +117,24 @@ first_recorded(void)
 	return xid;
 }
 
+static bool
+is_listed(List *rows, const HistoryRow *row)
+{
+	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		if (strcmp(((HistoryRow *) lfirst(lc))->label, row->label) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void
 look_at(Gaps *gaps, Relation rel, TransactionId first)
 {
 	List	   *rows = framework_read_rows(gaps->framework, rel);
+	List	   *to_adopt = framework_rows_to_adopt(gaps->framework, RelationGetRelid(rel));
 	ListCell   *lc;
 
 	foreach(lc, rows)
@@ -131,7 +145,8 @@ look_at(Gaps *gaps, Relation rel, TransactionId first)
 			continue;
 		if (TransactionIdIsNormal(first) && TransactionIdIsNormal(found->xmin) &&
 			TransactionIdFollowsOrEquals(found->xmin, first) &&
-			!framework_row_is_recorded(gaps->framework, &found->row))
+			!framework_row_is_recorded(gaps->framework, &found->row) &&
+			!is_listed(to_adopt, &found->row))
 			put_gap(gaps, found->row.label, 0, "nothing is recorded of it");
 	}
 	foreach(lc, without_row(gaps->framework, gaps->history, rows))
