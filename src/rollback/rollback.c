@@ -169,6 +169,23 @@ migrations_called(const char *name)
 	return found;
 }
 
+/* Those that did something; one that was begun and broken off did not. */
+static List *
+with_commands(List *migrations)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, migrations)
+	{
+		Migration  *migration = lfirst(lc);
+
+		if (history_commands(list_make1(&migration->effective)) != NIL)
+			result = lappend(result, migration);
+	}
+	return result;
+}
+
 /* Those under the label that could be rolled back. */
 static Migration *
 migration_by_label(const char *label)
@@ -185,6 +202,8 @@ migration_by_label(const char *label)
 		if (strcmp(((Migration *) lfirst(lc))->state, "rolled_back") != 0)
 			applied = lappend(applied, lfirst(lc));
 	}
+	if (list_length(applied) > 1)
+		applied = with_commands(applied);
 	if (list_length(applied) == 1)
 		return linitial(applied);
 	if (applied == NIL && found != NIL)
