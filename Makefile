@@ -60,11 +60,13 @@ PG_CONFIG ?= pg_config
 # installed yet, it is their first step to change that.  "make check-versions"
 # does so for several versions, VERSIONS="17 18" for some of them; "make
 # check-upgrade" goes from one to the next with pg_upgrade; "make check-assert"
-# tests on a server built with assertions.  "make fidelity" proves it on PostgreSQL's own regression scripts, FILES="alter_table" on some of them,
+# tests on a server built with assertions.  "make fidelity" proves it on
+# PostgreSQL's own regression scripts, FILES="alter_table" on some of them,
 # PASSES="schema" as an ordinary role that owns its schema.
 # "make soak" runs random cases for hours: CASES=2000 of rows, SEQUENCES=5000 of
-# everything, from the case SEED=1 on.
-OWN_GOALS = bench check check-versions check-upgrade check-assert demo drill fidelity frameworks soak
+# everything, from the case SEED=1 on.  "make crash" kills the server over and
+# over, KILLS=1000 times, and proves each time that nothing was half done.
+OWN_GOALS = bench check check-versions check-upgrade check-assert crash demo drill fidelity frameworks soak
 
 ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
 
@@ -95,6 +97,10 @@ frameworks:
 soak:
 	@PG_CONFIG='$(PG_CONFIG)' SAFEMIG_SEED='$(or $(SEED),1)' SAFEMIG_CASES='$(or $(CASES),2000)' \
 	SAFEMIG_SEQUENCES='$(or $(SEQUENCES),5000)' script/throwaway check script/soak
+
+crash:
+	@PG_CONFIG='$(PG_CONFIG)' SAFEMIG_SEED='$(SEED)' SAFEMIG_KILLS='$(or $(KILLS),1000)' script/throwaway check script/crash
+	@bench/report tmp_check/crash.md doc/reliability.md
 
 demo drill:
 	@PG_CONFIG='$(PG_CONFIG)' script/throwaway demo script/$@

@@ -1,0 +1,311 @@
+
+# Copyright (c) 2026, the safemig authors
+
+# Nothing is half done: whatever is broken off, by an error, a cancel, the end
+# of the session, kill -9 of the backend or of the server, leaves the database
+# as it was before or as it is after, with a history that says so.
+#
+# Every point of src/point.h is made to fail, and at random moments backends
+# are shot.  "make crash KILLS=1000" is the long run; SAFEMIG_KILLS is the
+# number of kills, SAFEMIG_SEED what chance begins with.
+
+use strict;
+use warnings;
+use FindBin;
+use List::Util ();
+use lib "$FindBin::RealBin/../perl";
+use PostgreSQL::Test::Utils;
+use SafemigCrash;
+use SafemigTest;
+use Test::More;
+use Time::HiRes ();
+
+plan skip_all => 'says nothing without safemig' if bare();
+
+my $seed = $ENV{SAFEMIG_SEED} || time;
+my $kills = $ENV{SAFEMIG_KILLS} // 6;
+srand $seed;
+note("seed $seed, $kills kills");
+
+my $node = start_server('crash', conf => <<'CONF');
+session_preload_libraries = 'safemig'
+max_prepared_transactions = 5
+log_statement = 'none'
+CONF
+
+# the template's sessions would show it otherwise
+my ($status, $all) = in_database('safemig_template', 'SHOW safemig.points');
+plan skip_all => 'built without points (make POINTS=1)' if $status;
+my @points = $all =~ /^([a-z_.]+) \d+$/mg;
+
+# ---- what is done ----
+
+my $setup = <<'SQL';
+SET safemig.enabled = off;
+CREATE SCHEMA app;
+CREATE TYPE app.mood AS ENUM ('sad', 'ok', 'happy');
+CREATE DOMAIN app.code AS text CHECK (VALUE ~ '^[a-z]+[0-9]*$');
+CREATE EXTENSION IF NOT EXISTS citext SCHEMA app;
+CREATE FUNCTION app.double(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 2';
+CREATE TABLE app.customers (id serial PRIMARY KEY, name text NOT NULL, m app.mood DEFAULT 'ok', points int DEFAULT 0);
+CREATE TABLE app.orders (id int PRIMARY KEY, customer int REFERENCES app.customers, total numeric(10,2) CHECK (total > 0),
+	note text, flag bool DEFAULT true, c app.code DEFAULT 'n');
+CREATE TABLE app.items (id int PRIMARY KEY, order_id int REFERENCES app.orders ON DELETE CASCADE, what text);
+CREATE INDEX ON app.items (lower(what));
+CREATE INDEX ON app.items (app.double(order_id));
+CREATE TABLE app.tagged (id int PRIMARY KEY, tag app.citext, m app.mood);
+CREATE INDEX ON app.tagged (tag);
+CREATE TABLE app.parts (k int, v text) PARTITION BY RANGE (k);
+CREATE TABLE app.parts_1 PARTITION OF app.parts FOR VALUES FROM (0) TO (100);
+CREATE TABLE app.parts_2 PARTITION OF app.parts FOR VALUES FROM (100) TO (200);
+CREATE TABLE app.wide (id int PRIMARY KEY, filler text);
+CREATE TABLE app.log (at int, line text);
+CREATE TABLE app.schema_migrations (filename text);
+CREATE TABLE app._yoyo_migration (migration_hash varchar PRIMARY KEY, migration_id varchar, applied_at_utc timestamp);
+CREATE SEQUENCE app.loose START 5;
+CREATE VIEW app.v AS SELECT o.id, c.name, o.note FROM app.orders o JOIN app.customers c ON c.id = o.customer;
+CREATE MATERIALIZED VIEW app.mv AS SELECT m, count(*) FROM app.customers GROUP BY m;
+INSERT INTO app.customers (name, m, points) SELECT 'c' || i, (ARRAY['sad', 'ok', 'happy']::app.mood[])[1 + i % 3], i FROM generate_series(1, 30) i;
+INSERT INTO app.orders SELECT i, 1 + i % 30, i * 1.25, 'note ' || i, i % 2 = 0, 'c' || i FROM generate_series(1, 60) i;
+INSERT INTO app.items SELECT i, 1 + i % 60, 'W' || i FROM generate_series(1, 90) i;
+INSERT INTO app.tagged SELECT i, 'Tag' || i, 'sad' FROM generate_series(1, 20) i;
+INSERT INTO app.parts SELECT i, 'v' || i FROM generate_series(1, 150) i;
+INSERT INTO app.wide SELECT i, repeat('filler', 100) FROM generate_series(1, 1000) i;
+INSERT INTO app.log SELECT i, 'l' || i FROM generate_series(1, 50) i;
+REFRESH MATERIALIZED VIEW app.mv;
+SELECT lo_from_bytea(4711, 'large');
+GRANT SELECT ON app.orders TO bob;
+SQL
+
+# Everything in one transaction.
+my $migration = <<'SQL';
+BEGIN;
+SET LOCAL safemig.label = 'all';
+UPDATE app.customers SET points = points + 100 WHERE id % 2 = 0;
+DELETE FROM app.items WHERE id > 80;
+INSERT INTO app.customers VALUES (31, 'new'), (32, 'newer');
+SELECT lo_put(4711, 0, 'LARGE');
+ALTER TABLE app.orders ADD COLUMN extra int DEFAULT 7;
+UPDATE app.orders SET extra = id WHERE id < 10;
+ALTER TABLE app.orders DROP COLUMN note CASCADE, ALTER COLUMN total TYPE int;
+ALTER TABLE app.wide DROP COLUMN filler;
+DROP TABLE app.items;
+DROP TABLE app.parts;
+DROP MATERIALIZED VIEW app.mv;
+DROP TABLE app.tagged;
+DROP EXTENSION citext;
+ALTER TABLE app.customers DROP COLUMN m;
+DROP TYPE app.mood;
+DROP SEQUENCE app.loose;
+DROP FUNCTION app.double;
+TRUNCATE app.log;
+CREATE TABLE app.fresh (id int PRIMARY KEY, c app.code);
+INSERT INTO app.fresh SELECT i, 'f' || i FROM generate_series(1, 20) i;
+CREATE INDEX ON app.fresh (c);
+ALTER TABLE app.orders RENAME TO sales;
+COMMIT;
+SQL
+
+my $newest_rollback = q[(SELECT max(id) FROM safemig.migrations WHERE kind = 'rollback' AND state = 'applied')];
+my $prune = 'SELECT safemig_prune(id) FROM safemig.migrations m WHERE EXISTS (SELECT FROM safemig.kept k WHERE k.migration = m.id AND k.state = \'kept\') ORDER BY id';
+my $take_back = 'SELECT safemig_rollback_to(0)';
+
+my @chains = (
+	[ 'one transaction' =>
+		{ name => 'migration', from => 'before', to => 'after', parts => [$migration] },
+		{ name => 'rehearsal', from => 'after', to => 'after', parts => [q[SELECT count(*) FROM safemig_rehearse(safemig_mark())]] },
+		{ name => 'rollback', from => 'after', to => 'before', parts => [q[SELECT safemig_rollback('all')]] },
+		{ name => 'redo', from => 'before', to => 'after', parts => ["SELECT safemig_redo($newest_rollback)"] },
+		{ name => 'rollback of the redo', from => 'after', to => 'before', parts => [q[SELECT safemig_rollback('all')]] },
+		{ name => 'prune', from => 'before', to => 'before', parts => [q[SELECT safemig_prune_older('0')]] },
+	],
+	[ 'over several transactions' =>
+		{ name => 'explicit migration', from => 'before', to => 'after', undo => $take_back, parts => [
+			q[SELECT safemig_begin('long')],
+			'ALTER TABLE app.orders DROP COLUMN flag',
+			'UPDATE app.customers SET points = -1',
+			'BEGIN; CREATE TABLE app.fresh (id int); INSERT INTO app.fresh VALUES (1); DROP TABLE app.items; COMMIT',
+			'DROP INDEX app.tagged_tag_idx',
+			'SELECT safemig_end()' ] },
+		{ name => 'rollback of it', from => 'after', to => 'before', parts => [q[SELECT safemig_rollback('long')]] },
+		{ name => 'script', from => 'before', to => 'scripted', parts => [
+			q[SELECT safemig_run('script', 'CREATE TABLE app.made (a int); ALTER TABLE app.items ALTER COLUMN id TYPE text')] ] },
+		{ name => 'its rollback', from => 'scripted', to => 'before', parts => [q[SELECT safemig_rollback('script')]] },
+		{ name => 'prepared', from => 'before', to => 'prepared', parts => [
+			q[BEGIN; SET LOCAL safemig.label = 'two phases'; DROP TABLE app.items; UPDATE app.customers SET points = 3; PREPARE TRANSACTION 'p'; COMMIT PREPARED 'p'] ] },
+		{ name => 'rollback of what was prepared', from => 'prepared', to => 'before', parts => [q[SELECT safemig_rollback('two phases')]] },
+		{ name => 'prune one by one', from => 'before', to => 'before', parts => [$prune] },
+	],
+	[ 'concurrently' =>
+		{ name => 'concurrently', from => 'before', to => 'after', undo => $take_back, loose => 1, parts => [
+			q[SET safemig.label = 'conc'],
+			'CREATE INDEX CONCURRENTLY by_note ON app.orders (note)',
+			'DROP INDEX CONCURRENTLY app.tagged_tag_idx',
+			'ALTER TABLE app.parts DETACH PARTITION app.parts_2 CONCURRENTLY',
+			'REINDEX INDEX CONCURRENTLY app.items_lower_idx' ] },
+		{ name => 'rollback of it', from => 'after', to => 'before', parts => [q[SELECT safemig_rollback('conc')]] },
+	],
+	[ 'rows and histories' =>
+		{ name => 'snapshot', from => 'before', to => 'written', parts => [q[SELECT safemig_snapshot('snap', 'app.customers', 'app.log')]],
+			after => q[UPDATE app.customers SET points = 9 WHERE id > 10; DELETE FROM app.log WHERE at > 20; INSERT INTO app.log VALUES (99, 'later')] },
+		{ name => 'rollback to the snapshot', from => 'written', to => 'before', parts => [q[SELECT safemig_rollback('snap')]] },
+		{ name => 'redo of that', from => 'before', to => 'written', parts => ["SELECT safemig_redo($newest_rollback)"] },
+		{ name => 'once more to the snapshot', from => 'written', to => 'before', parts => [q[SELECT safemig_rollback('snap')]] },
+		{ name => 'framework', from => 'before', to => 'framework', parts => [
+			q[BEGIN; ALTER TABLE app.orders DROP COLUMN flag; INSERT INTO app.schema_migrations VALUES ('0001_flag.rb'); COMMIT] ] },
+		{ name => 'rollback of a framework\'s', from => 'framework', to => 'before', parts => [q[SELECT safemig_rollback('0001_flag.rb')]] },
+		{ name => 'migration whose row comes later', from => 'before', to => 'two', undo => $take_back, parts => [
+			'DROP TABLE app.items', 'DROP TABLE app.log' ],
+			after => q[INSERT INTO app._yoyo_migration VALUES ('h', '0001.two', '2026-01-01')] },
+		{ name => 'adoption and rollback', from => 'two', to => 'before', parts => [q[SELECT safemig_rollback('0001.two')]] },
+	],
+	[ 'outside of transactions' =>
+		{ name => 'outside', from => 'before', to => 'before', undo => 'DROP DATABASE IF EXISTS outside', parts => [ 'CREATE DATABASE outside', 'DROP DATABASE outside' ] },
+	]);
+
+# ---- faults ----
+
+my @crashes;
+foreach my $chain (@chains)
+{
+	my ($name, @acts) = @$chain;
+	my $database = new_database($name =~ s/\W/_/gr);
+	must($database, $setup);
+	push @crashes, SafemigCrash->new(name => $name, database => $database, chain => \@acts);
+	$crashes[-1]->learn;
+}
+
+# Acts that pass a point.
+my %passed_by;
+foreach my $crash (@crashes)
+{
+	foreach my $act (@{ $crash->{chain} })
+	{
+		push @{ $passed_by{$_} }, [ $crash, $act ] foreach grep { $act->{points}{$_} > 0 } @points;
+	}
+}
+is(join(' ', grep { !$passed_by{$_} } @points), '', 'every point is passed by something that is done here');
+
+sub any { return $_[ int rand @_ ] }
+
+# The short run takes what is quickly done.
+my $long = $kills > 100;
+foreach my $acts ($long ? () : values %passed_by)
+{
+	@$acts = (sort { $a->[1]{seconds} <=> $b->[1]{seconds} } @$acts)[0];
+}
+
+# [crash, act, fault]: an act that passes the point, and at which of its passes.
+sub at_point
+{
+	my ($point, $action) = @_;
+	my ($crash, $act) = @{ any(@{ $passed_by{$point} }) };
+	return [ $crash, $act, { point => $point, action => $action, pass => 1 + int rand $act->{points}{$point} } ];
+}
+
+sub act_called
+{
+	my ($name) = @_;
+	foreach my $crash (@crashes)
+	{
+		foreach my $act (@{ $crash->{chain} })
+		{
+			return ($crash, $act) if $act->{name} eq $name;
+		}
+	}
+	die "no act is called $name";
+}
+
+# Each point once fails, or is where somebody ends it.  What is done outside of
+# transactions is not taken back by an error, which is told as a warning.
+my @actions = qw(error cancel terminate timeout);
+my @faults = map { at_point($points[$_], $actions[ ($_ + $seed) % @actions ]) }
+  grep { $points[$_] !~ /^(?:commit|outside)\.done$/ } 0 .. $#points;
+
+# What was found so: the session after a rehearsal that somebody ended, and an
+# index that was exchanged when it was broken off.
+push @faults, map { [ act_called('rehearsal'), { point => 'step.done', action => $_, pass => 2 } ] } @actions;
+my ($concurrent, $several) = act_called('concurrently');
+push @faults, map { [ $concurrent, $several, { point => 'record.unfinished', action => 'error', pass => $_ } ] } 1 .. $several->{points}{'record.unfinished'};
+
+# Of the kills one in eight is at any moment, and one in four of the server.
+my @queue;
+foreach my $i (1 .. $kills)
+{
+	if ($i % 8 == 0)
+	{
+		my $crash = any(@crashes);
+		my $act = any(@{ $crash->{chain} });
+		push @faults, [ $crash, $act, { action => 'shot', delay => sprintf '%.4f', rand $act->{seconds} } ];
+		next;
+	}
+	@queue = List::Util::shuffle(@points) unless @queue;
+	push @faults, at_point(pop @queue, $i % 4 == 1 ? 'stop' : 'kill');
+}
+
+foreach my $crash (@crashes)
+{
+	my @mine = grep { $_->[0] == $crash } @faults;
+	while (@mine)
+	{
+		foreach my $act (@{ $crash->{chain} })
+		{
+			my @now = grep { $_->[1] == $act } @mine;
+			splice @now, 8;
+			my $done = 0;
+			my $quick = !grep { $_->[2]{action} =~ /^(?:kill|stop|shot)$/ } @now;
+			while (!$done && @now)
+			{
+				my $one = shift @now;
+				@mine = grep { $_ != $one } @mine;
+				$done = $crash->fault($act, %{ $one->[2] }) // BAIL_OUT('the database is neither as before nor as after');
+			}
+			$crash->finish($act, $quick) unless $done;
+		}
+	}
+}
+
+# ---- what came of it ----
+
+# None died but those that were killed, and nobody forgot to give something back.
+my $log = slurp_file($node->logfile);
+my $killed = List::Util::sum(map { ($_->{done}{kill} // 0) + ($_->{done}{shot} // 0) } @crashes);
+my $died = () = $log =~ /was terminated by signal 9/g;
+is($died, $killed, 'as many died as were killed');
+unlike($log, qr/was terminated by signal [^9]|TRAP:|PANIC:|WARNING: .*(?:leak: |was not closed|still active)/, 'nothing else went wrong');
+
+sub total
+{
+	my ($what) = @_;
+	return List::Util::sum0(map { $_->{$what} } @crashes);
+}
+
+sub done { my ($action) = @_; return List::Util::sum0(map { $_->{done}{$action} // 0 } @crashes) }
+
+my %hits;
+foreach my $crash (@crashes)
+{
+	$hits{$_} += $crash->{hits}{$_} foreach keys %{ $crash->{hits} };
+}
+my $least = List::Util::min(map { $hits{$_} // 0 } @points);
+my $deaths = done('kill') + done('shot') + done('stop');
+note(sprintf '%d kills, %d lost, %d between; every point at least %d times; seed %s', $deaths, total('lost'), total('between'), $least, $seed);
+if ($ENV{SAFEMIG_CRASH_TABLE})
+{
+	my ($version) = value('postgres', 'SHOW server_version') =~ /^(\S+)/;
+	my @columns = (
+		PostgreSQL => $version,
+		'points' => scalar @points,
+		'kills of a backend at a point' => done('kill'),
+		'at a random moment' => done('shot'),
+		'of the server' => done('stop'),
+		'kills at each point, at least' => $least,
+		'errors, cancels, terminations and timeouts' => List::Util::sum0(map { done($_) } @actions),
+		'states in between' => total('between'),
+		'histories or kept data that were not what they should be' => total('lost'),
+		'seed' => $seed);
+	append_to_file($ENV{SAFEMIG_CRASH_TABLE}, join '', "| what | how many |\n|---|---|\n",
+		List::Util::pairmap { "| $a | $b |\n" } @columns);
+}
+
+done_testing();
