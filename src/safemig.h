@@ -386,6 +386,8 @@ typedef struct State
 	int			own_depth;		/* > 0: what runs now is our own work, not a
 								 * command to record */
 	int64		explicit_id;	/* open migration of this session, or 0 */
+	List	   *ended;			/* of int64*: those that this transaction ended;
+								 * their locks go when it commits */
 	int64		xact_id;		/* migration that this transaction writes, or 0 */
 	int64		written_id;		/* the one that commands of this transaction
 								 * were recorded in, whichever it is, or 0 */

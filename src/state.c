@@ -72,10 +72,7 @@ pop_saved(bool restore)
 
 	if (restore)
 	{
-		/* a session's lock outlasts the abort, what it stood for does not */
-		if (safemig_state.explicit_id &&
-			safemig_state.explicit_id != save->state.explicit_id)
-			open_lock_release(safemig_state.explicit_id);
+		open_locks_restore(save->state.ended, save->state.explicit_id);
 		safemig_state = save->state;
 	}
 	saved = save->outer;
@@ -154,6 +151,7 @@ on_xact(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 			while (saved)
 				pop_saved(false);
+			open_locks_commit();
 			safemig_state.xact_id = 0;
 			safemig_state.written_id = safemig_state.undone_id = 0;
 			safemig_state.relabelled = false;

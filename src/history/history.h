@@ -82,6 +82,9 @@ extern void history_write_note(int64 migration, const char *key, const char *val
 /* ---- open.c ---- */
 extern void open_lock_take(int64 id);
 extern void open_lock_release(int64 id);
+extern void open_lock_release_at_commit(int64 id);
+extern void open_locks_restore(const List *ended, int64 open);
+extern void open_locks_commit(void);
 /* open, but no session holds it open any more */
 extern bool migration_is_abandoned(int64 id);
 /* in the hands of some session, this one too */

@@ -46,6 +46,63 @@ open_lock_release(int64 id)
 	(void) LockRelease(&tag, ShareLock, true);
 }
 
+/* Until then the transaction may fail, and leave the migration open. */
+void
+open_lock_release_at_commit(int64 id)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	int64	   *ended = palloc(sizeof(int64));
+
+	*ended = id;
+	state_save();
+	safemig_state.ended = lappend(list_copy(safemig_state.ended), ended);
+	MemoryContextSwitchTo(old);
+}
+
+static bool
+is_among(const List *ended, int64 id)
+{
+	ListCell   *lc;
+
+	foreach(lc, ended)
+	{
+		if (*(int64 *) lfirst(lc) == id)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What is rolled back goes back to where these had ended and that one was
+ * open.  A session's lock outlasts the abort; what it stood for, begun since,
+ * does not.
+ */
+void
+open_locks_restore(const List *ended, int64 open)
+{
+	ListCell   *lc;
+
+	if (safemig_state.explicit_id && safemig_state.explicit_id != open)
+		open_lock_release(safemig_state.explicit_id);
+	foreach(lc, safemig_state.ended)
+	{
+		int64		id = *(int64 *) lfirst(lc);
+
+		if (id != open && !is_among(ended, id))
+			open_lock_release(id);
+	}
+}
+
+void
+open_locks_commit(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, safemig_state.ended)
+		open_lock_release(*(int64 *) lfirst(lc));
+	safemig_state.ended = NIL;
+}
+
 bool
 migration_is_abandoned(int64 id)
 {

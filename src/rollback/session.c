@@ -77,9 +77,9 @@ close_migration(const char *state)
 	SAFEMIG_POINT("end.recorded");
 	own_work_end();
 	frame_unpin(&frame);
+	open_lock_release_at_commit(id);
 	safemig_state.explicit_id = 0;
 	safemig_state.last_id = id;
-	open_lock_release(id);
 	return id;
 }
 
