@@ -29,8 +29,9 @@ A chain of acts ends in the state in which it begins, so that it can be gone
 through again and again in the same database.  learn() goes through it once
 without a fault: the states and the points that each act passes are from there.
 
-fault() breaks an act off at a point (src/point.h), or after some time, and
-proves: the database is as it was before one of the parts or after it, by
+fault() breaks an act off at a point (src/point.h), after some time, or by
+what "arm" does to its process, until "disarm" ends it, and "prepare" to the
+server, until "settle" does, and proves: the database is as it was before one of the parts or after it, by
 pg_dump and catalogs; the history has what it had, to the last row, or what a
 whole part adds to it; whatever is said to be kept is in the vault.  Parts that
 were done are then taken back as the abandoned migration that they are.
@@ -46,6 +47,7 @@ use strict;
 use warnings;
 
 use POSIX          ();
+use PostgreSQL::Test::Utils;
 use SafemigOracle  ();
 use SafemigSession ();
 use SafemigTest;
@@ -73,6 +75,23 @@ SELECT (SELECT count(*) FROM safemig.command_log), (SELECT count(*) FROM safemig
 	(SELECT count(*) FROM safemig.kept_log WHERE state = 'kept'),
 	(SELECT count(*) FROM safemig.migrations WHERE kind IN ('migration', 'snapshot') AND state = 'applied')
 SQL
+
+our $newest_rollback = q[(SELECT max(id) FROM safemig.migrations WHERE kind = 'rollback' AND state = 'applied')];
+
+sub setup { return slurp_file(__FILE__ =~ s/SafemigCrash[.]pm\z/crash_setup.sql/r) }
+
+# Something of everything, back and forth.
+sub one_transaction
+{
+	my $migration = slurp_file(__FILE__ =~ s/SafemigCrash[.]pm\z/crash_migration.sql/r);
+	return (
+		{ name => 'migration', from => 'before', to => 'after', parts => [$migration] },
+		{ name => 'rehearsal', from => 'after', to => 'after', parts => ['SELECT count(*) FROM safemig_rehearse(safemig_mark())'] },
+		{ name => 'rollback', from => 'after', to => 'before', parts => [q[SELECT safemig_rollback('all')]] },
+		{ name => 'redo', from => 'before', to => 'after', parts => ["SELECT safemig_redo($newest_rollback)"] },
+		{ name => 'rollback of the redo', from => 'after', to => 'before', parts => [q[SELECT safemig_rollback('all')]] },
+		{ name => 'prune', from => 'before', to => 'before', parts => [q[SELECT safemig_prune_older('0')]] });
+}
 
 sub new
 {
@@ -105,7 +124,8 @@ sub _wait_for_server
 		return if _answers();
 		if ($action eq 'stop')
 		{
-			server()->kill9;
+			# a start that came too early has found it again
+			server()->{_pid} = undef;
 			server()->start(fail_ok => 1);
 		}
 		Time::HiRes::sleep(0.05);
@@ -139,6 +159,9 @@ sub _ask
 	}
 	die "$sql: $error";
 }
+
+# Before the server is restarted.
+sub forget_sessions { $_[0]{observer} = undef; return }
 
 sub _record { return $_[0]->_ask($record_query) }
 
@@ -183,7 +206,7 @@ sub learn
 	$self->_note_state($self->{chain}[0]{from});
 	foreach my $act (@{ $self->{chain} })
 	{
-		my $session = $self->_session("SET safemig.point = 'none nothing';");
+		my $session = $self->_session(q(SET safemig.point = 'none nothing'));
 		$act->{seconds} = 0;
 		my @positions = $self->_position_now;
 		foreach my $part (@{ $act->{parts} })
@@ -199,6 +222,7 @@ sub learn
 		# the setting itself is a transaction
 		$act->{points}{$_}-- foreach grep { /^commit/ } keys %{ $act->{points} };
 		$act->{positions} = \@positions;
+		$self->{learnt}->($act) if $self->{learnt};
 		$self->_after($act);
 		$self->_note_state($act->{to});
 	}
@@ -243,10 +267,14 @@ sub _run_until
 	my ($self, $act, %fault) = @_;
 	my $session = $self->_session;
 	my ($error, $shooter);
+	my ($pid) = ($session->run('SELECT pg_backend_pid()'))[0] =~ /(\d+)/;
 	if ($fault{action} eq 'shot')
 	{
-		my ($pid) = $session->run('SELECT pg_backend_pid()');
-		$shooter = _shoot($pid =~ /(\d+)/, $fault{delay});
+		$shooter = _shoot($pid, $fault{delay});
+	}
+	elsif ($fault{arm})
+	{
+		$fault{arm}->($pid);
 	}
 	else
 	{
@@ -260,6 +288,7 @@ sub _run_until
 		(undef, $error) = $session->run($part);
 		last if defined $error;
 	}
+	$fault{disarm}->($pid) if $fault{disarm};
 	if ($shooter)
 	{
 		(undef, $error) = $session->run('SELECT pg_sleep(60)') unless defined $error;
@@ -309,9 +338,10 @@ sub _settle_prepared
 sub fault
 {
 	my ($self, $act, %fault) = @_;
-	my $name = join ' ', $act->{name}, map { $_ . '=' . $fault{$_} } sort keys %fault;
+	my $name = join ' ', $act->{name}, map { $_ . '=' . $fault{$_} } grep { !ref $fault{$_} } sort keys %fault;
 	my $record = $self->_record;
 	my $before = [ split /\|/, $self->_ask($progress_query) ];
+	$fault{prepare}->() if $fault{prepare};
 	my ($session, $error) = $self->_run_until($act, %fault);
 	my $fired = defined $error;
 
@@ -327,8 +357,9 @@ sub fault
 	{
 		# what has begun is rolled back, and the session goes on
 		my (undef, $dead) = $session->run('ROLLBACK');
-		$self->_goes_on($session, $name) unless $fault{action} eq 'terminate';
+		$self->_goes_on($session, $name) unless $fault{action} eq 'terminate' || $fault{may_end};
 		$session->close;
+		$fault{settle}->() if $fault{settle};
 		like($error, $fault{error}, "$name: the error") if $fired && $fault{error};
 	}
 	$self->_settle_prepared;

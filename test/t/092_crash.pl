@@ -33,92 +33,26 @@ max_prepared_transactions = 5
 log_statement = 'none'
 CONF
 
-# the template's sessions would show it otherwise
+# What is installed for use has no points.
+{
+	delete local $ENV{MAKEFLAGS};
+	my $make = "make --no-print-directory -n -B PG_CONFIG=" . $node->config_data('--bindir') . '/pg_config src/state.o';
+	unlike(qx($make), qr/SAFEMIG_POINTS/, 'no points where nobody asks for them');
+	like(qx($make POINTS=1), qr/-DSAFEMIG_POINTS/, 'points where somebody does');
+}
+
 my ($status, $all) = in_database('safemig_template', 'SHOW safemig.points');
 plan skip_all => 'built without points (make POINTS=1)' if $status;
 my @points = $all =~ /^([a-z_.]+) \d+$/mg;
 
 # ---- what is done ----
 
-my $setup = <<'SQL';
-SET safemig.enabled = off;
-CREATE SCHEMA app;
-CREATE TYPE app.mood AS ENUM ('sad', 'ok', 'happy');
-CREATE DOMAIN app.code AS text CHECK (VALUE ~ '^[a-z]+[0-9]*$');
-CREATE EXTENSION IF NOT EXISTS citext SCHEMA app;
-CREATE FUNCTION app.double(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 2';
-CREATE TABLE app.customers (id serial PRIMARY KEY, name text NOT NULL, m app.mood DEFAULT 'ok', points int DEFAULT 0);
-CREATE TABLE app.orders (id int PRIMARY KEY, customer int REFERENCES app.customers, total numeric(10,2) CHECK (total > 0),
-	note text, flag bool DEFAULT true, c app.code DEFAULT 'n');
-CREATE TABLE app.items (id int PRIMARY KEY, order_id int REFERENCES app.orders ON DELETE CASCADE, what text);
-CREATE INDEX ON app.items (lower(what));
-CREATE INDEX ON app.items (app.double(order_id));
-CREATE TABLE app.tagged (id int PRIMARY KEY, tag app.citext, m app.mood);
-CREATE INDEX ON app.tagged (tag);
-CREATE TABLE app.parts (k int, v text) PARTITION BY RANGE (k);
-CREATE TABLE app.parts_1 PARTITION OF app.parts FOR VALUES FROM (0) TO (100);
-CREATE TABLE app.parts_2 PARTITION OF app.parts FOR VALUES FROM (100) TO (200);
-CREATE TABLE app.wide (id int PRIMARY KEY, filler text);
-CREATE TABLE app.log (at int, line text);
-CREATE TABLE app.schema_migrations (filename text);
-CREATE TABLE app._yoyo_migration (migration_hash varchar PRIMARY KEY, migration_id varchar, applied_at_utc timestamp);
-CREATE SEQUENCE app.loose START 5;
-CREATE VIEW app.v AS SELECT o.id, c.name, o.note FROM app.orders o JOIN app.customers c ON c.id = o.customer;
-CREATE MATERIALIZED VIEW app.mv AS SELECT m, count(*) FROM app.customers GROUP BY m;
-INSERT INTO app.customers (name, m, points) SELECT 'c' || i, (ARRAY['sad', 'ok', 'happy']::app.mood[])[1 + i % 3], i FROM generate_series(1, 30) i;
-INSERT INTO app.orders SELECT i, 1 + i % 30, i * 1.25, 'note ' || i, i % 2 = 0, 'c' || i FROM generate_series(1, 60) i;
-INSERT INTO app.items SELECT i, 1 + i % 60, 'W' || i FROM generate_series(1, 90) i;
-INSERT INTO app.tagged SELECT i, 'Tag' || i, 'sad' FROM generate_series(1, 20) i;
-INSERT INTO app.parts SELECT i, 'v' || i FROM generate_series(1, 150) i;
-INSERT INTO app.wide SELECT i, repeat('filler', 100) FROM generate_series(1, 1000) i;
-INSERT INTO app.log SELECT i, 'l' || i FROM generate_series(1, 50) i;
-REFRESH MATERIALIZED VIEW app.mv;
-SELECT lo_from_bytea(4711, 'large');
-GRANT SELECT ON app.orders TO bob;
-SQL
-
-# Everything in one transaction.
-my $migration = <<'SQL';
-BEGIN;
-SET LOCAL safemig.label = 'all';
-UPDATE app.customers SET points = points + 100 WHERE id % 2 = 0;
-DELETE FROM app.items WHERE id > 80;
-INSERT INTO app.customers VALUES (31, 'new'), (32, 'newer');
-SELECT lo_put(4711, 0, 'LARGE');
-ALTER TABLE app.orders ADD COLUMN extra int DEFAULT 7;
-UPDATE app.orders SET extra = id WHERE id < 10;
-ALTER TABLE app.orders DROP COLUMN note CASCADE, ALTER COLUMN total TYPE int;
-ALTER TABLE app.wide DROP COLUMN filler;
-DROP TABLE app.items;
-DROP TABLE app.parts;
-DROP MATERIALIZED VIEW app.mv;
-DROP TABLE app.tagged;
-DROP EXTENSION citext;
-ALTER TABLE app.customers DROP COLUMN m;
-DROP TYPE app.mood;
-DROP SEQUENCE app.loose;
-DROP FUNCTION app.double;
-TRUNCATE app.log;
-CREATE TABLE app.fresh (id int PRIMARY KEY, c app.code);
-INSERT INTO app.fresh SELECT i, 'f' || i FROM generate_series(1, 20) i;
-CREATE INDEX ON app.fresh (c);
-ALTER TABLE app.orders RENAME TO sales;
-COMMIT;
-SQL
-
-my $newest_rollback = q[(SELECT max(id) FROM safemig.migrations WHERE kind = 'rollback' AND state = 'applied')];
+my $newest_rollback = $SafemigCrash::newest_rollback;
 my $prune = 'SELECT safemig_prune(id) FROM safemig.migrations m WHERE EXISTS (SELECT FROM safemig.kept k WHERE k.migration = m.id AND k.state = \'kept\') ORDER BY id';
 my $take_back = 'SELECT safemig_rollback_to(0)';
 
 my @chains = (
-	[ 'one transaction' =>
-		{ name => 'migration', from => 'before', to => 'after', parts => [$migration] },
-		{ name => 'rehearsal', from => 'after', to => 'after', parts => [q[SELECT count(*) FROM safemig_rehearse(safemig_mark())]] },
-		{ name => 'rollback', from => 'after', to => 'before', parts => [q[SELECT safemig_rollback('all')]] },
-		{ name => 'redo', from => 'before', to => 'after', parts => ["SELECT safemig_redo($newest_rollback)"] },
-		{ name => 'rollback of the redo', from => 'after', to => 'before', parts => [q[SELECT safemig_rollback('all')]] },
-		{ name => 'prune', from => 'before', to => 'before', parts => [q[SELECT safemig_prune_older('0')]] },
-	],
+	[ 'one transaction' => SafemigCrash::one_transaction() ],
 	[ 'over several transactions' =>
 		{ name => 'explicit migration', from => 'before', to => 'after', undo => $take_back, parts => [
 			q[SELECT safemig_begin('long')],
@@ -170,7 +104,7 @@ foreach my $chain (@chains)
 {
 	my ($name, @acts) = @$chain;
 	my $database = new_database($name =~ s/\W/_/gr);
-	must($database, $setup);
+	must($database, SafemigCrash::setup());
 	push @crashes, SafemigCrash->new(name => $name, database => $database, chain => \@acts);
 	$crashes[-1]->learn;
 }
