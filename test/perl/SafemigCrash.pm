@@ -23,6 +23,8 @@ An act is a hash:
   from   name of the state before; of the state after it is the key "to"
   after  what the application does then, not broken off
   undo   what takes parts back that were done
+  proof  of an act that does not add the same to the history each time: a
+         condition that holds when it is done
   loose  PostgreSQL itself commits in the middle of its parts
 
 A chain of acts ends in the state in which it begins, so that it can be gone
@@ -76,6 +78,7 @@ SELECT (SELECT count(*) FROM safemig.command_log), (SELECT count(*) FROM safemig
 	(SELECT count(*) FROM safemig.migrations WHERE kind IN ('migration', 'snapshot') AND state = 'applied')
 SQL
 
+our $nothing_kept = q[NOT EXISTS (SELECT FROM pg_namespace WHERE nspname LIKE 'safemig\_vault\_%') AND NOT EXISTS (SELECT FROM safemig.kept_log WHERE state = 'kept' AND vault_name IS NOT NULL)];
 our $newest_rollback = q[(SELECT max(id) FROM safemig.migrations WHERE kind = 'rollback' AND state = 'applied')];
 
 sub setup { return slurp_file(__FILE__ =~ s/SafemigCrash[.]pm\z/crash_setup.sql/r) }
@@ -90,7 +93,7 @@ sub one_transaction
 		{ name => 'rollback', from => 'after', to => 'before', parts => [q[SELECT safemig_rollback('all')]] },
 		{ name => 'redo', from => 'before', to => 'after', parts => ["SELECT safemig_redo($newest_rollback)"] },
 		{ name => 'rollback of the redo', from => 'after', to => 'before', parts => [q[SELECT safemig_rollback('all')]] },
-		{ name => 'prune', from => 'before', to => 'before', parts => [q[SELECT safemig_prune_older('0')]] });
+		{ name => 'prune', from => 'before', to => 'before', proof => $nothing_kept, parts => [q[SELECT safemig_prune_older('0')]] });
 }
 
 sub new
@@ -311,6 +314,7 @@ sub _shoot
 sub _position_of
 {
 	my ($self, $act, $before, $quick) = @_;
+	return $self->_ask("SELECT $act->{proof}") eq 't' ? 1 : undef if $act->{proof};
 	my @progress = split /\|/, $self->_ask($progress_query);
 	foreach my $k (reverse 0 .. $#{ $act->{positions} })
 	{

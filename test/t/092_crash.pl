@@ -68,7 +68,7 @@ my @chains = (
 		{ name => 'prepared', from => 'before', to => 'prepared', parts => [
 			q[BEGIN; SET LOCAL safemig.label = 'two phases'; DROP TABLE app.items; UPDATE app.customers SET points = 3; PREPARE TRANSACTION 'p'; COMMIT PREPARED 'p'] ] },
 		{ name => 'rollback of what was prepared', from => 'prepared', to => 'before', parts => [q[SELECT safemig_rollback('two phases')]] },
-		{ name => 'prune one by one', from => 'before', to => 'before', parts => [$prune] },
+		{ name => 'prune one by one', from => 'before', to => 'before', proof => $SafemigCrash::nothing_kept, parts => [$prune] },
 	],
 	[ 'concurrently' =>
 		{ name => 'concurrently', from => 'before', to => 'after', undo => $take_back, loose => 1, parts => [
