@@ -63,3 +63,14 @@ SET safemig.enabled = off;
 DROP SCHEMA ds CASCADE;
 DROP VIEW complaints;
 DROP ROLE regress_doctor;
+
+-- one that was begun and broken off is not meant by the label
+SELECT safemig_begin('twice') IS NOT NULL AS begun;
+DISCARD ALL;
+SET safemig.notices = off;
+SELECT safemig_begin('twice') IS NOT NULL AS begun;
+CREATE TABLE twice (id int);
+SELECT safemig_end() IS NOT NULL AS ended;
+SELECT safemig_rollback('twice') IS NOT NULL AS rolled_back;
+SELECT state, commands FROM safemig.migrations WHERE label = 'twice' AND kind = 'migration' ORDER BY id;
+SELECT safemig_rollback(min(id)) IS NOT NULL AS rolled_back FROM safemig.migrations WHERE label = 'twice';
