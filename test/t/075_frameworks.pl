@@ -184,6 +184,7 @@ subtest 'Flyway, which writes the row from another session' => sub {
 	runs('migration', 'BEGIN; CREATE TABLE t3 (id int); COMMIT');
 	runs('plain', q(INSERT INTO flyway_schema_history VALUES (3, '3', 'd', 'SQL', 'V3__d.sql', 0, 'x', now(), 1, true)));
 	known('V1__d.sql flyway 1, V2__d.sql flyway 2, V3__d.sql flyway 3', 'three migrations');
+	is(value($database, 'SELECT * FROM safemig.framework_gaps()'), '', 'and no gap, though nobody has asked for the third yet');
 	rolls_back(q(safemig_rollback('V3__d.sql')), 'SELECT max(installed_rank) FROM flyway_schema_history', '2');
 	rolls_back(q(safemig_rollback('1')), 'SELECT max(installed_rank) FROM flyway_schema_history', '2');
 	rolls_back('safemig_rollback_to(0)', 'SELECT count(*) FROM flyway_schema_history', '0');
