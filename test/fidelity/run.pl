@@ -280,8 +280,9 @@ sub open_sessions
 	$run->{operator} = session($run->{database},
 		"SET client_min_messages = warning;\nSET statement_timeout = '100s'",
 		$option{role});
-	# what an index calls is evaluated for whoever reads the table
-	$run->{observer} = session($run->{database}, join(";\n", 'SET jit = off',
+	# what an index calls is evaluated for whoever reads the table; a prepared
+	# transaction may hold its lock for as long as it likes
+	$run->{observer} = session($run->{database}, join(";\n", 'SET jit = off', "SET lock_timeout = '2s'",
 			'SET default_transaction_read_only = on', prepared(catalogs => SafemigOracle::catalog_query()),
 			prepared(others => SafemigOracle::other_catalogs_query())));
 	return;
@@ -326,7 +327,7 @@ sub note_commander
 {
 	my ($run, $text) = @_;
 	$run->{commanders}{lc $1} = 1
-	  if $text =~ /\bcreate\s+(?:or\s+replace\s+)?function\s+(?:\w+\.)?(\w+).*\b(?:execute|create|alter|drop|truncate|lo_\w+)\b/is;
+	  if $text =~ /\bcreate\s+(?:or\s+replace\s+)?function\s+(?:\w+\.)?(\w+).*\b(?:execute|create|alter|drop|truncate)\b/is;
 	return;
 }
 
@@ -337,7 +338,7 @@ sub piece
 	my $opens = $text =~ /^(?:\s|--[^\n]*\n)*(?:begin|start\s+transaction|do|call)\b/i
 	  || $text =~ /\\gexec|\\;/;
 	my $command = is_command($text) || calls_command($run, $text)
-	  || without_comments($text) =~ /\b(?:create|alter|drop|lo_\w+)\b/i;
+	  || without_comments($text) =~ /\b(?:create|alter|drop)\b/i;
 	note_commander($run, $text);
 	$run->{before} = state_of($run)
 	  if !@{ $run->{texts} } && !$run->{before} && ($command || $opens);
