@@ -38,8 +38,8 @@ sub new
 		(map { defined $conn->{ $_->[1] } ? ($_->[0], $conn->{ $_->[1] }) : () }
 			[ '-h', 'host' ], [ '-p', 'port' ], [ '-U', 'user' ]),
 		'-d', $conn->{dbname});
-	# no handle for standard error: it comes with the output
-	my $pid = IPC::Open3::open3(my $in, my $out, undef, @command);
+	# no handle for standard error: it comes with the output, between its lines
+	my $pid = IPC::Open3::open3(my $in, my $out, undef, 'stdbuf', '-oL', @command);
 	$in->autoflush(1);
 	my $self = bless { in => $in, out => $out, pid => $pid, count => 0 }, $class;
 	my (undef, $error) = $self->run("\\set VERBOSITY verbose\n" . ($first // ''));
