@@ -220,6 +220,29 @@ forget_attribute_offsets(TupleDesc desc)
 	}
 }
 
+/* ca87c415e2 (18): NOT ENFORCED */
+static inline bool
+constraint_is_enforced(const Constraint *constraint)
+{
+#if PG_VERSION_NUM >= 180000
+	return (constraint->contype != CONSTR_CHECK && constraint->contype != CONSTR_FOREIGN) ||
+		constraint->is_enforced;
+#else
+	return true;
+#endif
+}
+
+/* 83ea6c5402 (18): GENERATED ... VIRTUAL */
+static inline bool
+constraint_is_virtual(const Constraint *constraint)
+{
+#if PG_VERSION_NUM >= 180000
+	return constraint->generated_kind == ATTRIBUTE_GENERATED_VIRTUAL;
+#else
+	return false;
+#endif
+}
+
 /* ca87c415e2 (18): a made-up constraint has to say that it is enforced */
 static inline void
 constraint_set_enforced(Constraint *constraint)

@@ -134,7 +134,7 @@ safemig_drill(PG_FUNCTION_ARGS)
 	Frame		frame;
 
 	check_not_null(fcinfo, 0, "n");
-	budget = budget_argument(fcinfo, 1);
+	budget = hold_budget_argument(fcinfo, 1);
 	if (PG_GETARG_INT32(0) < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -88,14 +88,13 @@ row_width(Relation rel, AttrNumber attnum)
 }
 
 double
-limit_estimate(Relation rel, AttrNumber attnum, double rows)
+limit_size(Relation rel, AttrNumber attnum, double rows)
 {
 	BlockNumber pages;
 	double		tuples;
 	double		allvisible;
 
-	/* without a limit nobody asks */
-	if (!is_limited() || !RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
+	if (!RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
 		return 0;
 	if (rows < 0)
 	{
@@ -103,6 +102,13 @@ limit_estimate(Relation rel, AttrNumber attnum, double rows)
 		rows = tuples;
 	}
 	return rows * row_width(rel, attnum);
+}
+
+double
+limit_estimate(Relation rel, AttrNumber attnum, double rows)
+{
+	/* without a limit nobody asks */
+	return is_limited() ? limit_size(rel, attnum, rows) : 0;
 }
 
 /* ---- publications ---- */

@@ -15,6 +15,8 @@
 /* bytes of a copy of one column, or of all (0), of so many rows, or of all (-1) */
 extern double limit_estimate(Relation rel, AttrNumber attnum, double rows);
 extern void limit_check_published(const char *what);
+/* likewise, whether there is a limit or not */
+extern double limit_size(Relation rel, AttrNumber attnum, double rows);
 extern bool limit_forbids(int64 migration, double estimate, const char *what);
 extern void limit_check(const Kept *kept);
 

@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -46,23 +47,35 @@ put(void *arg, const char *part, const char *name, const char *expected,
 	tuplestore_putvalues(drift->result->setResult, drift->result->setDesc, values, nulls);
 }
 
-/* The newest record of each name: what has it now, or that it is free. */
+/*
+ * The newest record of each name: what has it now, or that it is free.  Of one
+ * object, if it is given by type and identity.
+ */
 static List *
-newest_records(void)
+newest_records(const char *type, const char *identity)
 {
 	MemoryContext context = CurrentMemoryContext;
 	List	   *states = NIL;
+	Oid			types[2] = {TEXTOID, TEXTOID};
+	Datum		args[2] = {0, 0};
 
+	if (type)
+	{
+		args[0] = CStringGetTextDatum(type);
+		args[1] = CStringGetTextDatum(identity);
+	}
 	SPI_connect();
-	if (SPI_execute("SELECT DISTINCT ON (n.type, n.identity) n.present, n.before, n.after FROM ("
+	if (SPI_execute_with_args("SELECT DISTINCT ON (n.type, n.identity) n.present, n.before, n.after FROM ("
 					" SELECT c.command, c.ord, c.type, c.identity_after AS identity, true AS present, c.before, c.after"
 					" FROM safemig.change_log c WHERE c.after IS NOT NULL"
+					" AND ($1 IS NULL OR (c.type OPERATOR(pg_catalog.=) $1 AND c.identity_after OPERATOR(pg_catalog.=) $2))"
 					" UNION ALL"
 					" SELECT c.command, c.ord, c.type, c.identity_before, false, c.before, NULL"
 					" FROM safemig.change_log c WHERE c.before IS NOT NULL"
-					" AND c.identity_after IS DISTINCT FROM c.identity_before) n"
+					" AND c.identity_after IS DISTINCT FROM c.identity_before"
+					" AND ($1 IS NULL OR (c.type OPERATOR(pg_catalog.=) $1 AND c.identity_before OPERATOR(pg_catalog.=) $2))) n"
 					" ORDER BY n.type, n.identity, n.command DESC, n.present DESC, n.ord DESC",
-					true, 0) != SPI_OK_SELECT)
+					2, types, args, type ? NULL : "nn", true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read change_log");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -83,6 +96,37 @@ newest_records(void)
 	return states;
 }
 
+static void
+note_difference(void *arg, const char *part, const char *name, const char *expected,
+				const char *actual)
+{
+	*(bool *) arg = true;
+}
+
+bool
+object_has_drifted(const ObjectAddress *address)
+{
+	Image	   *now;
+	bool		drifted = false;
+	Frame		frame;
+	ListCell   *lc;
+
+	frame_become_owner(&frame);
+	now = image_take(address);
+	if (now)
+	{
+		foreach(lc, newest_records(now->type, now->identity))
+		{
+			const ObjectState *state = lfirst(lc);
+
+			if (state->present)
+				image_compare_meaning(state->image, now, note_difference, &drifted);
+		}
+	}
+	frame_unpin(&frame);
+	return drifted;
+}
+
 /* safemig.drift() */
 Datum
 safemig_drift(PG_FUNCTION_ARGS)
@@ -98,7 +142,7 @@ safemig_drift(PG_FUNCTION_ARGS)
 				 errhint("SELECT * FROM safemig_verify(id); does for a migration whose objects one owns.")));
 	InitMaterializedSRF(fcinfo, 0);
 	frame_become_owner(&frame);
-	foreach(lc, newest_records())
+	foreach(lc, newest_records(NULL, NULL))
 	{
 		ObjectState *state = lfirst(lc);
 		Image	   *now = image_now(state->image);

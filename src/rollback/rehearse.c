@@ -45,15 +45,25 @@ on_budget_spent(void)
 }
 
 void
+hold_clock_start(int budget)
+{
+	if (budget_timeout == MAX_TIMEOUTS)
+		budget_timeout = RegisterTimeout(USER_TIMEOUT, on_budget_spent);
+	enable_timeout_after(budget_timeout, budget);
+}
+
+void
 rehearsal_start_clock(Rehearsal *rehearsal)
 {
-	enable_timeout_after(budget_timeout, rehearsal->budget);
+	hold_clock_start(rehearsal->budget);
 }
 
 /* Was it the clock that cancelled?  Then nobody is cancelled any more. */
-static bool
-stop_clock(void)
+bool
+hold_clock_stop(void)
 {
+	if (budget_timeout == MAX_TIMEOUTS)
+		return false;
 	disable_timeout(budget_timeout, false);
 	if (!budget_spent)
 		return false;
@@ -63,7 +73,7 @@ stop_clock(void)
 }
 
 int
-budget_argument(FunctionCallInfo fcinfo, int n)
+hold_budget_argument(FunctionCallInfo fcinfo, int n)
 {
 	Interval   *budget;
 	double		ms;
@@ -236,13 +246,13 @@ rehearse(List *migrations, Rehearsal *rehearsal)
 	PG_TRY();
 	{
 		(void) take_back(migrations, &options, "rollback");
-		(void) stop_clock();
+		(void) hold_clock_stop();
 		RollbackAndReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
 	{
 		ErrorData  *error;
-		bool		spent = stop_clock();
+		bool		spent = hold_clock_stop();
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
@@ -294,8 +304,6 @@ migrations_rehearse(List *migrations, Rehearsal *rehearsal)
 	Frame		frame;
 
 	rehearsal->context = CurrentMemoryContext;
-	if (budget_timeout == MAX_TIMEOUTS)
-		budget_timeout = RegisterTimeout(USER_TIMEOUT, on_budget_spent);
 	check_can_all_be_rolled_back(migrations);
 	/* what the transaction wrote up to now is to stay recorded */
 	data_record_pending();
@@ -323,7 +331,7 @@ safemig_rehearse(PG_FUNCTION_ARGS)
 
 	check_not_null(fcinfo, 0, "id");
 	check_can_write("safemig_rehearse()");
-	rehearsal.budget = budget_argument(fcinfo, 1);
+	rehearsal.budget = hold_budget_argument(fcinfo, 1);
 	migrations_rehearse(list_make1(resolve_id(PG_GETARG_INT64(0))), &rehearsal);
 	InitMaterializedSRF(fcinfo, 0);
 	put_outcomes((ReturnSetInfo *) fcinfo->resultinfo, &rehearsal);

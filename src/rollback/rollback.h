@@ -237,6 +237,12 @@ extern RollbackRun *rollback_begin_script(int64 id, char *plan_hash);
 extern int64 rollback_end_script(RollbackRun *run);	/* proves; the record's id */
 
 /* ---- rehearse.c ---- */
+/* milliseconds */
+extern int	hold_budget_argument(FunctionCallInfo fcinfo, int n);
+/* what runs from here on is cancelled after so many milliseconds ... */
+extern void hold_clock_start(int budget);
+/* ... until here; was it? */
+extern bool hold_clock_stop(void);
 /* from here on locks are held: within the budget it ends itself */
 extern void rehearsal_start_clock(Rehearsal *rehearsal);
 extern void rehearsal_step_begin(Rehearsal *rehearsal, int number,
@@ -244,7 +250,7 @@ extern void rehearsal_step_begin(Rehearsal *rehearsal, int number,
 extern void rehearsal_step_end(Rehearsal *rehearsal, bool conflict);
 /* of budget and quiet, which are set; the plan's rights are checked */
 extern void migrations_rehearse(List *migrations, Rehearsal *rehearsal);
-extern int	budget_argument(FunctionCallInfo fcinfo, int n);	/* milliseconds */
+extern int	hold_budget_argument(FunctionCallInfo fcinfo, int n);	/* milliseconds */
 
 /* ---- database.c ---- */
 typedef struct DatabaseState DatabaseState;
@@ -292,6 +298,10 @@ extern List *misfit_tables(const Step *step);
 
 /* the constraint that the step validates, or InvalidOid */
 extern Oid	misfit_validated(const Step *step);
+
+/* ---- drift.c ---- */
+/* is it otherwise than its newest record says? */
+extern bool object_has_drifted(const ObjectAddress *address);
 
 /* ---- line.c ---- */
 extern void line_check(RollbackPlan *plan, List **conflicts);
