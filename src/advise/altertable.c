@@ -138,6 +138,9 @@ attach_partition(Assessment *a, const Target *parent, PartitionCmd *cmd)
 	takes(a, child, AccessExclusiveLock);
 	if (!child->made)
 		takes_relations(a, facts_below(child->relid), AccessExclusiveLock);
+	/* not by PostgreSQL: the whole tree is looked at, to be recorded */
+	if (!parent->made)
+		takes_relations(a, facts_below(parent->relid), ShareUpdateExclusiveLock);
 	if (parent->relkind == RELKIND_PARTITIONED_INDEX)
 		return;
 	if (!parent->made)

@@ -77,14 +77,17 @@ taken_on(const Statement *statement, const Target *target)
 	return NoLock;
 }
 
-/* Of two locks on one relation the stronger one is said. */
+/*
+ * Of two locks on one relation the stronger one is said; ACCESS SHARE, which
+ * whoever reads it has, is not.
+ */
 void
 takes(Assessment *a, const Target *target, LOCKMODE mode)
 {
 	TakenLock  *lock;
 	ListCell   *lc;
 
-	if (target->made || mode == NoLock)
+	if (target->made || mode <= AccessShareLock)
 		return;
 	foreach(lc, a->now->locks)
 	{

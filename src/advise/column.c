@@ -199,7 +199,10 @@ new_column_constraint(Assessment *a, const Target *target, ColumnDef *column,
 					  constraint_text(a, constraint));
 			if (has_default)
 				finding->cost = "scan";
-			(void) fire(a, RULE_ADD_INLINE_FK, other);
+			finding = fire(a, RULE_ADD_INLINE_FK, other);
+			finding->safer = NULL;
+			if (has_default)
+				finding->cost = "scan";
 			break;
 		case CONSTR_PRIMARY:
 		case CONSTR_UNIQUE:

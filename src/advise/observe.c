@@ -285,7 +285,7 @@ tell_lock(Observation *observation, Seen *relation, LOCKMODE mode)
 		target->name = relation->name;
 		finding = add_finding(observation->a, statement, target);
 	}
-	if (lock_from_words(finding->observed_lock) < mode)
+	if (mode > AccessShareLock && lock_from_words(finding->observed_lock) < mode)
 		set_observed(statement, relation->name, lock_in_words(mode), NULL);
 }
 
@@ -351,7 +351,8 @@ tell_cost(Observation *observation)
 	{
 		before = hash_search(observation->seen, &relation->relid, HASH_FIND, NULL);
 		if (before && before->old && before->filenode != relation->filenode &&
-			relation->relkind != RELKIND_INDEX)
+			relation->relkind != RELKIND_INDEX && relation->relkind != RELKIND_SEQUENCE &&
+			!IsA(observation->running->node, TruncateStmt))
 			set_observed(observation->running, before->name, NULL, "rewrite");
 	}
 	hash_destroy(now);
@@ -568,6 +569,9 @@ run_all(Observation *observation)
 	safemig_state.relabelled = false;
 	safemig_state.row_label = NULL;
 	safemig_state.labelled = NULL;
+	/* what PostgreSQL says of it is nobody's */
+	(void) set_config_option("client_min_messages", "error", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	(void) set_config_option("safemig.label", "safemig_assess", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	look_at_relations(observation->seen, CurrentMemoryContext, true);
@@ -608,19 +612,21 @@ observe_script(Assessment *a, int budget)
 {
 	HASHCTL		control = {.keysize = sizeof(Oid),.entrysize = sizeof(Seen),
 	.hcxt = CurrentMemoryContext};
-	Observation observation = {.a = a};
+	/* in memory, for what is in registers is lost by an error */
+	Observation *observation = palloc0(sizeof(Observation));
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 
 	/* what the transaction wrote up to now is to stay recorded */
 	data_record_pending();
-	observation.seen = hash_create("relations", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	observation->a = a;
+	observation->seen = hash_create("relations", 1024, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
 		hold_clock_start(budget);
-		run_all(&observation);
+		run_all(observation);
 		(void) hold_clock_stop();
 		RollbackAndReleaseCurrentSubTransaction();
 	}
@@ -635,7 +641,7 @@ observe_script(Assessment *a, int budget)
 			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		note_end(&observation, outcome_of(error, spent, budget));
+		note_end(observation, outcome_of(error, spent, budget));
 	}
 	PG_END_TRY();
 	MemoryContextSwitchTo(context);

@@ -39,7 +39,7 @@ RULE(RULE_TRUNCATE_CASCADE, "truncate-cascade", SEVERITY_CRITICAL, AEL, "catalog
 RULE(RULE_DELETE_WITHOUT_WHERE, "delete-without-where", SEVERITY_CRITICAL, REL, "scan", "kept", AEL, "rewrite", false,
 	 "All rows go, in one long transaction.",
 	 "DELETE FROM {object} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {object} LIMIT 10000));")
-RULE(RULE_UPDATE_WITHOUT_WHERE, "update-without-where", SEVERITY_CRITICAL, REL, "rewrite", "kept", AEL, "rewrite", false,
+RULE(RULE_UPDATE_WITHOUT_WHERE, "update-without-where", SEVERITY_CRITICAL, REL, "scan", "kept", AEL, "rewrite", false,
 	 "Every row is written anew in one long transaction, and stays locked until it ends.",
 	 "UPDATE {object} SET {clause} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {object} WHERE /* not yet done */ LIMIT 10000));")
 RULE(RULE_DROP_VIEW, "drop-view", SEVERITY_HIGH, AEL, "catalog", "exact", AEL, "catalog", false,

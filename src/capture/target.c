@@ -86,7 +86,8 @@ targets_in_table(Command *command, Node *parsetree)
 		case T_RefreshMatViewStmt:
 			command->data_only = true;
 			target_add_relation(command, ((RefreshMatViewStmt *) parsetree)->relation,
-						 command->concurrent ? ExclusiveLock : AccessExclusiveLock,
+						 ((RefreshMatViewStmt *) parsetree)->concurrent ?
+						 ExclusiveLock : AccessExclusiveLock,
 						 true);
 			return true;
 		case T_AlterSeqStmt:
