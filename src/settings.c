@@ -14,6 +14,7 @@
 #include "utils/datetime.h"
 #include "utils/guc.h"
 
+#include "advise/advise.h"
 #include "compat.h"
 #include "point.h"
 #include "safemig.h"
@@ -165,5 +166,6 @@ settings_define(void)
 							&safemig_guard_timeout, 10000, 1, INT_MAX,
 							PGC_SUSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	points_define();
+	policy_define();
 	MarkGUCPrefixReserved("safemig");
 }

@@ -142,7 +142,7 @@ on_xact(XactEvent event, void *arg)
 			safemig_state.positions_recorded = 0;
 			positions_forget();
 			safemig_state.truncation = NULL;
-			safemig_state.emptied = NIL;
+			safemig_state.emptied = safemig_state.overrides = NIL;
 			safemig_state.reverted_id = 0;
 			safemig_state.written_since = 0;
 			break;
@@ -162,7 +162,7 @@ on_xact(XactEvent event, void *arg)
 			safemig_state.positions_recorded = 0;
 			positions_forget();
 			safemig_state.truncation = NULL;
-			safemig_state.emptied = NIL;
+			safemig_state.emptied = safemig_state.overrides = NIL;
 			safemig_state.reverted_id = 0;
 			safemig_state.written_since = 0;
 			failures_commit();

@@ -207,6 +207,7 @@ extern bool assess_maintenance(Assessment *a, Node *node);
 extern void shape_begin(Assessment *a, Node *node);
 extern void shape_end(Assessment *a, Node *node);
 extern void shape_of_script(Assessment *a);
+extern void shape_of_command(Assessment *a);
 
 /* ---- observe.c ---- */
 extern void observe_script(Assessment *a, int budget);
@@ -221,6 +222,6 @@ extern bool window_is_open(void);
 /* ---- policy.c ---- */
 extern void policy_define(void);
 extern void policy_check(Node *parsetree);
-extern char *policy_pending_note(void);
+extern void policy_note_overrides(int64 migration);
 
 #endif							/* SAFEMIG_ADVISE_H */

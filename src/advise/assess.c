@@ -388,7 +388,9 @@ assess_statement(Assessment *a, Statement *statement)
 	if (!a->of_policy)
 		shape_begin(a, statement->node);
 	dispatch(a, statement->node);
-	if (!a->of_policy)
+	if (a->of_policy)
+		shape_of_command(a);
+	else
 		shape_end(a, statement->node);
 	add_plain(a);
 	foreach(lc, statement->findings)

@@ -11,10 +11,12 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 
 #include "advise/advise.h"
 
@@ -127,6 +129,20 @@ find_known(Assessment *a, const RangeVar *name)
 	return NULL;
 }
 
+/* Nobody else sees it yet. */
+static bool
+is_of_this_transaction(Oid relid)
+{
+	Relation	rel = relation_open_now(relid);
+	bool		result;
+
+	if (rel == NULL)
+		return false;
+	result = rel->rd_createSubid != InvalidSubTransactionId;
+	relation_close(rel, AccessShareLock);
+	return result;
+}
+
 Target *
 target_of(Assessment *a, const RangeVar *name)
 {
@@ -136,7 +152,7 @@ target_of(Assessment *a, const RangeVar *name)
 	if (known)
 		return known;
 	relid = RangeVarGetRelid(name, NoLock, true);
-	if (OidIsValid(relid))
+	if (OidIsValid(relid) && !is_of_this_transaction(relid))
 		return target_of_relation(relid);
 	return new_target(InvalidOid,
 					  quote_qualified_identifier(name->schemaname, name->relname), true);

@@ -569,6 +569,8 @@ run_all(Observation *observation)
 	safemig_state.relabelled = false;
 	safemig_state.row_label = NULL;
 	safemig_state.labelled = NULL;
+	(void) set_config_option("safemig.policy", "off", PGC_SUSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	/* what PostgreSQL says of it is nobody's */
 	(void) set_config_option("client_min_messages", "error", PGC_USERSET,
 							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);

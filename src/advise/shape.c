@@ -362,6 +362,17 @@ shape_end(Assessment *a, Node *node)
 						  psprintf("%d relations", list_length(a->exclusive)));
 }
 
+/* One that is about to run: what is held already is not looked at. */
+void
+shape_of_command(Assessment *a)
+{
+	const Target *target = NULL;
+	LOCKMODE	mode = strongest(a->now, &target);
+
+	a->in_transaction = IsTransactionBlock();
+	check_timeouts(a, target, mode, goes_through_rows(a->now));
+}
+
 void
 shape_of_script(Assessment *a)
 {

@@ -25,6 +25,7 @@
 #include "utils/memutils.h"
 
 #include "capture/restore.h"
+#include "advise/advise.h"
 #include "capture/target.h"
 #include "capture/written.h"
 #include "compat.h"
@@ -280,6 +281,7 @@ capture_command_starts(Node *parsetree, CommandTag tag)
 	if (capture_is_silent(parsetree))
 		return;
 	check_not_vault(parsetree);
+	policy_check(parsetree);
 	positions_look_again();
 
 	command = command_push(parsetree, GetCommandTagName(tag));

@@ -19,6 +19,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "advise/advise.h"
 #include "capture/capture.h"
 #include "point.h"
 
@@ -86,6 +87,8 @@ reason_of(Node *stmt)
 void
 outside_command_starts(Node *stmt, CommandTag tag)
 {
+	if (!capture_is_silent(stmt))
+		policy_check(stmt);
 	if (safemig_require_reversible && !capture_is_silent(stmt))
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_IRREVERSIBLE),

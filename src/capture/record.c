@@ -15,6 +15,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/lsyscache.h"
 
+#include "advise/advise.h"
 #include "capture/capture.h"
 #include "history/history.h"
 #include "point.h"
@@ -176,6 +177,7 @@ write_down(Command *command, List *changes, Steps *steps)
 	if (command->unfinished)
 		history_forget_command(command->seq);
 	command_identify(command);
+	policy_note_overrides(command->migration);
 	record.seq = command->seq;
 	record.migration = command->migration;
 	record.tag = pstrdup(command->tag);

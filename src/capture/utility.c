@@ -28,6 +28,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "advise/advise.h"
 #include "capture/capture.h"
 #include "capture/target.h"
 #include "compat.h"
@@ -129,6 +130,14 @@ is_seen_here_only(Node *stmt)
 		(IsA(stmt, ClusterStmt) && marks_index((ClusterStmt *) stmt));
 }
 
+/* No event trigger fires for these, and nothing is recorded of them here. */
+static bool
+is_asked_of_policy(Node *stmt)
+{
+	return IsA(stmt, TruncateStmt) || IsA(stmt, VacuumStmt) || IsA(stmt, ClusterStmt) ||
+		(IsA(stmt, ReindexStmt) && !reindex_fires_events());
+}
+
 static void
 process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 				ProcessUtilityContext context, ParamListInfo params,
@@ -146,6 +155,9 @@ process_utility(PlannedStmt *pstmt, const char *query, bool read_only,
 
 	if (made)
 		stmt = made;
+	if (!seen && is_asked_of_policy(stmt) && IsTransactionState() && is_on_duty() &&
+		!capture_is_silent(stmt))
+		policy_check(stmt);
 	if (seen && outside)
 		outside_command_starts(stmt, CreateCommandTag(stmt));
 	else if (seen)
