@@ -138,6 +138,7 @@ typedef struct Assessment
 } Assessment;
 
 /* ---- assess.c ---- */
+extern List *statements_of(const char *script);	/* of Statement* */
 extern void assess_statement(Assessment *a, Statement *statement);
 extern Finding *add_finding(Assessment *a, Statement *statement, const Target *target);
 extern Finding *fire(Assessment *a, RuleId id, const Target *target);

@@ -373,7 +373,7 @@ estimate(Assessment *a, const Finding *finding)
 	Step		step = {.sql = a->now->sql,.cost = unconstify(char *, finding->cost)};
 	Extent		extent = {finding->rows, finding->bytes};
 
-	if (finding->cost == NULL || a->now->sql == NULL)
+	if (finding->cost == NULL || a->of_policy)
 		return -1;
 	return step_estimate(a->rates, &step, &extent);
 }
@@ -409,7 +409,7 @@ assess_statement(Assessment *a, Statement *statement)
 
 /* ---- the script ---- */
 
-static List *
+List *
 statements_of(const char *script)
 {
 	List	   *statements = NIL;

@@ -143,8 +143,12 @@ assess_create_table(Assessment *a, CreateStmt *stmt)
 	else if (stmt->inhRelations)
 	{
 		foreach(lc, stmt->inhRelations)
-			takes(a, target_of(a, lfirst_node(RangeVar, lc)), ShareUpdateExclusiveLock);
-		(void) fire(a, RULE_INHERITS, target);
+		{
+			Target	   *parent = target_of(a, lfirst_node(RangeVar, lc));
+
+			takes(a, parent, ShareUpdateExclusiveLock);
+			(void) fire(a, RULE_INHERITS, parent);
+		}
 	}
 }
 

@@ -21,6 +21,8 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "parser/parser.h"
+#include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -244,6 +246,18 @@ by_severity(const ListCell *a, const ListCell *b)
 	return first->rule < second->rule ? -1 : first->rule > second->rule ? 1 : 0;
 }
 
+/* Its text, if it is what the client sent, and all that it sent. */
+static void
+find_text(Statement *statement, Node *parsetree)
+{
+	List	   *parsed = debug_query_string ? raw_parser(debug_query_string, RAW_PARSE_DEFAULT) : NIL;
+
+	if (list_length(parsed) == 1 && equal(linitial_node(RawStmt, parsed)->stmt, parsetree))
+		*statement = *(Statement *) linitial(statements_of(debug_query_string));
+	else
+		statement->node = copyObject(parsetree);
+}
+
 /* A command is about to run; nothing has been locked for it yet. */
 void
 policy_check(Node *parsetree)
@@ -255,7 +269,7 @@ policy_check(Node *parsetree)
 
 	if (safemig_policy == POLICY_OFF || safemig_state.record_id != 0)
 		return;
-	statement.node = copyObject(parsetree);
+	find_text(&statement, parsetree);
 	a.statements = list_make1(&statement);
 	assess_statement(&a, &statement);
 	foreach(lc, statement.findings)
