@@ -273,11 +273,14 @@ tell_lock(Observation *observation, Seen *relation, LOCKMODE mode)
 	Statement  *statement = observation->running;
 	Finding    *finding;
 
+	/* whether it was asked for once more cannot be seen */
+	if (mode <= relation->held)
+		return;
 	if (!is_told_of(statement, relation->name, &finding))
 	{
 		Target	   *target;
 
-		if (mode <= relation->held || !is_worth_telling(relation, mode))
+		if (!is_worth_telling(relation, mode))
 			return;
 		target = palloc0(sizeof(Target));
 		target->relid = relation->relid;
@@ -329,7 +332,7 @@ tell_cost(Observation *observation)
 		relation = hash_search(now, &before->relid, HASH_FIND, NULL);
 		if (before->old && relation && relation->scans > before->scans)
 			set_observed(observation->running, before->name, NULL, "scan");
-		else if (before->old)
+		else if (before->old && OidIsValid(before->filenode))
 			set_observed(observation->running, before->name, NULL, "catalog");
 	}
 	hash_seq_init(&walk, now);
@@ -513,6 +516,7 @@ who_names_it(Observation *observation, Statement *statement)
 		observation->a->now = statement;
 		use = fire(observation->a, RULE_NAMED_BY_STATEMENTS, finding->target);
 		use->object = finding->object;
+		use->lock = finding->lock;
 		use->query = pstrdup(counting.query);
 		use->refused = counting.rows;
 	}

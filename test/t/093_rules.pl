@@ -82,6 +82,8 @@ SET safemig.enabled = off;
 ALTER TABLE drifted ADD COLUMN unseen int;
 RESET safemig.enabled;
 CREATE TABLE unread (a int, b int);
+CREATE TABLE never_read (a int);
+CREATE UNLOGGED TABLE fleeting (a int);
 CREATE TABLE elsewhere (a int);
 CREATE TABLE busy (a int);
 CREATE TABLESPACE other_disk LOCATION '';
@@ -199,7 +201,7 @@ my @cases = (
 	[ 'cluster', 'CLUSTER orders USING orders_customer', 'ALTER TABLE orders CLUSTER ON orders_customer' ],
 	[ 'vacuum-full', 'VACUUM FULL orders', 'VACUUM orders' ],
 	[ 'set-tablespace', 'ALTER TABLE orders SET TABLESPACE other_disk', 'ALTER TABLE orders SET TABLESPACE pg_default' ],
-	[ 'set-logged', 'ALTER TABLE orders SET UNLOGGED; ALTER TABLE orders SET LOGGED', 'ALTER TABLE orders SET LOGGED' ],
+	[ 'set-logged', 'ALTER TABLE fleeting SET LOGGED', 'ALTER TABLE orders SET LOGGED' ],
 	[ 'set-unlogged', 'ALTER TABLE orders SET UNLOGGED', 'ALTER TABLE orders SET LOGGED' ],
 	[ 'set-access-method', 'ALTER TABLE orders SET ACCESS METHOD heap_too', 'ALTER TABLE orders SET ACCESS METHOD heap' ],
 	[ 'storage-params', 'ALTER TABLE orders SET (fillfactor = 80)', 'ALTER TABLE orders ALTER note SET STATISTICS 10' ],
@@ -240,7 +242,7 @@ my @cases = (
 	[ 'no-lock-timeout', 'DROP VIEW more_notes', q(SET lock_timeout = '2s'; DROP VIEW more_notes) ],
 	[ 'lock-timeout-zero', 'SET lock_timeout = 0', q(SET lock_timeout = '2s') ],
 	[ 'lock-timeout-long', q(SET lock_timeout = '5min'), q(SET lock_timeout = '2s') ],
-	[ 'no-statement-timeout', 'CREATE INDEX ON orders (who)', q(SET statement_timeout = '1h'; CREATE INDEX ON orders (who)) ],
+	[ 'no-statement-timeout', 'CREATE INDEX ON orders (who)', q(SET statement_timeout = '1h'; CREATE INDEX ON orders (who)), 'SET statement_timeout = 0' ],
 	[ 'no-idle-timeout', 'BEGIN; DROP VIEW more_notes; COMMIT', 'DROP VIEW more_notes' ],
 	[ 'statement-after-exclusive-lock', 'BEGIN; DROP VIEW more_notes; CREATE INDEX ON orders (who); COMMIT', 'DROP VIEW more_notes; CREATE INDEX ON orders (who)' ],
 	[ 'wide-lock-window', 'BEGIN; LOCK TABLE orders; LOCK TABLE lonely; LOCK TABLE customers; COMMIT', 'BEGIN; LOCK TABLE orders; LOCK TABLE lonely; COMMIT; BEGIN; LOCK TABLE customers; COMMIT' ],
@@ -248,7 +250,7 @@ my @cases = (
 	[ 'long-running-transaction', 'ALTER TABLE busy ADD b int', 'ALTER TABLE unread ADD c int' ],
 	[ 'unclosed-transaction', 'BEGIN; DROP VIEW more_notes', 'BEGIN; DROP VIEW more_notes; COMMIT' ],
 	[ 'too-many-objects', 'DROP VIEW more_notes; DROP VIEW notes; DROP TABLE unread', 'DROP VIEW more_notes', 'SET safemig.max_objects = 2' ],
-	[ 'destructive-without-expand', 'DROP TABLE lonely', 'DROP TABLE unread' ],
+	[ 'destructive-without-expand', 'DROP TABLE lonely', 'DROP TABLE never_read' ],
 	[ 'destructive-without-expand', 'ALTER TABLE orders DROP COLUMN note CASCADE', 'ALTER TABLE orders DROP COLUMN flag' ],
 	[ 'outside-window', 'DROP VIEW more_notes', 'CREATE TABLE made (a int)', $closed ],
 	[ 'create-table-as', 'CREATE TABLE made AS SELECT * FROM orders', 'CREATE TABLE made (a int)' ],
@@ -275,9 +277,9 @@ my @cases = (
 	[ undef, 'LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE' ],
 	[ undef, 'INSERT INTO lonely (id) VALUES (0)' ],);
 
-# Statements that are run nowhere but outside of transactions, and objects that
-# are no relations, have no lock that could be observed.
-my %unobservable = map { $_ => 1 } qw(vacuum-full drop-schema-cascade);
+# What runs outside of transactions alone, what PostgreSQL refuses, and objects
+# that are no relations have no lock that could be observed.
+my %unobservable = map { $_ => 1 } qw(vacuum-full drop-schema-cascade type-change-blocked);
 
 my @columns = qw(n way rule object lock_mode observed cost observed_cost kept outcome);
 
@@ -336,12 +338,13 @@ foreach my $row (@rows)
 {
 	next if $row->{outcome} ne 'done' || !is_relation($row->{object});
 	my $script = $cases[ $row->{n} ][ $row->{way} eq 'fires' ? 1 : 2 ];
-	# the settings of one transaction: what an earlier statement took is held
+	# what an earlier statement holds is not seen again, and code is not read
+	next if $script =~ /^DO / || ($row->{observed} eq '' && $script =~ /;/);
 	is($row->{observed}, $row->{lock_mode}, "lock on $row->{object}: $script")
 	  if $row->{observed} ne $row->{lock_mode};
 	$seen{ $row->{rule} }{ $row->{lock_mode} } = 1 if $row->{lock_mode} eq $row->{observed};
 	is($row->{observed_cost}, $row->{cost}, "cost for $row->{object}: $script")
-	  if $row->{cost} ne '' && $row->{kept} eq '' && $row->{observed_cost} ne $row->{cost};
+	  if $row->{cost} ne '' && $row->{observed_cost} ne '' && $row->{kept} eq '' && $row->{observed_cost} ne $row->{cost};
 }
 
 my %has_case = map { ($_->[0] // '') => 1 } @cases;
