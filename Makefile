@@ -34,6 +34,8 @@ REGRESS = \
 	check \
 	certificate \
 	limit \
+	assess \
+	policy \
 	doctor \
 	privilege
 REGRESS_OPTS = --inputdir=test --outputdir=. --encoding=UTF8

@@ -409,13 +409,39 @@ assess_statement(Assessment *a, Statement *statement)
 
 /* ---- the script ---- */
 
+/* Where it is wrong is told by the script, not by the query that it came in. */
+static void
+error_in_script(void *script)
+{
+	int			position = geterrposition();
+
+	if (position <= 0)
+		return;
+	errposition(0);
+	internalerrposition(position);
+	internalerrquery(script);
+}
+
+static List *
+parse_script(const char *script)
+{
+	ErrorContextCallback callback = {error_context_stack, error_in_script,
+	unconstify(char *, script)};
+	List	   *parsed;
+
+	error_context_stack = &callback;
+	parsed = raw_parser(script, RAW_PARSE_DEFAULT);
+	error_context_stack = callback.previous;
+	return parsed;
+}
+
 List *
 statements_of(const char *script)
 {
 	List	   *statements = NIL;
 	ListCell   *lc;
 
-	foreach(lc, raw_parser(script, RAW_PARSE_DEFAULT))
+	foreach(lc, parse_script(script))
 	{
 		RawStmt    *raw = lfirst_node(RawStmt, lc);
 		Statement  *statement = palloc0(sizeof(Statement));

@@ -425,7 +425,7 @@ assess_drop_constraint(Assessment *a, const Target *target, const char *name, bo
 
 		takes_relations(a, partners, AccessExclusiveLock);
 		foreach(lc, partners)
-			(void) fire(a, RULE_DROP_CASCADE, target_of_relation(lfirst_oid(lc)));
+			fire(a, RULE_DROP_CASCADE, target_of_relation(lfirst_oid(lc)))->undo = "exact";
 	}
 }
 

@@ -27,8 +27,9 @@
 
 /* ---- what goes with a relation ---- */
 
+/* undo: exact, if only definitions go */
 static void
-fire_cascade(Assessment *a, List *relids)
+fire_cascade(Assessment *a, List *relids, const char *undo)
 {
 	ListCell   *lc;
 
@@ -37,7 +38,7 @@ fire_cascade(Assessment *a, List *relids)
 		Target	   *target = target_of_relation(lfirst_oid(lc));
 
 		takes(a, target, AccessExclusiveLock);
-		(void) fire(a, RULE_DROP_CASCADE, target);
+		fire(a, RULE_DROP_CASCADE, target)->undo = target->relkind == RELKIND_VIEW ? "exact" : undo;
 	}
 }
 
@@ -86,8 +87,8 @@ assess_drop_column(Assessment *a, const Target *target, const char *column, bool
 	destructive_without_expand(a, target, column);
 	if (!cascade)
 		return;
-	fire_cascade(a, facts_views_over(target->relid, attnum));
-	fire_cascade(a, facts_referring_to(target->relid, attnum));
+	fire_cascade(a, facts_views_over(target->relid, attnum), "kept");
+	fire_cascade(a, facts_referring_to(target->relid, attnum), "exact");
 }
 
 /* ---- relations ---- */
@@ -134,11 +135,11 @@ drop_table(Assessment *a, const Target *target, bool cascade)
 	if (target->relkind == RELKIND_PARTITIONED_TABLE)
 		takes_relations(a, below, AccessExclusiveLock);
 	else if (cascade)
-		fire_cascade(a, below);
+		fire_cascade(a, below, "kept");
 	if (!cascade)
 		return;
-	fire_cascade(a, facts_views_over(target->relid, 0));
-	fire_cascade(a, facts_referring_to(target->relid, 0));
+	fire_cascade(a, facts_views_over(target->relid, 0), "kept");
+	fire_cascade(a, facts_referring_to(target->relid, 0), "exact");
 }
 
 static void
@@ -177,7 +178,7 @@ drop_relation(Assessment *a, DropStmt *stmt, RuleId id, const Target *target)
 	else
 		destructive_without_expand(a, target, NULL);
 	if (stmt->behavior == DROP_CASCADE)
-		fire_cascade(a, facts_views_over(target->relid, 0));
+		fire_cascade(a, facts_views_over(target->relid, 0), "kept");
 }
 
 static void
@@ -306,7 +307,7 @@ drop_schemas(Assessment *a, DropStmt *stmt)
 									  " WHERE relnamespace = $1 AND relkind IN ('r', 'm') AND $2 = 0", schema, 0);
 		fire_cascade(a, facts_oids("SELECT oid FROM pg_class WHERE relnamespace = $1"
 								   " AND relkind IN ('r', 'p', 'v', 'm', 'f') AND $2 = 0"
-								   " ORDER BY relname COLLATE \"C\"", schema, 0));
+								   " ORDER BY relname COLLATE \"C\"", schema, 0), "kept");
 	}
 }
 

@@ -122,11 +122,14 @@ exception_for(const Finding *finding, Oid user)
 	char	   *action = NULL;
 
 	SPI_connect();
-	if (SPI_execute_with_args("SELECT p.action FROM safemig.policies p"
+	/* a superuser is a member of what he was made a member of, no more */
+	if (SPI_execute_with_args("WITH RECURSIVE his (oid) AS (SELECT $2 UNION"
+							  "  SELECT m.roleid FROM his JOIN pg_catalog.pg_auth_members m"
+							  "  ON m.member OPERATOR(pg_catalog.=) his.oid)"
+							  " SELECT p.action FROM safemig.policies p"
 							  " WHERE (p.rule IS NULL OR p.rule OPERATOR(pg_catalog.=) $1)"
-							  " AND (p.role IS NULL OR EXISTS (SELECT FROM pg_catalog.pg_roles r"
-							  "  WHERE r.rolname::text OPERATOR(pg_catalog.=) p.role"
-							  "  AND pg_catalog.pg_has_role($2, r.oid, 'USAGE')))"
+							  " AND (p.role IS NULL OR EXISTS (SELECT FROM his JOIN pg_catalog.pg_roles r USING (oid)"
+							  "  WHERE r.rolname::text OPERATOR(pg_catalog.=) p.role))"
 							  " AND (p.schema_name IS NULL OR p.schema_name OPERATOR(pg_catalog.=) $3)"
 							  " AND (p.below IS NULL OR $4 OPERATOR(pg_catalog.<) p.below)"
 							  " ORDER BY p.rule IS NULL, p.role IS NULL, p.schema_name IS NULL, p.below,"
