@@ -251,7 +251,8 @@ bound_asked(void *arg)
 	Relation	rel = relation_open_now(question->relid);
 	List	   *quals;
 
-	if (parent == NULL || rel == NULL)
+	if (parent == NULL || rel == NULL ||
+		parent->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
 		return false;
 	question->bound = transformPartitionBound(make_parsestate(NULL), parent,
 											  copyObject(question->bound));
