@@ -171,6 +171,7 @@ extern void facts_size(Oid relid, double *rows, double *bytes);
 extern double facts_kept_bytes(Oid relid, AttrNumber attnum);
 extern List *facts_views_over(Oid relid, AttrNumber attnum);
 extern List *facts_below(Oid relid);
+extern List *facts_typed_tables(Oid relid);
 extern Oid	facts_default_partition(Oid relid);
 extern List *facts_referenced_by(Oid relid, AttrNumber attnum);
 extern List *facts_referring_to(Oid relid, AttrNumber attnum);

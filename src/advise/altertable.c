@@ -69,11 +69,15 @@ take_locks(Assessment *a, const AlterTableStmt *stmt, const Target *target)
 	ListCell   *lc;
 
 	takes(a, target, mode);
-	if (target->made || !stmt->relation->inh)
+	if (target->made)
 		return;
+	takes_relations(a, facts_typed_tables(target->relid), mode);
 	foreach(lc, stmt->cmds)
 	{
-		if (!recurses(lfirst_node(AlterTableCmd, lc)))
+		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
+
+		/* ONLY: the column becomes the children's own */
+		if (!recurses(cmd) || (!stmt->relation->inh && cmd->subtype != AT_DropColumn))
 			continue;
 		takes_relations(a, facts_below(target->relid), mode);
 		break;
@@ -179,6 +183,9 @@ detach_partition(Assessment *a, const Target *parent, PartitionCmd *cmd)
 	takes(a, child, AccessExclusiveLock);
 	if (OidIsValid(other))
 		takes(a, target_of_relation(other), AccessExclusiveLock);
+	/* not by PostgreSQL: the whole tree is looked at, to be recorded */
+	if (!parent->made)
+		takes_relations(a, facts_below(parent->relid), AccessExclusiveLock);
 	if (!parent->made)
 		takes_relations(a, facts_referenced_by(parent->relid, 0), ShareRowExclusiveLock);
 	(void) fire_part(a, RULE_DETACH_PARTITION, parent, "partition", cmd->name->relname);

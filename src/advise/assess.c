@@ -347,6 +347,7 @@ dispatch(Assessment *a, Node *node)
 			assess_alter_table(a, (AlterTableStmt *) node);
 			break;
 		case T_CreateStmt:
+		case T_CreateForeignTableStmt:	/* begins with a CreateStmt */
 			assess_create_table(a, (CreateStmt *) node);
 			break;
 		case T_IndexStmt:

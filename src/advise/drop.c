@@ -242,7 +242,8 @@ relations_with(Oid type)
 	return facts_oids("WITH RECURSIVE t (oid) AS (SELECT $1 UNION"
 					  " SELECT p.oid FROM t JOIN pg_type p ON p.typbasetype = t.oid OR (p.typelem = t.oid AND p.typsubscript = 'array_subscript_handler'::regproc))"
 					  " SELECT DISTINCT c.oid FROM t JOIN pg_attribute a ON a.atttypid = t.oid AND NOT a.attisdropped"
-					  " JOIN pg_class c ON c.oid = a.attrelid WHERE c.relkind IN ('r', 'm', 'p', 'f', 'v') AND $2 = 0 ORDER BY 1",
+					  " JOIN pg_class c ON c.oid = a.attrelid WHERE c.relkind IN ('r', 'm', 'p', 'f', 'v') AND $2 = 0"
+					  " UNION SELECT c.oid FROM pg_class c WHERE c.reloftype = $1 ORDER BY 1",
 					  type, 0);
 }
 
@@ -281,6 +282,41 @@ drop_types(Assessment *a, DropStmt *stmt)
 }
 
 /* ---- the rest ---- */
+
+static void
+drop_statistics(Assessment *a, DropStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->objects)
+	{
+		Oid			statistics = get_statistics_object_oid(lfirst(lc), true);
+
+		takes_relations(a, facts_oids("SELECT stxrelid FROM pg_statistic_ext WHERE oid = $1 AND $2 = 0",
+									  statistics, 0), ShareUpdateExclusiveLock);
+	}
+}
+
+/* Of a server, or of all of a wrapper. */
+static void
+drop_foreign(Assessment *a, DropStmt *stmt)
+{
+	ListCell   *lc;
+
+	if (stmt->behavior != DROP_CASCADE)
+		return;
+	foreach(lc, stmt->objects)
+	{
+		const char *column = stmt->removeType == OBJECT_FDW ? "w.fdwname" : "s.srvname";
+
+		fire_cascade(a, facts_oids(psprintf("SELECT t.ftrelid FROM pg_foreign_table t"
+											" JOIN pg_foreign_server s ON s.oid = t.ftserver"
+											" JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw"
+											" WHERE %s = %s AND $1 = 0::oid AND $2 = 0 ORDER BY 1",
+											column, quote_literal_cstr(strVal(lfirst(lc)))),
+								   InvalidOid, 0), "kept");
+	}
+}
 
 static void
 drop_schemas(Assessment *a, DropStmt *stmt)
@@ -356,6 +392,13 @@ assess_drop(Assessment *a, DropStmt *stmt)
 		case OBJECT_TYPE:
 		case OBJECT_DOMAIN:
 			drop_types(a, stmt);
+			break;
+		case OBJECT_STATISTIC_EXT:
+			drop_statistics(a, stmt);
+			break;
+		case OBJECT_FDW:
+		case OBJECT_FOREIGN_SERVER:
+			drop_foreign(a, stmt);
 			break;
 		case OBJECT_SCHEMA:
 			drop_schemas(a, stmt);

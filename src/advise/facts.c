@@ -159,6 +159,14 @@ facts_below(Oid relid)
 					  " ORDER BY b.oid::regclass::text COLLATE \"C\"", relid, 0);
 }
 
+/* Tables OF a composite type. */
+List *
+facts_typed_tables(Oid relid)
+{
+	return facts_oids("SELECT c.oid FROM pg_class c JOIN pg_type t ON t.oid = c.reloftype"
+					  " WHERE t.typrelid = $1 AND $2 = 0 ORDER BY 1", relid, 0);
+}
+
 Oid
 facts_default_partition(Oid relid)
 {

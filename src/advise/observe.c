@@ -105,7 +105,7 @@ ask_relations(void)
 					" CASE WHEN c.relkind IN ('r', 'm') THEN pg_stat_get_xact_numscans(c.oid) END"
 					" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
 					" LEFT JOIN pg_index i ON i.indexrelid = c.oid"
-					" WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm', 'v', 'f', 'i', 'I', 'S')"
+					" WHERE c.oid >= 16384 AND c.relkind IN ('r', 'p', 'm', 'v', 'f', 'i', 'I', 'S', 'c')"
 					" AND c.relpersistence <> 't' AND n.nspname NOT LIKE 'safemig%'"
 					" AND n.nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema')",
 					false, 0) != SPI_OK_SELECT)
@@ -245,7 +245,8 @@ static bool
 is_worth_telling(const Seen *relation, LOCKMODE mode)
 {
 	return mode >= ShareUpdateExclusiveLock && relation->relkind != RELKIND_INDEX &&
-		relation->relkind != RELKIND_PARTITIONED_INDEX && relation->relkind != RELKIND_SEQUENCE;
+		relation->relkind != RELKIND_PARTITIONED_INDEX && relation->relkind != RELKIND_SEQUENCE &&
+		relation->relkind != RELKIND_COMPOSITE_TYPE;
 }
 
 static void

@@ -321,11 +321,11 @@ assess_sequence(Assessment *a, AlterSeqStmt *stmt)
 }
 
 static void
-assess_publication(Assessment *a, AlterPublicationStmt *stmt)
+assess_published(Assessment *a, List *objects, bool changes)
 {
 	ListCell   *lc;
 
-	foreach(lc, stmt->pubobjects)
+	foreach(lc, objects)
 	{
 		PublicationObjSpec *spec = lfirst_node(PublicationObjSpec, lc);
 		Target	   *target;
@@ -334,8 +334,37 @@ assess_publication(Assessment *a, AlterPublicationStmt *stmt)
 			continue;
 		target = target_of(a, spec->pubtable->relation);
 		takes(a, target, ShareUpdateExclusiveLock);
+		if (!target->made && spec->pubtable->relation->inh &&
+			target->relkind != RELKIND_PARTITIONED_TABLE)
+			takes_relations(a, facts_below(target->relid), ShareUpdateExclusiveLock);
+		if (!changes)
+			continue;
 		fire(a, RULE_PUBLICATION, target)->safer = pstrdup("-- on each subscriber:\nALTER SUBSCRIPTION ... REFRESH PUBLICATION;");
 	}
+}
+
+static void
+assess_publication(Assessment *a, AlterPublicationStmt *stmt)
+{
+	assess_published(a, stmt->pubobjects, true);
+	/* what it had up to now may go */
+	if (stmt->action == AP_SetObjects)
+		takes_relations(a, facts_oids(psprintf("SELECT r.prrelid FROM pg_publication p"
+											   " JOIN pg_publication_rel r ON r.prpubid = p.oid"
+											   " WHERE p.pubname = %s AND $1 = 0::oid AND $2 = 0 ORDER BY 1",
+											   quote_literal_cstr(stmt->pubname)), InvalidOid, 0),
+						ShareUpdateExclusiveLock);
+}
+
+static void
+assess_member(Assessment *a, AlterExtensionContentsStmt *stmt)
+{
+	if (IsA(stmt->object, List) &&
+		(stmt->objtype == OBJECT_TABLE || stmt->objtype == OBJECT_VIEW ||
+		 stmt->objtype == OBJECT_MATVIEW || stmt->objtype == OBJECT_SEQUENCE ||
+		 stmt->objtype == OBJECT_FOREIGN_TABLE))
+		takes(a, target_of(a, makeRangeVarFromNameList((List *) stmt->object)),
+			  ShareUpdateExclusiveLock);
 }
 
 static void
@@ -524,6 +553,12 @@ assess_other(Assessment *a, Node *node)
 			break;
 		case T_AlterPublicationStmt:
 			assess_publication(a, (AlterPublicationStmt *) node);
+			break;
+		case T_CreatePublicationStmt:
+			assess_published(a, ((CreatePublicationStmt *) node)->pubobjects, false);
+			break;
+		case T_AlterExtensionContentsStmt:
+			assess_member(a, (AlterExtensionContentsStmt *) node);
 			break;
 		case T_CommentStmt:
 			assess_comment(a, (CommentStmt *) node);
