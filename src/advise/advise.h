@@ -19,7 +19,7 @@
 
 #include "safemig.h"
 
-#define ERRCODE_SAFEMIG_POLICY			MAKE_SQLSTATE('S','M','0','1','1')
+#define ERRCODE_SAFEMIG_POLICY			MAKE_SQLSTATE('S','M','0','1','0')
 
 /* From least to most. */
 typedef enum Severity

@@ -1,7 +1,7 @@
 -- The calls and views that others write into their tools.  A test that fails
 -- here means that somebody's script breaks.
 BEGIN;
-SELECT plan(76);
+SELECT plan(79);
 
 -- The calls: name, arguments with names and types, result.  An argument in
 -- brackets has a default.
@@ -68,6 +68,8 @@ SELECT pg_temp.is_call('safemig_rehearse', 'id bigint, [hold_budget interval]',
     'TABLE(step integer, outcome text, rows bigint, statement text, ms double precision)');
 SELECT pg_temp.is_call('safemig_certificate', 'id bigint', 'text');
 SELECT pg_temp.is_call('safemig_recovery_target', 'id bigint', 'text');
+SELECT pg_temp.is_call('safemig_assess', 'script text, [observe boolean], [hold_budget interval]',
+    'TABLE(statement integer, command text, rule text, severity text, object text, lock_mode text, cost text, undo text, undo_lock_mode text, undo_cost text, kept text, why text, safer text, sql text, outcome text, observed_lock_mode text, observed_cost text, query text, refused_rows bigint, rows bigint, bytes bigint, kept_bytes bigint, ms_estimate double precision)');
 SELECT pg_temp.is_call('safemig_prove', 'script text', 'TABLE(item text, outcome text, detail text)');
 SELECT pg_temp.is_call('safemig_is_reversible', 'script text, [description text]', 'text');
 SELECT pg_temp.is_call('safemig_rolls_back_ok', 'id bigint, [description text]', 'text');
@@ -113,7 +115,10 @@ SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p
 SELECT has_schema('safemig');
 SELECT has_view('safemig', v, 'view safemig.' || v)
 FROM unnest(ARRAY['migrations', 'commands', 'changes', 'kept', 'pruned', 'failures', 'notes',
-                  'ledger', 'certificates', 'progress', 'guards', 'drills']) AS v;
+                  'ledger', 'certificates', 'progress', 'guards', 'drills', 'rules']) AS v;
+
+SELECT set_eq($$SELECT attname::text FROM pg_attribute WHERE attrelid = 'safemig.policies'::regclass AND attnum > 0$$,
+              ARRAY['rule', 'role', 'schema_name', 'below', 'action', 'reason'], 'columns of policies');
 
 SELECT has_column('safemig', 'migrations', c, 'migrations.' || c)
 FROM unnest(ARRAY['id', 'kind', 'label', 'framework', 'version', 'state', 'restorable',
