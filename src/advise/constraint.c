@@ -336,6 +336,10 @@ assess_constraint(Assessment *a, const Target *target, Constraint *constraint)
 		case CONSTR_UNIQUE:
 			add_key(a, target, constraint);
 			break;
+		case CONSTR_NOTNULL:
+			if (!constraint->skip_validation && constraint->keys != NIL)
+				assess_set_not_null(a, target, strVal(linitial(constraint->keys)));
+			break;
 		case CONSTR_EXCLUSION:
 			(void) fire_part(a, RULE_ADD_EXCLUSION, target, "constraint", name_of(target, constraint));
 			break;

@@ -35,6 +35,8 @@ SELECT count(*) FROM orders;
 -- the hint is what does
 ALTER TABLE orders ADD CONSTRAINT positive CHECK (customer > 0) NOT VALID;
 ALTER TABLE orders VALIDATE CONSTRAINT positive;
+CREATE INDEX CONCURRENTLY orders_online ON orders (note);
+DROP INDEX CONCURRENTLY orders_online;
 -- what the transaction itself made is nobody's
 BEGIN;
 CREATE TABLE made (a int);
