@@ -409,10 +409,12 @@ assess_drop_constraint(Assessment *a, const Target *target, const char *name, bo
 	if (target->made)
 		return;
 	other = referenced_by_constraint(target, name);
+	if (OidIsValid(other))
+		finding->undo_lock = "SHARE ROW EXCLUSIVE";
 	if (OidIsValid(other) && other != target->relid)
 	{
 		takes(a, target_of_relation(other), AccessExclusiveLock);
-		(void) fire(a, RULE_DROP_CONSTRAINT, target_of_relation(other));
+		fire(a, RULE_DROP_CONSTRAINT, target_of_relation(other))->undo_lock = "SHARE ROW EXCLUSIVE";
 	}
 	if (facts_number(psprintf("SELECT count(*) FROM pg_constraint WHERE conrelid = $1 AND $2 = 0"
 							  " AND conname = %s AND contype IN ('p', 'u', 'x')",

@@ -27,7 +27,7 @@
 
 /* ---- what goes with a relation ---- */
 
-/* undo: exact, if only definitions go */
+/* undo: exact, if only definitions go, such as foreign keys, which are checked */
 static void
 fire_cascade(Assessment *a, List *relids, const char *undo)
 {
@@ -36,9 +36,13 @@ fire_cascade(Assessment *a, List *relids, const char *undo)
 	foreach(lc, relids)
 	{
 		Target	   *target = target_of_relation(lfirst_oid(lc));
+		Finding    *finding;
 
 		takes(a, target, AccessExclusiveLock);
-		fire(a, RULE_DROP_CASCADE, target)->undo = target->relkind == RELKIND_VIEW ? "exact" : undo;
+		finding = fire(a, RULE_DROP_CASCADE, target);
+		finding->undo = target->relkind == RELKIND_VIEW ? "exact" : undo;
+		if (target->relkind != RELKIND_VIEW && strcmp(undo, "exact") == 0)
+			finding->undo_cost = "scan";
 	}
 }
 
@@ -106,6 +110,10 @@ drop_table(Assessment *a, const Target *target, bool cascade)
 		return;
 	finding->kept = pstrdup("the table, moved");
 	finding->kept_bytes = 0;
+	/* foreign keys are checked again, and a partition is attached */
+	if (get_rel_relispartition(target->relid) || facts_referenced_by(target->relid, 0) != NIL ||
+		(cascade && facts_referring_to(target->relid, 0) != NIL))
+		finding->undo_cost = "scan";
 	destructive_without_expand(a, target, NULL);
 	if (get_rel_relispartition(target->relid))
 	{
@@ -277,6 +285,7 @@ drop_types(Assessment *a, DropStmt *stmt)
 			finding = fire(a, RULE_DROP_CASCADE, target);
 			finding->why = "Its columns of the type go with their values, without being named.";
 			finding->kept = pstrdup("values of the columns, copied");
+			finding->undo_cost = "scan";
 		}
 	}
 }

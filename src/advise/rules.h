@@ -19,7 +19,7 @@
 /* ---- what loses data ---- */
 RULE(RULE_DROP_DATABASE, "drop-database", SEVERITY_CRITICAL, NULL, NULL, "irreversible", NULL, NULL, false,
 	 "Everything in it is lost, and no event trigger fires.", NULL)
-RULE(RULE_DROP_SCHEMA_CASCADE, "drop-schema-cascade", SEVERITY_CRITICAL, AEL, "catalog", "kept", AEL, "catalog", false,
+RULE(RULE_DROP_SCHEMA_CASCADE, "drop-schema-cascade", SEVERITY_CRITICAL, AEL, "catalog", "kept", AEL, "scan", false,
 	 "Everything in the schema goes, and what depends on it elsewhere, without being named.",
 	 "ALTER SCHEMA {object} RENAME TO {part}_to_be_dropped;")
 RULE(RULE_DROP_TABLE, "drop-table", SEVERITY_CRITICAL, AEL, "catalog", "kept", AEL, "catalog", false,
@@ -27,7 +27,7 @@ RULE(RULE_DROP_TABLE, "drop-table", SEVERITY_CRITICAL, AEL, "catalog", "kept", A
 	 "ALTER TABLE {object} RENAME TO {part}_to_be_dropped;")
 RULE(RULE_DROP_CASCADE, "drop-cascade", SEVERITY_CRITICAL, AEL, "catalog", "kept", AEL, "catalog", false,
 	 "It goes without being named, because something that it depends on does.", NULL)
-RULE(RULE_DROP_COLUMN, "drop-column", SEVERITY_CRITICAL, AEL, "catalog", "kept", AEL, "catalog", false,
+RULE(RULE_DROP_COLUMN, "drop-column", SEVERITY_CRITICAL, AEL, "catalog", "kept", AEL, "scan", false,
 	 "Its values are lost to everybody who reads them, and statements that name it fail.",
 	 "ALTER TABLE {object} RENAME COLUMN {part} TO {part}_to_be_dropped;")
 RULE(RULE_TRUNCATE, "truncate", SEVERITY_CRITICAL, AEL, "catalog", "kept", AEL, "rewrite", false,
@@ -55,7 +55,7 @@ RULE(RULE_DROP_MATVIEW, "drop-matview", SEVERITY_MEDIUM, AEL, "catalog", "kept",
 RULE(RULE_DROP_SEQUENCE, "drop-sequence", SEVERITY_MEDIUM, AEL, "catalog", "kept", AEL, "catalog", false,
 	 "The position is lost: one that is made anew gives numbers that rows have already.",
 	 "SELECT last_value, is_called FROM {object};")
-RULE(RULE_SEQUENCE_RESTART, "alter-sequence-restart", SEVERITY_MEDIUM, SRE, "catalog", "kept", SRE, "catalog", false,
+RULE(RULE_SEQUENCE_RESTART, "alter-sequence-restart", SEVERITY_MEDIUM, SRE, "catalog", "kept", NULL, "catalog", false,
 	 "Numbers that rows have already are given again.", "SELECT last_value, is_called FROM {object};")
 RULE(RULE_DROP_EXTENSION, "drop-extension", SEVERITY_HIGH, NULL, "catalog", "kept", NULL, "catalog", false,
 	 "What uses its types, functions and operators goes with CASCADE; its own tables are not kept.", NULL)
@@ -93,36 +93,36 @@ RULE(RULE_TIMESTAMP_ZONE, "timestamp-timestamptz", SEVERITY_HIGH, AEL, "rewrite"
 	 "SET TIME ZONE 'UTC'; -- if the values are meant so\n{statement};")
 RULE(RULE_TYPE_CHANGE_BLOCKED, "type-change-blocked", SEVERITY_MEDIUM, AEL, NULL, "not needed", NULL, NULL, false,
 	 "A view or rule uses the column: PostgreSQL refuses.", "-- drop and make anew, in the same transaction: {clause}")
-RULE(RULE_COLLATION_CHANGE, "collation-change", SEVERITY_HIGH, AEL, "index", "exact", AEL, "index", false,
+RULE(RULE_COLLATION_CHANGE, "collation-change", SEVERITY_HIGH, AEL, "index", "exact", AEL, "rewrite", false,
 	 "Indexes on the column are built anew while nobody reads or writes.",
 	 "ALTER TABLE {object} ADD COLUMN {part}_new {clause};\n-- trigger that keeps both alike, fill in batches, then rename both")
 
 /* ---- new columns ---- */
-RULE(RULE_ADD_VOLATILE_DEFAULT, "add-column-volatile-default", SEVERITY_HIGH, AEL, "rewrite", "kept", AEL, "catalog", false,
+RULE(RULE_ADD_VOLATILE_DEFAULT, "add-column-volatile-default", SEVERITY_HIGH, AEL, "rewrite", "kept", AEL, "scan", false,
 	 "The default is computed for each row: the table is written anew while nobody reads or writes.",
 	 "ALTER TABLE {object} ADD COLUMN {part} {type};\nALTER TABLE {object} ALTER COLUMN {part} SET DEFAULT {clause};\nUPDATE {object} SET {part} = {clause} WHERE ctid = ANY (ARRAY(SELECT ctid FROM {object} WHERE {part} IS NULL LIMIT 10000));")
-RULE(RULE_ADD_SERIAL, "add-column-serial", SEVERITY_HIGH, AEL, "rewrite", "kept", AEL, "catalog", false,
+RULE(RULE_ADD_SERIAL, "add-column-serial", SEVERITY_HIGH, AEL, "rewrite", "kept", AEL, "scan", false,
 	 "Each row gets its number: the table is written anew while nobody reads or writes.",
 	 "CREATE SEQUENCE {sequence};\nALTER TABLE {object} ADD COLUMN {part} bigint;\nALTER TABLE {object} ALTER COLUMN {part} SET DEFAULT nextval('{sequence}');\nUPDATE {object} SET {part} = DEFAULT WHERE ctid = ANY (ARRAY(SELECT ctid FROM {object} WHERE {part} IS NULL LIMIT 10000));")
-RULE(RULE_ADD_IDENTITY, "add-column-identity", SEVERITY_HIGH, AEL, "rewrite", "kept", AEL, "catalog", false,
+RULE(RULE_ADD_IDENTITY, "add-column-identity", SEVERITY_HIGH, AEL, "rewrite", "kept", AEL, "scan", false,
 	 "Each row gets its number: the table is written anew while nobody reads or writes.",
 	 "CREATE SEQUENCE {sequence};\nALTER TABLE {object} ADD COLUMN {part} bigint;\nALTER TABLE {object} ALTER COLUMN {part} SET DEFAULT nextval('{sequence}');\nUPDATE {object} SET {part} = DEFAULT WHERE ctid = ANY (ARRAY(SELECT ctid FROM {object} WHERE {part} IS NULL LIMIT 10000));")
 RULE(RULE_ADD_STORED_GENERATED, "add-column-stored-generated", SEVERITY_HIGH, AEL, "rewrite", "exact", AEL, "catalog", false,
 	 "It is computed for each row: the table is written anew while nobody reads or writes.",
 	 "ALTER TABLE {object} ADD COLUMN {part} {type};\n-- trigger that fills it, then fill in batches")
-RULE(RULE_ADD_CONSTRAINED_DOMAIN, "add-column-constrained-domain", SEVERITY_HIGH, AEL, "rewrite", "kept", AEL, "catalog", false,
+RULE(RULE_ADD_CONSTRAINED_DOMAIN, "add-column-constrained-domain", SEVERITY_HIGH, AEL, "rewrite", "kept", AEL, "scan", false,
 	 "The domain's constraints are evaluated for each row: the table is written anew while nobody reads or writes.",
 	 "ALTER TABLE {object} ADD COLUMN {part} {type};\nALTER TABLE {object} ADD CONSTRAINT {part}_check CHECK (...) NOT VALID;")
-RULE(RULE_ADD_NOT_NULL, "add-column-not-null-no-default", SEVERITY_HIGH, AEL, "scan", "kept", AEL, "catalog", false,
+RULE(RULE_ADD_NOT_NULL, "add-column-not-null-no-default", SEVERITY_HIGH, AEL, "scan", "kept", AEL, "scan", false,
 	 "It fails if there are rows, and afterwards INSERTs that do not name the column fail.",
 	 "ALTER TABLE {object} ADD COLUMN {part} {type};\n-- fill it, then CHECK ({part} IS NOT NULL) NOT VALID, VALIDATE, SET NOT NULL")
-RULE(RULE_ADD_INLINE_CHECK, "add-column-inline-check", SEVERITY_MEDIUM, AEL, "scan", "kept", AEL, "catalog", false,
+RULE(RULE_ADD_INLINE_CHECK, "add-column-inline-check", SEVERITY_MEDIUM, AEL, "scan", "kept", AEL, "scan", false,
 	 "All rows are read while nobody reads or writes.",
 	 "ALTER TABLE {object} ADD COLUMN {part} {type};\nALTER TABLE {object} ADD {clause} NOT VALID;")
-RULE(RULE_ADD_INLINE_FK, "add-column-inline-fk", SEVERITY_MEDIUM, AEL, "catalog", "kept", AEL, "catalog", false,
+RULE(RULE_ADD_INLINE_FK, "add-column-inline-fk", SEVERITY_MEDIUM, AEL, "catalog", "kept", AEL, "scan", false,
 	 "Nobody writes to the referenced table meanwhile; with a DEFAULT all rows are looked up.",
 	 "ALTER TABLE {object} ADD COLUMN {part} {type};\nALTER TABLE {object} ADD FOREIGN KEY ({part}) {clause} NOT VALID;")
-RULE(RULE_ADD_COLUMN_UNIQUE, "add-column-unique", SEVERITY_HIGH, AEL, "index", "kept", AEL, "catalog", false,
+RULE(RULE_ADD_COLUMN_UNIQUE, "add-column-unique", SEVERITY_HIGH, AEL, "index", "kept", AEL, "scan", false,
 	 "The index is built while nobody reads or writes.",
 	 "ALTER TABLE {object} ADD COLUMN {part} {type};\nCREATE UNIQUE INDEX CONCURRENTLY {index} ON {object} ({part});\nALTER TABLE {object} ADD UNIQUE USING INDEX {index};")
 RULE(RULE_JSON_TYPE, "json-type", SEVERITY_LOW, NULL, NULL, NULL, NULL, NULL, true,
@@ -168,7 +168,7 @@ RULE(RULE_ADD_UNIQUE, "add-unique", SEVERITY_HIGH, AEL, "index", "exact", AEL, "
 RULE(RULE_ADD_PRIMARY_KEY, "add-primary-key", SEVERITY_HIGH, AEL, "index", "exact", AEL, "catalog", false,
 	 "The index is built, and the columns are looked through for NULLs, while nobody reads or writes.",
 	 "CREATE UNIQUE INDEX CONCURRENTLY {part} ON {object} {clause};\nALTER TABLE {object} ADD CONSTRAINT {part} PRIMARY KEY USING INDEX {part};")
-RULE(RULE_PK_NULLABLE, "pk-using-nullable-index", SEVERITY_MEDIUM, AEL, "scan", "exact", AEL, "catalog", false,
+RULE(RULE_PK_NULLABLE, "pk-using-nullable-index", SEVERITY_MEDIUM, AEL, "scan", "exact", AEL, "index", false,
 	 "A column of the index is not NOT NULL yet: all rows are read for it while nobody reads or writes.",
 	 "ALTER TABLE {object} ADD CONSTRAINT {constraint} CHECK ({part} IS NOT NULL) NOT VALID;\nALTER TABLE {object} VALIDATE CONSTRAINT {constraint};\nALTER TABLE {object} ALTER COLUMN {part} SET NOT NULL;\n{statement};")
 RULE(RULE_ADD_EXCLUSION, "add-exclusion", SEVERITY_HIGH, AEL, "index", "exact", AEL, "catalog", false,
@@ -206,7 +206,7 @@ RULE(RULE_WIDE_INDEX, "too-wide-index", SEVERITY_LOW, NULL, NULL, NULL, NULL, NU
 	 "Of more than three columns the later ones rarely help, and each write pays for them.", NULL)
 
 /* ---- rewriting and storage ---- */
-RULE(RULE_CLUSTER, "cluster", SEVERITY_HIGH, AEL, "rewrite", "not needed", NULL, NULL, false,
+RULE(RULE_CLUSTER, "cluster", SEVERITY_HIGH, AEL, "rewrite", "exact", AEL, "catalog", false,
 	 "The table and its indexes are written anew while nobody reads or writes; values of dropped columns, by which a rollback is fast, go.", NULL)
 RULE(RULE_VACUUM_FULL, "vacuum-full", SEVERITY_HIGH, AEL, "rewrite", "not needed", NULL, NULL, false,
 	 "The table and its indexes are written anew while nobody reads or writes; values of dropped columns, by which a rollback is fast, go.",
@@ -270,9 +270,9 @@ RULE(RULE_DETACH_PARTITION, "detach-partition", SEVERITY_HIGH, AEL, "catalog", "
 	 "Nobody reads or writes the whole table meanwhile.", "ALTER TABLE {object} DETACH PARTITION {part} CONCURRENTLY;")
 
 /* ---- enums, views, functions ---- */
-RULE(RULE_ENUM_ADD_VALUE, "enum-add-value", SEVERITY_MEDIUM, NULL, "catalog", "exact unless it is used", NULL, "catalog", false,
+RULE(RULE_ENUM_ADD_VALUE, "enum-add-value", SEVERITY_MEDIUM, NULL, "catalog", "exact unless it is used", SHL, "scan", false,
 	 "PostgreSQL cannot remove it again, and it cannot be used in the same transaction.", NULL)
-RULE(RULE_MATVIEW_REFRESH, "matview-refresh", SEVERITY_HIGH, AEL, "rewrite", "not needed", NULL, NULL, false,
+RULE(RULE_MATVIEW_REFRESH, "matview-refresh", SEVERITY_HIGH, AEL, "rewrite", "refreshed again", AEL, "rewrite", false,
 	 "Nobody reads it while it is computed.", "REFRESH MATERIALIZED VIEW CONCURRENTLY {object};")
 RULE(RULE_VIEW_REPLACE, "view-replace", SEVERITY_MEDIUM, AEL, "catalog", "exact", AEL, "catalog", false,
 	 "Statements that read it get something else, or fail if columns are others.", NULL)
