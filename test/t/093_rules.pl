@@ -281,13 +281,13 @@ my @cases = (
 # that are no relations have no lock that could be observed.
 my %unobservable = map { $_ => 1 } qw(vacuum-full drop-schema-cascade type-change-blocked);
 
-my @columns = qw(n way rule object lock_mode observed cost observed_cost kept outcome);
+my @columns = qw(n way rule object lock_mode observed cost observed_cost kept outcome undo_lock undo_cost);
 
 sub question
 {
 	my ($n, $way, $script, $settings) = @_;
 	return ($settings ? "$settings;\n" : '')
-	  . "SELECT $n, '$way', rule, object, lock_mode, observed_lock_mode, cost, observed_cost, kept, outcome"
+	  . "SELECT $n, '$way', rule, object, lock_mode, observed_lock_mode, cost, observed_cost, kept, outcome, undo_lock_mode, undo_cost"
 	  . " FROM safemig_assess(\$script\$$script\$script\$, observe => true);\nRESET ALL;\nSET search_path = app;\n";
 }
 
@@ -357,6 +357,46 @@ foreach my $line (split /\n/, value($database, q(SELECT name || '|' || coalesce(
 	ok($seen{$name}{$lock}, "$name: $lock was observed") if $lock ne '' && !$unobservable{$name};
 }
 
+# ---- what is stated of the way back is what the plan has ----
+
+# Those whose statement is about one object, which is a relation.
+my @undone = qw(drop-table drop-view drop-matview drop-sequence rename-table rename-column set-schema
+  type-change-rewrite type-narrow type-widen-with-check timestamp-timestamptz collation-change
+  add-column-volatile-default add-column-serial add-column-identity add-column-stored-generated
+  add-column-constrained-domain add-column-inline-check add-column-inline-fk add-column-unique
+  set-not-null drop-not-null set-default drop-default add-check add-foreign-key add-unique
+  add-primary-key pk-using-nullable-index add-exclusion drop-constraint domain-constraint
+  index-not-concurrent index-on-partitioned drop-index cluster set-tablespace set-logged set-unlogged
+  storage-params set-storage set-compression replica-identity publication-change create-trigger
+  drop-trigger disable-trigger create-rule rls-enable rls-force policy-add policy-alter
+  policy-drop owner-change attach-partition detach-partition matview-refresh
+  view-replace comment create-statistics alter-sequence-restart enum-add-value);
+my %is_undone = map { $_ => 1 } @undone;
+my $strongest = "(SELECT coalesce(max(array_position(ARRAY['ROW SHARE', 'ROW EXCLUSIVE', 'SHARE UPDATE EXCLUSIVE',"
+  . " 'SHARE', 'SHARE ROW EXCLUSIVE', 'EXCLUSIVE', 'ACCESS EXCLUSIVE'], lock_mode)), 0)";
+
+sub plans
+{
+	my $sql = "SET search_path = app;\nSET client_min_messages = error;\n";
+	foreach my $n (0 .. $#cases)
+	{
+		my ($rule, $fires) = @{ $cases[$n] };
+		next if !defined $rule || !$is_undone{$rule} || $fires =~ /CASCADE$|;/;
+		$sql .= "BEGIN;\nSET LOCAL safemig.label = 'undone $n';\n$fires;\n"
+		  . "SELECT $n, '$rule', (ARRAY['', 'ROW SHARE', 'ROW EXCLUSIVE', 'SHARE UPDATE EXCLUSIVE', 'SHARE', 'SHARE ROW EXCLUSIVE', 'EXCLUSIVE', 'ACCESS EXCLUSIVE'])[1 + $strongest"
+		  . " FROM safemig_plan(m.id))], (SELECT (ARRAY['catalog', 'scan', 'index', 'rewrite'])[max(array_position(ARRAY['catalog', 'scan', 'index', 'rewrite'], cost))] FROM safemig_plan(m.id))"
+		  . " FROM safemig.migrations m WHERE m.label = 'undone $n';\nROLLBACK;\n";
+	}
+	return map { [ split /\|/, $_, -1 ] } split /\n/, must($database, $sql);
+}
+
 $reader->close;
 $migrator->close;
+foreach my $plan (plans())
+{
+	my ($n, $rule, $lock, $cost) = @$plan;
+	my ($row) = grep { $_->{n} == $n && $_->{rule} eq $rule && $_->{way} eq 'fires' } @rows;
+	is("$row->{undo_lock}, $row->{undo_cost}", "$lock, $cost", "the way back of $cases[$n][1]");
+}
+
 done_testing();
