@@ -238,7 +238,7 @@ extern int64 rollback_end_script(RollbackRun *run);	/* proves; the record's id *
 
 /* ---- rehearse.c ---- */
 /* milliseconds */
-extern int	hold_budget_argument(FunctionCallInfo fcinfo, int n);
+extern int	hold_budget_argument(FunctionCallInfo fcinfo, int n);	/* milliseconds */
 /* what runs from here on is cancelled after so many milliseconds ... */
 extern void hold_clock_start(int budget);
 /* ... until here; was it? */
@@ -250,7 +250,6 @@ extern void rehearsal_step_begin(Rehearsal *rehearsal, int number,
 extern void rehearsal_step_end(Rehearsal *rehearsal, bool conflict);
 /* of budget and quiet, which are set; the plan's rights are checked */
 extern void migrations_rehearse(List *migrations, Rehearsal *rehearsal);
-extern int	hold_budget_argument(FunctionCallInfo fcinfo, int n);	/* milliseconds */
 
 /* ---- database.c ---- */
 typedef struct DatabaseState DatabaseState;
