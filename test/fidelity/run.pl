@@ -521,15 +521,30 @@ sub state_of
 	};
 }
 
+# What queries that end in \gexec give, errors among it; psql would end at the
+# first of them.
+sub generated
+{
+	my ($run, $queries) = @_;
+	my $output = '';
+	foreach my $query (split /^\\gexec\n/m, $queries)
+	{
+		my ($statements) = $run->{observer}->run($query);
+		my ($lines) = $run->{observer}->run($statements);
+		$output .= $lines;
+	}
+	return $output;
+}
+
 # The rows of a table that is as it was are not read again.
 sub rows_of
 {
 	my ($run) = @_;
 	my %known = %{ $run->{rows_known} // {} };
-	my ($versions) = $run->{observer}->run(SafemigOracle::versions_query());
+	my $versions = generated($run, SafemigOracle::versions_query());
 	my %version = map { /^(.*)\|([^|]*)\z/ ? ($1 => $2) : () } split /\n/, $versions;
 	my @same = grep { $known{$_} && $known{$_}[0] eq $version{$_} } keys %version;
-	my ($rows, $error) = $run->{observer}->run(SafemigOracle::rows_query_without(@same));
+	my $rows = generated($run, SafemigOracle::rows_query_without(@same));
 	my @lines = split /\n/, $rows;
 	$run->{rows_known} = { map { $_ => $known{$_} } @same };
 	foreach (@lines)
@@ -538,7 +553,7 @@ sub rows_of
 		$run->{rows_known}{$name} = [ $version{$name}, $_ ] if exists $version{$name};
 	}
 	# of a table whose policy or index fails for who looks nothing more can be told
-	return join('', map { "$_\n" } sort @lines, map { $known{$_}[1] } @same) . ($error // '');
+	return join('', map { "$_\n" } sort @lines, map { $known{$_}[1] } @same);
 }
 
 # Without what is temporary, or goes with it, and without the vault.
