@@ -450,6 +450,11 @@ extern void own_work_end(void);
 /* ---- attempt.c ---- */
 extern ErrorData *attempt(bool (*what) (void *arg), void *arg);
 
+/* ---- tuples.c: tuplestores ---- */
+struct Tuplestorestate;
+struct TupleTableSlot;
+extern bool stored_tuple_next(struct Tuplestorestate *store, struct TupleTableSlot *slot);
+
 /* ---- security.c: who runs what, and in which frame ---- */
 typedef struct Frame
 {

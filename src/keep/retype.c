@@ -461,7 +461,7 @@ next_value(RestoredRows *rows, ItemPointer place, Oid type, bool *isnull)
 {
 	if (TupleDescAttr(rows->desc, 1)->atttypid != type)
 		elog(ERROR, "restored value is not of type %u", type);
-	while (tuplestore_gettupleslot(rows->store, true, false, rows->slot))
+	while (stored_tuple_next(rows->store, rows->slot))
 	{
 		ItemPointer next = (ItemPointer) DatumGetPointer(slot_getattr(rows->slot,
 																	  1, isnull));

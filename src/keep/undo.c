@@ -184,7 +184,7 @@ each_pair(Undo *undo, Tuplestorestate *store,
 
 	progress_begin(&progress, PROGRESS_PUTTING_BACK, undo->rel, -1);
 	tuplestore_rescan(store);
-	while (tuplestore_gettupleslot(store, true, false, slot))
+	while (stored_tuple_next(store, slot))
 	{
 		MemoryContext old;
 		bool		isnull;

@@ -393,7 +393,7 @@ versions_next(Versions *versions, TupleTableSlot *slot, ItemPointer before,
 	bool		isnull;
 	Datum		value;
 
-	if (!tuplestore_gettupleslot(versions->store, true, false, slot))
+	if (!stored_tuple_next(versions->store, slot))
 		return false;
 	value = slot_getattr(slot, 1, &isnull);
 	if (isnull)

@@ -113,6 +113,7 @@ jit = off
 restart_after_crash = on
 max_locks_per_transaction = 256
 shared_buffers = 32MB
+work_mem = 64kB
 timezone = 'Asia/Tokyo'
 datestyle = 'SQL, DMY'
 @{[ $options{conf} // '' ]}
