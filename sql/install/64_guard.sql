@@ -35,12 +35,6 @@ CREATE INDEX guard_log_migration ON safemig.guard_log (migration);
 SELECT pg_catalog.pg_extension_config_dump('safemig.guard_id', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.guard_log', 'WHERE state NOT IN (''watching'', ''alarm'')');
 
-CREATE FUNCTION safemig.guard_is_attended(id bigint)
-RETURNS boolean LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
-AS 'MODULE_PATHNAME', 'safemig_guard_is_attended';
-COMMENT ON FUNCTION safemig.guard_is_attended(bigint) IS
-'Whether a worker watches under that guard (safemig.guards.id).';
-
 CREATE FUNCTION safemig.attend_guards()
 RETURNS int LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'safemig_attend_guards';

@@ -24,7 +24,6 @@ PG_FUNCTION_INFO_V1(safemig_guard);
 PG_FUNCTION_INFO_V1(safemig_unguard);
 PG_FUNCTION_INFO_V1(safemig_confirm);
 PG_FUNCTION_INFO_V1(safemig_attend_guards);
-PG_FUNCTION_INFO_V1(safemig_guard_is_attended);
 
 /* To look more often costs more than it tells. */
 #define SHORTEST_PERIOD		100000	/* microseconds */
@@ -274,10 +273,4 @@ safemig_attend_guards(PG_FUNCTION_ARGS)
 		started++;
 	}
 	PG_RETURN_INT32(started);
-}
-
-Datum
-safemig_guard_is_attended(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(guard_is_attended(PG_GETARG_INT64(0)));
 }
