@@ -96,6 +96,7 @@ CREATE TABLE safemig.drill_log (
 	label		text
 );
 CREATE INDEX drill_log_migration ON safemig.drill_log (migration);
+ALTER TABLE safemig.drill_log REPLICA IDENTITY FULL;
 SELECT pg_catalog.pg_extension_config_dump('safemig.drill_log', '');
 
 CREATE VIEW safemig.drills WITH (security_barrier) AS

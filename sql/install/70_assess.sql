@@ -48,6 +48,7 @@ CREATE TABLE safemig.policies (
 );
 CREATE UNIQUE INDEX policies_key ON safemig.policies
 	(COALESCE(rule, ''), COALESCE(role, ''), COALESCE(schema_name, ''), COALESCE(below, 0));
+ALTER TABLE safemig.policies REPLICA IDENTITY FULL;
 GRANT SELECT ON safemig.policies TO PUBLIC;
 COMMENT ON TABLE safemig.policies IS
 'Exceptions from safemig.policy, both ways; the owner of the extension writes them. Of the rows that fit the most particular one decides: one that names the rule, then one that names the role, then the schema, then the smallest size.';
