@@ -104,8 +104,11 @@ crash:
 	@PG_CONFIG='$(PG_CONFIG)' SAFEMIG_SEED='$(SEED)' SAFEMIG_KILLS='$(or $(KILLS),1000)' script/throwaway check script/crash
 	@bench/report tmp_check/crash.md doc/reliability.md
 
-demo drill:
-	@PG_CONFIG='$(PG_CONFIG)' script/throwaway demo script/$@
+demo:
+	@PG_CONFIG='$(PG_CONFIG)' script/throwaway demo script/demo
+
+drill:
+	@PG_CONFIG='$(PG_CONFIG)' script/throwaway demo script/drill
 
 # SCALE=10 is the size that the budgets are for
 bench:

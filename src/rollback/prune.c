@@ -131,17 +131,27 @@ check_not_pinned(const Migration *migration)
 				 errhint("SELECT safemig_keep(" INT64_FORMAT ", NULL); allows it.", pinned)));
 }
 
-/* A guard is about to need it, or not. */
+/* A guard is about to need it, or not; also where a redo keeps it. */
 static void
 check_not_guarded(const Migration *migration)
 {
-	if (guard_of_migration(migration->id))
+	ListCell   *lc;
+
+	foreach(lc, guards_watching())
+	{
+		int64		id = ((Guard *) lfirst(lc))->migration;
+		const Migration *guarded = history_get_migration(id, true);
+
+		if (guarded == NULL ||
+			(id != migration->id && guarded->effective != migration->id))
+			continue;
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
 				 errmsg("what migration " INT64_FORMAT " keeps may not be pruned yet",
 						migration->id),
-				 errdetail("It is guarded: see safemig.guards."),
-				 errhint("SELECT safemig_unguard(" INT64_FORMAT "); ends that.", migration->id)));
+				 errdetail("Migration " INT64_FORMAT " is guarded: see safemig.guards.", id),
+				 errhint("SELECT safemig_unguard(" INT64_FORMAT "); ends that.", id)));
+	}
 }
 
 /* ---- and away with it ---- */

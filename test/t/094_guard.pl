@@ -248,6 +248,14 @@ subtest 'what a guard may need is not pruned' => sub {
 	cmp_ok(value($database, q(SET client_min_messages = warning; SELECT safemig_prune_older('0'))), '>', 0, 'then it is');
 };
 
+subtest 'nor what a redo of it keeps' => sub {
+	guarded("SELECT safemig_rollback(safemig_last()); SELECT safemig_redo(safemig_last()); SELECT safemig_guard(max(id), $fine, within => '1 minute', $often, failures => 2) FROM safemig.migrations WHERE kind = 'migration' AND state = 'applied'");
+	refuses(q(SELECT safemig_prune(max(id)) FROM safemig.migrations WHERE kind = 'redo'), qr/SM002: +what migration \d+ keeps may not be pruned yet/, 'by its id');
+	in_database($database, 'UPDATE public.health SET fine = false');
+	comes_to('rolled_back');
+	is_back();
+};
+
 subtest 'a rollback that is refused is an alarm, and is tried again' => sub {
 	my $listener;
 	guarded("SELECT safemig_guard(safemig_last(), $fine, within => '1 minute', $often, failures => 2)");
