@@ -67,8 +67,10 @@ PG_CONFIG ?= pg_config
 # PASSES="schema" as an ordinary role that owns its schema.
 # "make soak" runs random cases for hours: CASES=2000 of rows, SEQUENCES=5000 of
 # everything, from the case SEED=1 on.  "make crash" kills the server over and
-# over, KILLS=1000 times, and proves each time that nothing was half done.
-OWN_GOALS = bench check check-versions check-upgrade check-assert crash demo drill fidelity frameworks soak
+# over, KILLS=1000 times, and proves each time that nothing was half done; "make
+# races" takes back what others write to, for SECONDS=1800; "make calls" gives
+# random arguments to every function, CALLS=20000 times.
+OWN_GOALS = bench check check-versions check-upgrade check-assert calls crash demo drill fidelity frameworks races soak
 
 ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
 
@@ -101,8 +103,18 @@ soak:
 	SAFEMIG_SEQUENCES='$(or $(SEQUENCES),5000)' script/throwaway check script/soak
 
 crash:
-	@PG_CONFIG='$(PG_CONFIG)' SAFEMIG_SEED='$(SEED)' SAFEMIG_KILLS='$(or $(KILLS),1000)' script/throwaway check script/crash
-	@bench/report tmp_check/crash.md doc/reliability.md
+	@PG_CONFIG='$(PG_CONFIG)' SAFEMIG_SEED='$(SEED)' SAFEMIG_KILLS='$(or $(KILLS),1000)' script/throwaway check script/long 092_crash crash
+	@bench/report tmp_check/crash.md doc/reliability.md crash
+
+races:
+	@PG_CONFIG='$(PG_CONFIG)' SAFEMIG_SEED='$(or $(SEED),1)' SAFEMIG_SECONDS='$(or $(SECONDS),1800)' \
+	script/throwaway check script/long 097_races races
+	@bench/report tmp_check/races.md doc/reliability.md races
+
+calls:
+	@PG_CONFIG='$(PG_CONFIG)' SAFEMIG_SEED='$(or $(SEED),1)' SAFEMIG_CALLS='$(or $(CALLS),20000)' \
+	script/throwaway check script/long 098_calls calls
+	@bench/report tmp_check/calls.md doc/reliability.md calls
 
 demo:
 	@PG_CONFIG='$(PG_CONFIG)' script/throwaway demo script/demo

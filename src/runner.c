@@ -231,7 +231,9 @@ parse_statement(const char *sql)
 	List	   *parsed = raw_parser(spell_exactly(sql), RAW_PARSE_DEFAULT);
 
 	if (list_length(parsed) != 1)
-		elog(ERROR, "a step is one statement: \"%s\"", sql);
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("a step is one statement: \"%s\"", sql)));
 	return linitial_node(RawStmt, parsed)->stmt;
 }
 

@@ -26,6 +26,10 @@ image_of_arguments(FunctionCallInfo fcinfo)
 	Image	   *image;
 
 	ObjectAddressSet(address, PG_GETARG_OID(0), PG_GETARG_OID(1));
+	if (!is_objectclass_supported(address.classId))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%u is not a catalog of objects", address.classId)));
 	frame_pin(&frame);
 	image = image_take(&address);
 	frame_unpin(&frame);

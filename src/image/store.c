@@ -254,7 +254,9 @@ read_triples(Image *image, Datum *elems, int nelems, Datum *base, int nbase)
 		{
 			if (sscanf(value, "%d %d", &from, &count) != 2 || from < 0 ||
 				count < 0 || from > nbase / 3 || count > nbase / 3 - from)
-				elog(ERROR, "malformed reference in stored image: %s", value);
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("malformed reference in stored image: %s", value)));
 			read_triples(image, base + from * 3, count * 3, NULL, 0);
 		}
 		else if (part[0] != '\0' || !restore_field(image, name, value))
@@ -279,7 +281,9 @@ image_from_array(ArrayType *array, ArrayType *base)
 						  &base_elems, NULL, &nbase);
 	read_triples(image, elems, nelems, base_elems, nbase);
 	if (image->type == NULL || image->identity == NULL)
-		elog(ERROR, "stored image has no address");
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("stored image has no address")));
 	image->class = registry_find(image->type);
 	image->owner = (char *) image_get(image, "", "owner");
 	if (image->owner == NULL)

@@ -250,7 +250,11 @@ safemig_alter_domain(PG_FUNCTION_ARGS)
 	ListCell   *lc;
 
 	check_own_call("alter_domain");
-	stmt = castNode(AlterDomainStmt, parse_statement(sql));
+	stmt = (AlterDomainStmt *) parse_statement(sql);
+	if (!IsA(stmt, AlterDomainStmt))
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("\"%s\" does not alter a domain", sql)));
 	ObjectAddressSet(domain, TypeRelationId,
 					 typenameTypeId(NULL, makeTypeNameFromNameList(stmt->typeName)));
 	capture_internal_begin("ALTER DOMAIN", list_make1(&domain));

@@ -140,12 +140,13 @@ safemig_validate_constraint(PG_FUNCTION_ARGS)
 static AlterTableStmt *
 parse_foreign_key(const char *sql)
 {
-	AlterTableStmt *stmt = castNode(AlterTableStmt, parse_statement(sql));
-	AlterTableCmd *cmd = linitial_node(AlterTableCmd, stmt->cmds);
-	Constraint *constraint = castNode(Constraint, cmd->def);
+	AlterTableStmt *stmt = (AlterTableStmt *) parse_statement(sql);
+	AlterTableCmd *cmd = IsA(stmt, AlterTableStmt) ? linitial_node(AlterTableCmd, stmt->cmds) : NULL;
+	Constraint *constraint = NULL;
 
-	if (list_length(stmt->cmds) != 1 || cmd->subtype != AT_AddConstraint ||
-		constraint->contype != CONSTR_FOREIGN)
+	if (cmd && list_length(stmt->cmds) == 1 && cmd->subtype == AT_AddConstraint)
+		constraint = castNode(Constraint, cmd->def);
+	if (constraint == NULL || constraint->contype != CONSTR_FOREIGN)
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
 				 errmsg("\"%s\" does not add a foreign key", sql)));
@@ -225,14 +226,17 @@ Datum
 safemig_add_partitioned_foreign_key(PG_FUNCTION_ARGS)
 {
 	char	   *sql = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	AlterTableStmt *stmt = parse_foreign_key(sql);
-	AlterTableCmd *cmd = linitial_node(AlterTableCmd, stmt->cmds);
-	char	   *name = castNode(Constraint, cmd->def)->conname;
+	AlterTableStmt *stmt;
+	AlterTableCmd *cmd;
+	char	   *name;
 	List	   *addresses = NIL;
 	Oid			relid;
 	ListCell   *lc;
 
 	check_own_call("add_partitioned_foreign_key");
+	stmt = parse_foreign_key(sql);
+	cmd = linitial_node(AlterTableCmd, stmt->cmds);
+	name = castNode(Constraint, cmd->def)->conname;
 	relid = RangeVarGetRelid(stmt->relation, ShareRowExclusiveLock, false);
 	foreach(lc, find_all_inheritors(relid, ShareRowExclusiveLock, NULL))
 		addresses = lappend(addresses, relation_address(lfirst_oid(lc)));

@@ -16,6 +16,8 @@ SafemigSplit - a psql script, cut into what psql takes as one
 A piece is a statement with its semicolon or the \g that sends it, with the
 data of COPY ... FROM stdin; a line that is a psql command; or everything from
 \if to its \endif.  Given to psql one by one they do what the whole file does.
+A variable that \set made, and that stands alone with a semicolon, is replaced
+by the statements in it.
 
 =cut
 
@@ -31,7 +33,20 @@ sub pieces
 	pos($text) = 0;
 	_step($self, \$text) while pos($text) < length $text;
 	_end($self);
-	return grep { /\S/ } @{ $self->{pieces} };
+	my %set;
+	return map { _expanded(\%set, $_) } grep { /\S/ } @{ $self->{pieces} };
+}
+
+sub _expanded
+{
+	my ($set, $piece) = @_;
+	if (my ($name, $quoted) = $piece =~ /^\s*\\set\s+(\w+)\s+'((?:[^'\\]|'')*)'\s*$/)
+	{
+		$set->{$name} = $quoted =~ s/''/'/gr;
+	}
+	return $piece unless $piece =~ /^((?:\s|--[^\n]*\n)*):(\w+)\s*;\s*$/ && $set->{$2};
+	my ($comments, $value) = ($1, $set->{$2});
+	return pieces("$comments$value;\n");
 }
 
 # Comments and nothing else do not begin a statement.

@@ -226,7 +226,7 @@ foreach my $crash (@crashes)
 my $least = List::Util::min(map { $hits{$_} // 0 } @points);
 my $deaths = done('kill') + done('shot') + done('stop');
 note(sprintf '%d kills, %d lost, %d between; every point at least %d times; seed %s', $deaths, total('lost'), total('between'), $least, $seed);
-if ($ENV{SAFEMIG_CRASH_TABLE})
+if ($ENV{SAFEMIG_TABLE})
 {
 	my ($version) = value('postgres', 'SHOW server_version') =~ /^(\S+)/;
 	my @columns = (
@@ -240,7 +240,7 @@ if ($ENV{SAFEMIG_CRASH_TABLE})
 		'states in between' => total('between'),
 		'histories or kept data that were not what they should be' => total('lost'),
 		'seed' => $seed);
-	append_to_file($ENV{SAFEMIG_CRASH_TABLE}, join '', "| what | how many |\n|---|---|\n",
+	append_to_file($ENV{SAFEMIG_TABLE}, join '', "| what | how many |\n|---|---|\n",
 		List::Util::pairmap { "| $a | $b |\n" } @columns);
 }
 
