@@ -125,7 +125,10 @@ drill:
 # SCALE=10 is the size that the budgets are for
 bench:
 	@SCALE='$(or $(SCALE),1)' ROUNDS='$(or $(ROUNDS),5)' PG_CONFIG='$(PG_CONFIG)' script/throwaway bench bench/run
-	@bench/report tmp_check/bench.md
+	@for table in budgets sizes objects kinds waits; do \
+		bench/report tmp_check/bench/$$table.md doc/performance.md $$table || exit; \
+	done
+	@mkdir -p doc/performance && cp tmp_check/bench/*.svg doc/performance/
 
 # whatever else was asked for along with them
 $(filter-out $(OWN_GOALS),$(MAKECMDGOALS)):

@@ -1,5 +1,5 @@
 --
--- The measurements, side against side: called by bench/run with :rounds.
+-- The measurements, side against side: called by bench/run.
 --
 \set QUIET on
 DO $$

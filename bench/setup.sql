@@ -14,7 +14,10 @@ ALTER DATABASE postgres SET safemig.notices = off;
 ALTER DATABASE postgres SET client_min_messages = warning;
 CREATE SCHEMA bench;
 
-CREATE TABLE bench.sample (what text NOT NULL, side text NOT NULL, ms float8 NOT NULL);
+-- n is the size, where that is what is measured
+CREATE TABLE bench.sample (what text NOT NULL, side text NOT NULL, ms float8 NOT NULL, n bigint NOT NULL DEFAULT 0);
+CREATE VIEW bench.median AS
+SELECT what, side, n, percentile_cont(0.5) WITHIN GROUP (ORDER BY ms) AS ms FROM bench.sample GROUP BY what, side, n;
 
 CREATE PROCEDURE bench.record(what text, side text, since timestamptz)
 LANGUAGE sql AS
@@ -22,7 +25,7 @@ $$ INSERT INTO bench.sample
 	SELECT what, side, extract(epoch FROM clock_timestamp() - since) * 1000 $$;
 
 -- prepare, not timed; then statement, timed; then as if it had not been.
-CREATE PROCEDURE bench.once(what text, side text, captured bool, prepare text[], statement text)
+CREATE PROCEDURE bench.once(what text, side text, captured bool, prepare text[], statement text, n bigint DEFAULT 0)
 LANGUAGE plpgsql AS
 $$
 DECLARE
@@ -38,7 +41,7 @@ BEGIN
 	EXECUTE statement;
 	ms := extract(epoch FROM clock_timestamp() - since) * 1000;
 	ROLLBACK;
-	INSERT INTO bench.sample VALUES (what, side, ms);
+	INSERT INTO bench.sample VALUES (what, side, ms, n);
 	COMMIT;
 END
 $$;

@@ -1,9 +1,8 @@
 --
--- The table of bench/README.md.
+-- The table of budgets of doc/performance.md.
 --
 WITH median AS (
-	SELECT what, side, percentile_cont(0.5) WITHIN GROUP (ORDER BY ms) AS ms
-	FROM bench.sample GROUP BY what, side
+	SELECT what, side, ms FROM bench.median WHERE n = 0
 ), ratio(ord, what, budget, figure) AS (
 	SELECT 1, 'capture of one command on a table of ten columns, processor time', '≤ 0.3 ms',
 		(SELECT format('%s ms', round((c.ms - b.ms)::numeric, 2)) FROM median c, median b
@@ -45,9 +44,12 @@ WITH median AS (
 		(24, 'the same / an audit trigger in PL/pgSQL', '–', 'copy', 'captured', 'trigger'),
 		(25, 'rollback of it / DELETE of the new keys by hand', '–', 'copy', 'rollback', 'back by hand'),
 		(27, 'plan of a migration among ' || :'migrations' || ' / among few', '≤ 1.5', 'plan', 'long', 'short'),
+		(27.5, 'DROP COLUMN kept, ' || :'rows' || ' rows: the longest that a reader of the table waits', '≤ 50 ms', 'wait', 'drop column', NULL),
 		(28, 'DROP SCHEMA of ' || :'tables' || ' tables, captured / bare', '≤ 1.6', 'drop schema', 'captured', 'bare'),
 		(29, 'rollback of it / bare DROP SCHEMA', '–', 'drop schema', 'rollback', 'bare')
 	) v(ord, what, budget, name, above, below)
+	UNION ALL SELECT 27.2, 'history of one command, with its indexes', '–',
+		(SELECT format('%s bytes', round(ms)) FROM median WHERE what = 'history')
 	UNION ALL SELECT 26, 'memory that a session needs more to write 5,000,000 rows, captured; to take them back (in brackets: a tenth of them)', 'flat',
 		(SELECT format('%s MB (%s MB); %s MB (%s MB)', round(f.ms / 1048576), round(fs.ms / 1048576), round(b.ms / 1048576), round(bs.ms / 1048576))
 		FROM median f, median fs, median b, median bs

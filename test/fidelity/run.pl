@@ -335,8 +335,9 @@ sub note_commander
 sub piece
 {
 	my ($run, $text) = @_;
-	my $opens = $text =~ /^(?:\s|--[^\n]*\n)*(?:begin|start\s+transaction|do|call)\b/i
-	  || $text =~ /\\gexec|\\;/;
+	$run->{opens} = $1 eq 'off' if $text =~ /^\s*\\set\s+AUTOCOMMIT\s+(on|off)\b/m;
+	my $opens = $text =~ /^(?:\s|--[^\n]*\n)*(?:begin|start\s+transaction|commit\s+prepared|do|call)\b/i
+	  || $text =~ /\\gexec|\\;/ || $run->{opens};
 	my $command = is_command($text) || calls_command($run, $text)
 	  || without_comments($text) =~ /\b(?:create|alter|drop)\b/i;
 	note_commander($run, $text);
