@@ -40,6 +40,7 @@
 #include "utils/acl.h"
 #include "utils/backend_status.h"
 #include "utils/lsyscache.h"
+#include "utils/guc.h"
 #include "utils/regproc.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
@@ -595,6 +596,16 @@ check_is_enforced(const ConstrCheck *check)
 #define VERSION_SUBCOMMANDS \
 	case AT_SetExpression:
 #endif
+
+/* e83d1b0c40 (17): nobody's fire in what is undone anyway */
+static inline void
+event_triggers_off(void)
+{
+#if PG_VERSION_NUM >= 170000
+	(void) set_config_option("event_triggers", "off", PGC_SUSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+#endif
+}
 
 /* " WITH ..." of GRANT role TO member */
 static inline char *

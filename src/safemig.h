@@ -172,6 +172,8 @@ struct Image
 	char	   *parent_identity;	/* ... or NULL */
 	ObjectAddress parent;
 	bool		elsewhere;		/* its OIDs are those of another incarnation */
+	int			server;			/* server_version_num of who took it, if that was
+								 * another major version; else 0 */
 	char	   *owner;			/* role name, NULL for classes without one */
 	char	   *names_sql;		/* pg_identify_object_as_address's names and */
 	char	   *args_sql;		/* args, as SQL: ARRAY['public', 't']::text[] */
@@ -258,6 +260,13 @@ extern const char *image_get(const Image *image, const char *part,
 extern ArrayType *image_to_array(const Image *image, const Image *base);
 extern Image *image_from_array(ArrayType *array, ArrayType *base);
 extern ArrayType *text_array_from(const char *const *texts, int n);
+
+/* ---- image/version.c ---- */
+/* server_version_num of what is running */
+extern int	server_version(void);
+/* what one of that version recorded, as this one has it */
+extern void image_from_version(Image *image, int version);
+extern void step_from_version(Step *step, int version);
 
 /* ---- image/registry.c ---- */
 extern const ImageClass *registry_find(const char *type);

@@ -81,6 +81,7 @@ CREATE TABLE safemig.change_log (
 	before		text[],
 	after		text[],
 	kept		bigint,
+	server		int NOT NULL,	-- server_version_num
 	PRIMARY KEY (command, ord)
 )
 -- the description of an ordinary table fits, and need not be compressed

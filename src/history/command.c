@@ -42,8 +42,8 @@ write_change(RecordedCommand *command, Change *change, int ord,
 {
 	Image	   *image = change->before ? change->before : change->after;
 	char		action[2] = {change->action, '\0'};
-	Datum		values[14];
-	bool		nulls[14] = {false};
+	Datum		values[15];
+	bool		nulls[15] = {false};
 
 	values[0] = Int64GetDatum(command->seq);
 	values[1] = Int32GetDatum(ord);
@@ -64,6 +64,7 @@ write_change(RecordedCommand *command, Change *change, int ord,
 		values[12] = PointerGetDatum(image_to_array(change->after, change->before));
 	nulls[13] = change->before == NULL || change->before->kept == 0;
 	values[13] = Int64GetDatum(nulls[13] ? 0 : change->before->kept);
+	values[14] = Int32GetDatum(server_version());
 	history_insert("change_log", values, nulls, lengthof(values));
 }
 
@@ -148,8 +149,8 @@ array_or_null(HeapTuple tuple, int column)
 }
 
 /*
- * The images of a row of change_log, whose columns before and after stand, in
- * that order, from column on.
+ * The images of a row of change_log, whose columns before, after and server
+ * stand, in that order, from column on.
  */
 void
 history_read_images(HeapTuple tuple, int column, Image **before, Image **after)
@@ -157,8 +158,16 @@ history_read_images(HeapTuple tuple, int column, Image **before, Image **after)
 	ArrayType  *first = array_or_null(tuple, column);
 	ArrayType  *second = array_or_null(tuple, column + 1);
 
+	int			version;
+	bool		isnull;
+
 	*before = first ? image_from_array(first, NULL) : NULL;
 	*after = second ? image_from_array(second, first) : NULL;
+	version = DatumGetInt32(SPI_getbinval(tuple, SPI_tuptable->tupdesc, column + 2, &isnull));
+	if (*before)
+		image_from_version(*before, version);
+	if (*after)
+		image_from_version(*after, version);
 }
 
 /* OIDs in the images say nothing in a database that was loaded from a dump. */
@@ -181,14 +190,14 @@ history_changes(int64 seq)
 	bool		elsewhere = false;
 
 	SPI_connect();
-	if (SPI_execute_with_args("SELECT action, before, after, incarnation FROM safemig.change_log"
+	if (SPI_execute_with_args("SELECT action, before, after, server, incarnation FROM safemig.change_log"
 							  " WHERE command OPERATOR(pg_catalog.=) $1 ORDER BY ord",
 							  1, &type, &arg, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read change_log");
 	/* those of one command were written together */
 	if (SPI_processed > 0)
 		elsewhere = !history_oids_hold(SPI_getvalue(SPI_tuptable->vals[0],
-													SPI_tuptable->tupdesc, 4));
+													SPI_tuptable->tupdesc, 5));
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
@@ -204,6 +213,19 @@ history_changes(int64 seq)
 	}
 	SPI_finish();
 	return list;
+}
+
+/* Those of one command were recorded together. */
+static void
+steps_from_version(RecordedCommand *command)
+{
+	Change	   *change = command->changes ? linitial(command->changes) : NULL;
+	Image	   *image = change && change->before ? change->before :
+		change ? change->after : NULL;
+	ListCell   *lc;
+
+	foreach(lc, image && image->server ? command->steps : NIL)
+		step_from_version(lfirst(lc), image->server);
 }
 
 /* All commands of these migrations (a list of int64*), newest first. */
@@ -252,6 +274,7 @@ history_commands(List *migrations)
 		RecordedCommand *command = lfirst(lc);
 
 		command->changes = history_changes(command->seq);
+		steps_from_version(command);
 	}
 	return list;
 }

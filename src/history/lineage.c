@@ -205,11 +205,11 @@ event_from_tuple(HeapTuple tuple, TupleDesc desc)
 	event->identity_before = SPI_getvalue(tuple, desc, 7);
 	event->identity_after = SPI_getvalue(tuple, desc, 8);
 	history_read_images(tuple, 9, &event->before, &event->after);
-	event->role = SPI_getvalue(tuple, desc, 11);
-	event->label = SPI_getvalue(tuple, desc, 12);
-	event->kind = SPI_getvalue(tuple, desc, 13);
-	event->state = SPI_getvalue(tuple, desc, 14);
-	event->started = SPI_getbinval(tuple, desc, 15, &isnull);
+	event->role = SPI_getvalue(tuple, desc, 12);
+	event->label = SPI_getvalue(tuple, desc, 13);
+	event->kind = SPI_getvalue(tuple, desc, 14);
+	event->state = SPI_getvalue(tuple, desc, 15);
+	event->started = SPI_getbinval(tuple, desc, 16, &isnull);
 	return event;
 }
 
@@ -227,7 +227,7 @@ read_events(const char *identity, int64 before_seq)
 
 	SPI_connect();
 	if (SPI_execute_with_args("SELECT c.command, c.migration, l.tag, c.action, c.type, c.classid,"
-							  " c.identity_before, c.identity_after, c.before, c.after,"
+							  " c.identity_before, c.identity_after, c.before, c.after, c.server,"
 							  " m.session_role, m.label, m.kind, m.state, l.started_at"
 							  " FROM safemig.change_log c"
 							  " JOIN safemig.command_log l ON l.seq OPERATOR(pg_catalog.=) c.command"

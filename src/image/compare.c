@@ -83,7 +83,8 @@ same_tree(const Image *a, const Image *b, const char *part, const char *name)
 {
 	const char *tree;
 
-	if (part[0] != '\0' || !facet_is_tree(name) || a->elsewhere || b->elsewhere)
+	if (part[0] != '\0' || !facet_is_tree(name) || a->elsewhere || b->elsewhere ||
+		a->server != b->server)
 		return false;
 	tree = image_get(a, "", TREE);
 	return tree && same(tree, image_get(b, "", TREE));

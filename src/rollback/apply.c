@@ -380,7 +380,9 @@ settle_change(RollbackPlan *plan, const RecordedCommand *command, Change *change
 	static const char *const by_refresh[] = {"populated", NULL};
 	static const char *const by_validation[] = {"valid", NULL};
 	Image	   *recorded = change->before ? change->before : change->after;
+	const Image *want;
 	Image	   *now;
+	char	   *why;
 
 	if (recorded->class == NULL)
 		return;
@@ -389,16 +391,17 @@ settle_change(RollbackPlan *plan, const RecordedCommand *command, Change *change
 	if (change->before == NULL)
 		return;					/* it has been dropped, or that step failed */
 	now = image_now(change->before);
+	want = image_reworded(change->before, now, &why);
 	if (now && command->refreshes_later &&
-		change->before->class == &image_class_materialized_view &&
-		!image_differs_beyond(now, change->before, by_refresh))
+		want->class == &image_class_materialized_view &&
+		!image_differs_beyond(now, want, by_refresh))
 		return;
 	if (now && now->address.classId == ConstraintRelationId &&
 		validation_is_postponed(plan, now->address.objectId) &&
-		!image_differs_beyond(now, change->before, by_validation))
+		!image_differs_beyond(now, want, by_validation))
 		return;
-	if (now == NULL || !image_equal(now, change->before))
-		compare_to_steps(now, change->before, steps);
+	if (now == NULL || !image_equal(now, want))
+		compare_to_steps(now, want, steps);
 }
 
 void

@@ -206,7 +206,20 @@ typedef struct DriftReport
 	List	  **conflicts;
 	const char *object;
 	char	   *command;
+	const char *hint;
 } DriftReport;
+
+#define UNSEEN	"It was changed without safemig having seen it."
+
+/* Its words may be all that differs, where another version recorded it. */
+static const char *
+drift_hint(const Image *recorded, const char *why)
+{
+	if (why == NULL)
+		return UNSEEN;
+	return psprintf("PostgreSQL %d recorded it, and this version may only word it otherwise; that could not be found out: %s",
+					recorded->server / 10000, why);
+}
 
 static void
 report_drift(void *arg, const char *part, const char *name,
@@ -218,7 +231,7 @@ report_drift(void *arg, const char *part, const char *name,
 				 psprintf("%s%s%s is %s, but was recorded as %s",
 						  part, part[0] ? " " : "", name,
 						  b ? b : "absent", a ? a : "absent"),
-				 "It was changed without safemig having seen it.")->command = report->command;
+				 report->hint)->command = report->command;
 }
 
 /* A table's row type is the table, a composite type's relation is the type. */
@@ -336,9 +349,11 @@ check_states(RollbackPlan *plan, List **conflicts)
 				verify_command(plan);
 		else
 		{
-			DriftReport report = {conflicts, key, verify_command(plan)};
+			char	   *why;
+			const Image *recorded = image_reworded(state->image, now, &why);
+			DriftReport report = {conflicts, key, verify_command(plan), drift_hint(recorded, why)};
 
-			image_compare_meaning(state->image, now, report_drift, &report);
+			image_compare_meaning(recorded, now, report_drift, &report);
 		}
 	}
 }

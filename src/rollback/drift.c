@@ -65,12 +65,12 @@ newest_records(const char *type, const char *identity)
 		args[1] = CStringGetTextDatum(identity);
 	}
 	SPI_connect();
-	if (SPI_execute_with_args("SELECT DISTINCT ON (n.type, n.identity) n.present, n.before, n.after FROM ("
-					" SELECT c.command, c.ord, c.type, c.identity_after AS identity, true AS present, c.before, c.after"
+	if (SPI_execute_with_args("SELECT DISTINCT ON (n.type, n.identity) n.present, n.before, n.after, n.server FROM ("
+					" SELECT c.command, c.ord, c.type, c.identity_after AS identity, true AS present, c.before, c.after, c.server"
 					" FROM safemig.change_log c WHERE c.after IS NOT NULL"
 					" AND ($1 IS NULL OR (c.type OPERATOR(pg_catalog.=) $1 AND c.identity_after OPERATOR(pg_catalog.=) $2))"
 					" UNION ALL"
-					" SELECT c.command, c.ord, c.type, c.identity_before, false, c.before, NULL"
+					" SELECT c.command, c.ord, c.type, c.identity_before, false, c.before, NULL, c.server"
 					" FROM safemig.change_log c WHERE c.before IS NOT NULL"
 					" AND c.identity_after IS DISTINCT FROM c.identity_before"
 					" AND ($1 IS NULL OR (c.type OPERATOR(pg_catalog.=) $1 AND c.identity_before OPERATOR(pg_catalog.=) $2))) n"
@@ -103,6 +103,14 @@ note_difference(void *arg, const char *part, const char *name, const char *expec
 	*(bool *) arg = true;
 }
 
+static void
+compare(const ObjectState *state, const Image *now, FacetDifference report, void *arg)
+{
+	char	   *why;
+
+	image_compare_meaning(image_reworded(state->image, now, &why), now, report, arg);
+}
+
 bool
 object_has_drifted(const ObjectAddress *address)
 {
@@ -120,7 +128,7 @@ object_has_drifted(const ObjectAddress *address)
 			const ObjectState *state = lfirst(lc);
 
 			if (state->present)
-				image_compare_meaning(state->image, now, note_difference, &drifted);
+				compare(state, now, note_difference, &drifted);
 		}
 	}
 	frame_unpin(&frame);
@@ -150,7 +158,7 @@ safemig_drift(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		drift.object = image_address_key(state->image);
 		if (state->present && now)
-			image_compare_meaning(state->image, now, put, &drift);
+			compare(state, now, put, &drift);
 		/* an application unlinks large objects as it deletes rows */
 		else if (state->present && state->image->address.classId != LargeObjectRelationId)
 			put(&drift, "", "object", "present", NULL);

@@ -126,6 +126,10 @@ extern List *states_after(List *commands);	/* as the last command left it */
 extern bool address_find(const Image *image, ObjectAddress *address);
 extern Image *image_now(const Image *recorded);	/* NULL: not there */
 
+/* ---- reworded.c ---- */
+/* what another major version recorded, in the words of this one; why not, or NULL */
+extern const Image *image_reworded(const Image *recorded, const Image *now, char **why);
+
 /* ---- histories.c: rows by which frameworks know migrations ---- */
 extern List *plan_named_rows(const RollbackPlan *plan);
 extern void named_rows_check(List *named, List **conflicts);

@@ -261,7 +261,12 @@ compare_state(RollbackPlan *plan, ObjectState *state, Image *now, StringInfo det
 		describe(&mismatch, "", "object", NULL, "present");
 	else if (state->present)
 	{
-		image_compare_meaning(state->image, now, describe, &mismatch);
+		char	   *why;
+
+		image_compare_meaning(image_reworded(state->image, now, &why), now, describe,
+							  &mismatch);
+		if (why)
+			describe(&mismatch, "", "wording", "comparable", why);
 		if (!compare_order(&mismatch, state->image, now, NULL))
 			(void) compare_order(&mismatch, state->image, now, moved_columns(plan));
 	}
