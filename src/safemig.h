@@ -266,7 +266,6 @@ extern ArrayType *text_array_from(const char *const *texts, int n);
 extern int	server_version(void);
 /* what one of that version recorded, as this one has it */
 extern void image_from_version(Image *image, int version);
-extern void step_from_version(Step *step, int version);
 
 /* ---- image/registry.c ---- */
 extern const ImageClass *registry_find(const char *type);

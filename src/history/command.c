@@ -215,19 +215,6 @@ history_changes(int64 seq)
 	return list;
 }
 
-/* Those of one command were recorded together. */
-static void
-steps_from_version(RecordedCommand *command)
-{
-	Change	   *change = command->changes ? linitial(command->changes) : NULL;
-	Image	   *image = change && change->before ? change->before :
-		change ? change->after : NULL;
-	ListCell   *lc;
-
-	foreach(lc, image && image->server ? command->steps : NIL)
-		step_from_version(lfirst(lc), image->server);
-}
-
 /* All commands of these migrations (a list of int64*), newest first. */
 List *
 history_commands(List *migrations)
@@ -274,7 +261,6 @@ history_commands(List *migrations)
 		RecordedCommand *command = lfirst(lc);
 
 		command->changes = history_changes(command->seq);
-		steps_from_version(command);
 	}
 	return list;
 }

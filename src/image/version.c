@@ -3,40 +3,28 @@
  * version.c
  *	  What another major version of PostgreSQL recorded, as this one has it.
  *
- * Only what pg_dump and pg_upgrade translate as well: whoever had every
- * privilege that there was keeps having every one.  How definitions are worded
- * cannot be translated without the objects that they name, see
- * rollback/reworded.c.
+ * Since 17 there is MAINTAIN.  pg_dump makes no mention of it for what an older
+ * server has, and so, wherever privileges are not the default ones, leaves it
+ * to the owner, who has it by default; whoever else had all that there was gets
+ * what he had.  The images are read so that they say what became of it.
+ *
+ * How definitions are worded cannot be told without the objects that they
+ * name, see rollback/reworded.c.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 
 #include "compat.h"
 #include "image/classes.h"
 
-/* Every privilege on a table, by the letters of an aclitem and in words. */
-typedef struct AllPrivileges
-{
-	int			since;			/* major version */
-	const char *letters;
-	const char *grantable;
-	const char *words;
-} AllPrivileges;
-
-/* ecb0fd3372 (17): MAINTAIN */
-static const AllPrivileges all_privileges[] = {
-	{15, "arwdDxt", "a*r*w*d*D*x*t*",
-	"SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER"},
-	{17, "arwdDxtm", "a*r*w*d*D*x*t*m*",
-	"SELECT, INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER, MAINTAIN"},
-};
-
-/* server_version_num, of what is running */
 int
 server_version(void)
 {
@@ -47,137 +35,163 @@ server_version(void)
 	return version;
 }
 
-static const AllPrivileges *
-privileges_of(int version)
+/* ecb0fd3372 (17) */
+static bool
+has_maintain(int version)
 {
-	const AllPrivileges *found = &all_privileges[0];
-
-	for (size_t i = 0; i < lengthof(all_privileges); i++)
-	{
-		if (version / 10000 >= all_privileges[i].since)
-			found = &all_privileges[i];
-	}
-	return found;
+	return version / 10000 >= 17;
 }
 
-/* What follows p if that is text and then a slash, else NULL. */
+/* ---- lists of privileges ---- */
+
+/* Is p at this name, quoted or not?  Then what is behind it, else NULL. */
 static const char *
-behind_whole(const char *p, const char *text)
+behind_name(const char *p, const char *name)
 {
-	size_t		len = strlen(text);
+	bool		quoted = *p == '"';
 
-	return strncmp(p, text, len) == 0 && p[len] == '/' ? p + len : NULL;
+	if (quoted)
+		p++;
+	for (; *name; name++)
+	{
+		if (*p != *name)
+			return NULL;
+		p += quoted && *p == '"' ? 2 : 1;
+	}
+	if (!quoted)
+		return p;
+	return *p == '"' ? p + 1 : NULL;
 }
 
-/*
- * An array of aclitems as text.  Only what stands outside of the names of roles
- * is looked at; these are quoted if there is anything but letters in them, with
- * the quotes escaped for the array.
- */
+/* Of "owner=privileges/owner" where the slash is, else NULL. */
+static const char *
+owner_item(const char *item, const char *owner)
+{
+	const char *p = behind_name(item, owner);
+	const char *slash = p && *p == '=' ? strchr(p, '/') : NULL;
+	const char *end = slash ? behind_name(slash + 1, owner) : NULL;
+
+	return end && *end == '\0' ? slash : NULL;
+}
+
+/* For an aclitem, the way that a name is certainly read. */
 static char *
-translate_items(const char *text, const AllPrivileges *from, const AllPrivileges *to)
+quoted_role(const char *role)
 {
 	StringInfoData buf;
-	const char *p = text;
-	bool		in_name = false;
 
 	initStringInfo(&buf);
-	while (*p)
+	appendStringInfoChar(&buf, '"');
+	for (const char *p = role; *p; p++)
 	{
-		const char *behind;
-
-		if (*p == '\\' && p[1])
-		{
-			if (p[1] == '"')
-				in_name = !in_name;
-			appendBinaryStringInfo(&buf, p, 2);
-			p += 2;
-			continue;
-		}
+		if (*p == '"')
+			appendStringInfoChar(&buf, '"');
 		appendStringInfoChar(&buf, *p);
-		if (*p++ != '=' || in_name)
-			continue;
-		if ((behind = behind_whole(p, from->letters)) != NULL)
-			appendStringInfoString(&buf, to->letters);
-		else if ((behind = behind_whole(p, from->grantable)) != NULL)
-			appendStringInfoString(&buf, to->grantable);
-		if (behind)
-			p = behind;
 	}
+	appendStringInfoChar(&buf, '"');
 	return buf.data;
 }
 
-static void
-translate_facet(const Image *image, Facet *facet, const AllPrivileges *from,
-				const AllPrivileges *to)
+static bool
+is_plain(const char *role)
 {
-	if (image->class->catalog == RelationRelationId && facet->part[0] == '\0' &&
-		strcmp(facet->name, "acl") == 0)
-		facet->value = translate_items(facet->value, from, to);
-	else if (image->class == &image_class_default_acl &&
-			 strcmp(facet->value, from->words) == 0)
-		facet->value = pstrdup(to->words);
+	for (const char *p = role; *p; p++)
+	{
+		if (*p != '_' && (IS_HIGHBIT_SET(*p) || !isalnum((unsigned char) *p)))
+			return false;
+	}
+	return role[0] != '\0';
 }
+
+/* The list with MAINTAIN for the owner, whose item then comes first. */
+static char *
+with_maintain(const char *acl, const char *owner)
+{
+	Datum	   *elems;
+	int			nelems;
+	List	   *others = NIL;
+	const char *name = is_plain(owner) ? owner : quoted_role(owner);
+	char	   *first = psprintf("%s=m/%s", name, name);
+	ArrayBuildState *state;
+	ListCell   *lc;
+
+	deconstruct_array(DatumGetArrayTypeP(OidInputFunctionCall(F_ARRAY_IN, pstrdup(acl), TEXTOID, -1)),
+					  TEXTOID, -1, false, TYPALIGN_INT, &elems, NULL, &nelems);
+	for (int i = 0; i < nelems; i++)
+	{
+		char	   *item = TextDatumGetCString(elems[i]);
+		const char *slash = owner_item(item, owner);
+
+		if (slash)
+			first = psprintf("%sm%s", pnstrdup(item, slash - item), slash);
+		else
+			others = lappend(others, item);
+	}
+	state = accumArrayResult(NULL, CStringGetTextDatum(first), false, TEXTOID,
+							 CurrentMemoryContext);
+	foreach(lc, others)
+		state = accumArrayResult(state, CStringGetTextDatum(lfirst(lc)), false,
+								 TEXTOID, CurrentMemoryContext);
+	return OidOutputFunctionCall(F_ARRAY_OUT, makeArrayResult(state, CurrentMemoryContext));
+}
+
+static void
+add_maintain_to_relation(Image *image)
+{
+	ListCell   *lc;
+
+	foreach(lc, image->facets)
+	{
+		Facet	   *facet = lfirst(lc);
+
+		if (facet->part[0] == '\0' && strcmp(facet->name, "acl") == 0)
+			facet->value = with_maintain(facet->value, image->owner);
+	}
+}
+
+/* Those in a schema only add to the others, and do not know the owner. */
+static void
+add_maintain_to_defaults(Image *image)
+{
+	ListCell   *lc;
+	const char *owner = quote_identifier(image->owner);
+	bool		found = false;
+
+	foreach(lc, image->facets)
+	{
+		Facet	   *facet = lfirst(lc);
+		bool		privileges = strcmp(facet->name, "privileges") == 0;
+
+		if (strcmp(facet->part, owner) != 0 ||
+			!(privileges || strcmp(facet->name, "@built-in privileges") == 0))
+			continue;
+		facet->value = psprintf("%s, MAINTAIN", facet->value);
+		found = found || privileges;
+	}
+	if (!found)
+		image_add(image, owner, "privileges", "MAINTAIN");
+}
+
+/* ---- the whole ---- */
 
 /* version: server_version_num of who took the image */
 void
 image_from_version(Image *image, int version)
 {
-	const AllPrivileges *from = privileges_of(version);
-	const AllPrivileges *to = privileges_of(server_version());
-	ListCell   *lc;
+	const char *objects;
 
 	if (version / 10000 == server_version() / 10000)
 		return;
 	image->server = version;
-	if (from == to || image->class == NULL)
+	if (has_maintain(version) || !has_maintain(server_version()) ||
+		image->class == NULL || image->owner == NULL)
 		return;
-	foreach(lc, image->facets)
-		translate_facet(image, lfirst(lc), from, to);
-}
-
-/* The string that an argument of a call is, or NULL. */
-static const char *
-string_argument(const FuncCall *call, int n)
-{
-	A_Const    *constant = list_nth(call->args, n);
-
-	return IsA(constant, A_Const) && !constant->isnull && IsA(&constant->val, String) ?
-		strVal(&constant->val) : NULL;
-}
-
-/*
- * A step of set_acl() sets the privileges that an image had: its last argument,
- * of the whole object.
- */
-void
-step_from_version(Step *step, int version)
-{
-	const AllPrivileges *from = privileges_of(version);
-	const AllPrivileges *to = privileges_of(server_version());
-	FuncCall   *call;
-	const ImageClass *class;
-	const char *type;
-	const char *part;
-	const char *items;
-	char	   *end;
-	char	   *begin;
-
-	if (from == to || strncmp(step->sql, "SELECT safemig.set_acl(", 23) != 0)
-		return;
-	call = parsed_own_call(parse_statement(step->sql));
-	if (call == NULL || list_length(call->args) != 5 ||
-		(type = string_argument(call, 0)) == NULL ||
-		(part = string_argument(call, 3)) == NULL || part[0] != '\0' ||
-		(items = string_argument(call, 4)) == NULL)
-		return;
-	class = registry_find(type);
-	if (class == NULL || class->catalog != RelationRelationId)
-		return;
-	end = psprintf("%s)", quote_literal_cstr(items));
-	begin = step->sql + strlen(step->sql) - strlen(end);
-	if (begin < step->sql || strcmp(begin, end) != 0)
-		elog(ERROR, "unexpected step: %s", step->sql);
-	step->sql = psprintf("%s%s)", pnstrdup(step->sql, begin - step->sql),
-						 quote_literal_cstr(translate_items(items, from, to)));
+	objects = image_get(image, "", "@objects");
+	if (image->class->catalog == RelationRelationId &&
+		strcmp(image->type, "sequence") != 0)
+		add_maintain_to_relation(image);
+	else if (image->class == &image_class_default_acl && objects &&
+			 strcmp(objects, "TABLES") == 0 &&
+			 image_get(image, "", "@in schema") == NULL)
+		add_maintain_to_defaults(image);
 }

@@ -189,8 +189,9 @@ make_view(Likeness *like)
 	char	   *name = name_in_likeness(like, recorded->name);
 	ListCell   *lc;
 
-	run_as_owner(like, psprintf("CREATE VIEW %s%s AS %s", name,
-								view_columns_sql(recorded), view_query_sql(recorded)));
+	/* from the words that pg_dump took, too */
+	run_as_owner(like, psprintf("CREATE VIEW %s AS %s", name,
+								image_get(recorded, "", "query")));
 	foreach(lc, recorded->facets)
 	{
 		Facet	   *facet = lfirst(lc);
