@@ -8,6 +8,10 @@
  * to the owner, who has it by default; whoever else had all that there was gets
  * what he had.  The images are read so that they say what became of it.
  *
+ * Since 16 a membership in a role has options, and a grantor that counts: what
+ * an older server has comes without one, so that whoever restores it, the
+ * bootstrap superuser, is the grantor.
+ *
  * How definitions are worded cannot be told without the objects that they
  * name, see rollback/reworded.c.
  *
@@ -15,12 +19,16 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "image/classes.h"
@@ -172,6 +180,86 @@ add_maintain_to_defaults(Image *image)
 		image_add(image, owner, "privileges", "MAINTAIN");
 }
 
+/* ---- memberships ---- */
+
+/* e3ce2de09d, 3d14e171e9 (16) */
+static bool
+has_membership_options(int version)
+{
+	return version / 10000 >= 16;
+}
+
+static bool
+inherits_by_default(const char *role)
+{
+	HeapTuple	tuple = SearchSysCache1(AUTHNAME, CStringGetDatum(role));
+	bool		inherits = true;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		inherits = ((Form_pg_authid) GETSTRUCT(tuple))->rolinherit;
+		ReleaseSysCache(tuple);
+	}
+	return inherits;
+}
+
+/* The identifier, quoted or not, that the text begins with. */
+static char *
+first_identifier(const char *text)
+{
+	const char *p = text;
+
+	if (*p == '"')
+	{
+		for (p++; *p && (*p != '"' || p[1] == '"'); p++)
+			p += *p == '"';
+		return pnstrdup(text, p + 1 - text);
+	}
+	return pnstrdup(text, strcspn(text, " "));
+}
+
+static char *
+without_quotes(const char *identifier)
+{
+	char	   *name = pstrdup(identifier);
+	char	   *to = name;
+
+	if (*identifier != '"')
+		return name;
+	for (const char *p = identifier + 1; *p && (*p != '"' || p[1] == '"'); p++)
+	{
+		*to++ = *p;
+		p += *p == '"';
+	}
+	*to = '\0';
+	return name;
+}
+
+static void
+add_membership_options(Image *image)
+{
+	const char *grantor = quote_identifier(GetUserNameFromId(BOOTSTRAP_SUPERUSERID, false));
+	ListCell   *lc;
+
+	foreach(lc, image->facets)
+	{
+		Facet	   *facet = lfirst(lc);
+		char	   *member;
+		bool		admin;
+
+		if (strcmp(facet->name, "member") != 0)
+			continue;
+		member = first_identifier(facet->value);
+		admin = strncmp(facet->value + strlen(member), " WITH ADMIN OPTION", 18) == 0;
+		facet->part = psprintf("%s GRANTED BY %s", member, grantor);
+		facet->value = psprintf("%s WITH ADMIN %s, INHERIT %s, SET TRUE GRANTED BY %s",
+								member, admin ? "TRUE" : "FALSE",
+								inherits_by_default(without_quotes(member)) ? "TRUE" : "FALSE",
+								grantor);
+	}
+	image->index = NULL;
+}
+
 /* ---- the whole ---- */
 
 /* version: server_version_num of who took the image */
@@ -183,6 +271,9 @@ image_from_version(Image *image, int version)
 	if (version / 10000 == server_version() / 10000)
 		return;
 	image->server = version;
+	if (image->class == &image_class_role && !has_membership_options(version) &&
+		has_membership_options(server_version()))
+		add_membership_options(image);
 	if (has_maintain(version) || !has_maintain(server_version()) ||
 		image->class == NULL || image->owner == NULL)
 		return;
