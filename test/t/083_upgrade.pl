@@ -182,6 +182,13 @@ sub migrate
 	return \%run;
 }
 
+# Roles are the cluster's, so that only one database can take them back.
+my $members = q(SELECT string_agg(format('%s %s', member::regrole, admin_option), ', ' ORDER BY member::regrole::text) FROM pg_auth_members WHERE roleid = 'crew'::regrole);
+new_database('roles');
+must('roles', 'CREATE ROLE crew; GRANT crew TO alice WITH ADMIN OPTION; GRANT crew TO bob');
+my $members_before = value('roles', $members);
+must('roles', q(LOAD 'safemig'; SET safemig.label = 'members'; REVOKE crew FROM alice; GRANT crew TO carol; ALTER ROLE crew NOINHERIT));
+
 my @runs = (migrate('shop', $shop, @shop_chain), migrate('words', $words, @words_chain));
 
 # Minor releases of 15 to 17 mark columns by an option that pg_dump leaves out.
@@ -233,7 +240,11 @@ foreach my $run (@runs)
 	is(SafemigOracle::difference($states[0], state_of("${database}_at_once")), '', 'the state of old');
 }
 
-my ($status, $out, $err) = in_database('shop', q(SET safemig.label = 'new'; ALTER TABLE app.orders DROP COLUMN customer CASCADE; DROP TABLE app.items));
+my ($status, $out, $err) = in_database('roles', q(SELECT safemig_rollback('members')));
+ok(!$status, 'rollback of memberships') or diag($err);
+is(value('roles', $members), $members_before, 'who is a member');
+
+($status, $out, $err) = in_database('shop', q(SET safemig.label = 'new'; ALTER TABLE app.orders DROP COLUMN customer CASCADE; DROP TABLE app.items));
 ok(!$status, 'a migration of its own') or diag($err);
 my $before = state_of('shop_at_once');
 ($status, $out, $err) = in_database('shop', q(SELECT safemig_rollback('new')));
