@@ -140,7 +140,7 @@ put_row(void *arg, const char *part, const char *name, const char *a,
 }
 
 static void
-put_difference(Rows *rows, Image *a, Image *b)
+put_difference(Rows *rows, const Image *a, const Image *b)
 {
 	if (a && b)
 		image_compare(a, b, put_row, rows);
@@ -246,9 +246,11 @@ safemig_verify(PG_FUNCTION_ARGS)
 	{
 		ObjectState *state = lfirst(lc);
 		Rows		rows = {result, image_address_key(state->image)};
+		Image	   *now = image_now(state->image);
+		char	   *why;
 
-		put_difference(&rows, state->present ? state->image : NULL,
-					   image_now(state->image));
+		put_difference(&rows, state->present ? image_reworded(state->image, now, &why) : NULL,
+					   now);
 	}
 	if (is_baseline(plan))
 		put_newcomers(result, states);
