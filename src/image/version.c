@@ -12,6 +12,9 @@
  * an older server has comes without one, so that whoever restores it, the
  * bootstrap superuser, is the grantor.
  *
+ * NOT NULL is a constraint since 17 (of domains) or 18 (of columns), and what an
+ * older server has gets the name that PostgreSQL would choose.
+ *
  * How definitions are worded cannot be told without the objects that they
  * name, see rollback/reworded.c.
  *
@@ -23,6 +26,7 @@
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "commands/defrem.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -260,6 +264,34 @@ add_membership_options(Image *image)
 	image->index = NULL;
 }
 
+/* ---- NOT NULL ---- */
+
+/* 14e87ffa5c (18); e5da0fe3c2 (17) */
+static bool
+names_not_null(const Image *image, int version)
+{
+	return version / 10000 >= (image->class->catalog == TypeRelationId ? 17 : 18);
+}
+
+/* An inherited column's has the name that the parent's has. */
+static void
+name_not_null(Image *image)
+{
+	List	   *facets = list_copy(image->facets);
+	ListCell   *lc;
+
+	foreach(lc, facets)
+	{
+		Facet	   *facet = lfirst(lc);
+
+		if (strcmp(facet->name, "notnull") == 0 &&
+			image_get(image, facet->part, "inhcount") == NULL)
+			image_add(image, facet->part, "@notnull name",
+					  makeObjectName(image->name, facet->part[0] ? facet->part : NULL,
+									 "not_null"));
+	}
+}
+
 /* ---- the whole ---- */
 
 /* version: server_version_num of who took the image */
@@ -271,6 +303,9 @@ image_from_version(Image *image, int version)
 	if (version / 10000 == server_version() / 10000)
 		return;
 	image->server = version;
+	if (image->class && !names_not_null(image, version) &&
+		names_not_null(image, server_version()))
+		name_not_null(image);
 	if (image->class == &image_class_role && !has_membership_options(version) &&
 		has_membership_options(server_version()))
 		add_membership_options(image);
