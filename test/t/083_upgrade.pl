@@ -103,7 +103,6 @@ CREATE VIEW w.one AS SELECT id, a, twice FROM w.t WHERE n > 3;
 CREATE VIEW w.two AS SELECT o.id, l.what, count(*) AS c FROM w.one o LEFT JOIN w.log l USING (id) GROUP BY o.id, l.what HAVING count(*) > 0;
 CREATE VIEW w.three AS WITH RECURSIVE r(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM r WHERE i < 3)
 	SELECT r.i, (SELECT max(t.n) FROM w.t WHERE t.id > r.i) AS m FROM r ORDER BY r.i DESC;
-CREATE VIEW names (x, y) AS VALUES (1, 'a'), (2, 'b');
 CREATE VIEW w.filled AS SELECT id, a FROM w.t;
 ALTER VIEW w.filled ALTER COLUMN a SET DEFAULT upper('q');
 CREATE MATERIALIZED VIEW w.m AS SELECT b, sum(n) AS s FROM w.t GROUP BY b;
@@ -139,6 +138,9 @@ GRANT TRUNCATE, REFERENCES, TRIGGER ON w.mixed TO bob;
 ALTER DEFAULT PRIVILEGES IN SCHEMA w GRANT ALL ON TABLES TO bob;
 ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO carol;
 SQL
+
+# pg_dump itself makes a query in a query of it, which its own description shows.
+$words .= "CREATE VIEW names (x, y) AS VALUES (1, 'a'), (2, 'b');\n" if $old_version != $new_version;
 
 my @words_chain = (
 	[ 'other views' => 'CREATE OR REPLACE VIEW w.one AS SELECT id, a, twice FROM w.t WHERE n > 4; DROP VIEW w.two; CREATE OR REPLACE VIEW w.three AS SELECT 1 AS i, 2::numeric AS m' ],
