@@ -67,7 +67,7 @@ UPDATE orders SET parent = 1000 + id WHERE id <= 7;
 SELECT rule, refused_rows, query FROM safemig_assess('ALTER TABLE orders ADD FOREIGN KEY (parent) REFERENCES customers', true) WHERE query IS NOT NULL;
 
 -- the budget is how long it may hold its locks
-SELECT statement, outcome FROM safemig_assess('DROP VIEW notes; SELECT pg_sleep(30); SELECT 1', true, '50 ms') WHERE rule IS NULL;
+SELECT statement, outcome FROM safemig_assess('DROP VIEW notes; SELECT pg_sleep(30); SELECT 1', true, '1 s') WHERE rule IS NULL;
 
 -- the rules
 SELECT severity, count(*) FROM safemig.rules GROUP BY severity ORDER BY min(array_position(ARRAY['critical', 'high', 'medium', 'low'], severity));
