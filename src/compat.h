@@ -37,6 +37,9 @@
 #include "parser/parse_relation.h"
 #include "parser/parse_type.h"
 #include "pgstat.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "storage/smgr.h"
 #include "utils/acl.h"
 #include "utils/backend_status.h"
 #include "utils/lsyscache.h"
@@ -629,6 +632,77 @@ backend_status_by_index(int index)
 	return pgstat_get_local_beentry_by_index(index);
 #else
 	return pgstat_fetch_stat_local_beentry(index);
+#endif
+}
+
+/* 46a0cd4cef (16): counts of its own */
+static inline int64
+table_status_scans(const PgStat_TableStatus *status)
+{
+#if PG_VERSION_NUM >= 160000
+	return status->counts.numscans;
+#else
+	return status->t_counts.t_numscans;
+#endif
+}
+
+/* b0a55e4329 (16): a file is located by another type of another name */
+#if PG_VERSION_NUM >= 160000
+typedef RelFileLocator FileLocator;
+#else
+typedef RelFileNode FileLocator;
+#endif
+
+/* 024c521117 (17): no backend is known by its process number */
+static inline SMgrRelation
+open_file(FileLocator locator)
+{
+#if PG_VERSION_NUM >= 170000
+	return smgropen(locator, INVALID_PROC_NUMBER);
+#else
+	return smgropen(locator, InvalidBackendId);
+#endif
+}
+
+/* c4b3d45d5c (16): lists of another type.  The partition is to be locked. */
+static inline PROCLOCK *
+next_lock_of_mine(int partition, PROCLOCK *after)
+{
+#if PG_VERSION_NUM >= 160000
+	dlist_head *list = &MyProc->myProcLocks[partition];
+
+	if (after == NULL)
+		return dlist_is_empty(list) ? NULL : dlist_head_element(PROCLOCK, procLink, list);
+	return dlist_has_next(list, &after->procLink) ?
+		dlist_container(PROCLOCK, procLink, dlist_next_node(list, &after->procLink)) : NULL;
+#else
+	SHM_QUEUE  *list = &MyProc->myProcLocks[partition];
+
+	return (PROCLOCK *) SHMQueueNext(list, after ? &after->procLink : list,
+									 offsetof(PROCLOCK, procLink));
+#endif
+}
+
+/* c4d5cb71d2 (18): more than sixteen, in groups */
+static inline int
+fast_path_slots(void)
+{
+#if PG_VERSION_NUM >= 180000
+	return FastPathLockSlotsPerBackend();
+#else
+	return FP_LOCK_SLOTS_PER_BACKEND;
+#endif
+}
+
+/* A bit for each of the three weakest modes. */
+static inline int
+fast_path_modes(int slot)
+{
+#if PG_VERSION_NUM >= 180000
+	return (int) (MyProc->fpLockBits[slot / FP_LOCK_SLOTS_PER_GROUP] >>
+				  (3 * (slot % FP_LOCK_SLOTS_PER_GROUP))) & 7;
+#else
+	return (int) (MyProc->fpLockBits >> (3 * slot)) & 7;
 #endif
 }
 

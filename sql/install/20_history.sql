@@ -62,7 +62,17 @@ CREATE TABLE safemig.command_log (
 	rewrote		text[],
 	reverse		text[],
 	irreversible text,
-	unkept		text
+	unkept		text,
+	-- what it took; NULL where nobody looked
+	own_ms		double precision,
+	waited_ms	double precision,
+	locks		text[],			-- relation, mode, relation, mode ...; strongest first
+	locked		bigint,
+	wal_bytes	bigint,
+	own_wal_bytes bigint,
+	written_bytes bigint,
+	cost		text,
+	table_bytes	bigint
 );
 CREATE INDEX command_log_migration ON safemig.command_log (migration, seq);
 

@@ -112,6 +112,7 @@ on_object_access(ObjectAccessType access, Oid class_id, Oid object_id,
 	if (next_object_access_hook)
 		next_object_access_hook(access, class_id, object_id, sub_id, arg);
 
+	waits_look();
 	if (rehearsal_sink)
 	{
 		if (access == OAT_DROP)

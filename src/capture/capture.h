@@ -61,6 +61,7 @@ typedef struct Command
 	List	   *values;			/* kept ids to finish after the command */
 	List	   *early;			/* of EarlyCopy*: copied before the lock */
 	List	   *histories;		/* of char*: of frameworks, that it drops */
+	struct Observed *observed;	/* what it takes, or NULL */
 } Command;
 
 /* A column whose type the command changes, by the name the user gave. */
@@ -96,6 +97,22 @@ extern void command_note_rewrite(Command *command, Oid relid);
 extern Image *command_find_before(Command *command, const ObjectAddress *address);
 extern void command_identify(Command *command);	/* migration and seq */
 extern void capture_divert_drops(List **sink, MemoryContext context);
+
+/* ---- observed.c: what a command takes ---- */
+extern void observed_begins(Command *command);
+/* what safemig had to do before it is done */
+extern void observed_runs(Command *command);
+extern void observed_rewrites(Command *command, Oid relid);
+/* it commits in the middle of itself */
+extern void observed_commits(Command *command);
+extern void observed_ends(Command *command);
+/* NULL where nobody looked */
+extern const struct Facts *observed_facts(Command *command, double ms);
+
+/* ---- waits.c: how long the session has waited for locks ---- */
+/* to be called soon after there may have been one */
+extern void waits_look(void);
+extern double waits_ms(void);
 
 /* ---- event_trigger.c: where PostgreSQL enters ---- */
 extern bool capture_is_silent(Node *parsetree);

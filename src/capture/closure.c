@@ -333,8 +333,10 @@ lock_relations(List *deleted)
 	{
 		char		relkind = get_rel_relkind(lfirst_oid(lc));
 
-		if (relkind != RELKIND_INDEX && relkind != RELKIND_PARTITIONED_INDEX)
-			LockRelationOid(lfirst_oid(lc), AccessExclusiveLock);
+		if (relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX)
+			continue;
+		LockRelationOid(lfirst_oid(lc), AccessExclusiveLock);
+		waits_look();
 	}
 }
 

@@ -141,6 +141,7 @@ static bool
 lock_column(const ObjectAddress *address)
 {
 	LockRelationOid(address->objectId, ShareRowExclusiveLock);
+	waits_look();
 	return get_rel_relkind(address->objectId) == RELKIND_RELATION &&
 		OidIsValid(get_atttype(address->objectId, address->objectSubId));
 }

@@ -192,6 +192,7 @@ look_before(Command *command)
 	state_save();
 	safemig_state.conversion_settings = conversion_settings_now();
 	early_keep(command, parsetree);
+	waits_look();
 	SAFEMIG_POINT("capture.early");
 
 	/* ... names mean what they mean to the user ... */
@@ -199,8 +200,10 @@ look_before(Command *command)
 		drop_index_concurrently_targets(command, (DropStmt *) parsetree);
 	else
 		targets_resolve(command, parsetree);
+	waits_look();
 	if (!command->concurrent && statement_drops(parsetree))
 		closure = closure_of(parsetree);
+	waits_look();
 	if (closure && closure->deleted != NIL)
 		restore_warn_of_keeping(closure->deleted);
 	SAFEMIG_POINT("capture.targets");
@@ -286,11 +289,13 @@ capture_command_starts(Node *parsetree, CommandTag tag)
 
 	command = command_push(parsetree, GetCommandTagName(tag));
 	command->concurrent = is_concurrent(parsetree);
+	observed_begins(command);
 	SAFEMIG_POINT("capture.begins");
 	if (failures_are_tolerated(command))
 		command->failed = try_to(try_before, command);
 	else
 		look_before(command);
+	observed_runs(command);
 }
 
 /* Their rows are all new, and none is the user's doing. */
@@ -313,6 +318,7 @@ capture_command_ends(Node *parsetree)
 		safemig_state.own_depth > 0)
 		return;
 	SAFEMIG_POINT("capture.ends");
+	observed_ends(command);
 	look_at_rewritten(command);
 	framework_command_ends(parsetree);
 	if (failures_are_tolerated(command) && !command->failed)
@@ -357,6 +363,7 @@ on_rewrite(void)
 		return;
 	relid = DatumGetObjectId(OidFunctionCall0(F_PG_EVENT_TRIGGER_TABLE_REWRITE_OID));
 	command_note_rewrite(command, relid);
+	observed_rewrites(command, relid);
 	follow_rewrite(command, relid);
 	SAFEMIG_POINT("capture.rewrite");
 }

@@ -185,6 +185,7 @@ write_down(Command *command, List *changes, Steps *steps)
 	record.unkept = command->stays;
 	record.steps = steps->list;
 	record.changes = changes;
+	record.facts = observed_facts(command, INSTR_TIME_GET_MILLISEC(now));
 	history_write_command(&record,
 						  command_text(command->tag),
 						  command->search_path, command->started,
@@ -282,6 +283,8 @@ command_record_unfinished(void)
 {
 	Command    *command = command_top();
 
+	if (command && command->concurrent)
+		observed_commits(command);
 	if (command == NULL || !command->concurrent ||
 		(command->seq != 0 && !command->unfinished) ||
 		!leaves_something(command))

@@ -67,6 +67,7 @@ target_reindex(Command *command, ReindexStmt *stmt)
 	if (!OidIsValid(table) || !object_ownercheck(RelationRelationId, table, GetUserId()))
 		return;
 	LockRelationOid(table, command->concurrent ? ShareUpdateExclusiveLock : ShareLock);
+	waits_look();
 	/* somebody may have dropped it while we waited */
 	if (get_rel_relkind(relid) != '\0')
 		target_add_root(command, RelationRelationId, relid);

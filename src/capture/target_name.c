@@ -46,9 +46,12 @@ check_owns_before_locking(const RangeVar *relation, Oid relid, Oid oldrelid,
 Oid
 target_resolve_relation(RangeVar *relation, LOCKMODE lockmode, bool owned)
 {
-	return RangeVarGetRelidExtended(relation, lockmode, RVR_MISSING_OK,
-									owned ? check_owns_before_locking : NULL,
-									NULL);
+	Oid			relid = RangeVarGetRelidExtended(relation, lockmode, RVR_MISSING_OK,
+												 owned ? check_owns_before_locking : NULL,
+												 NULL);
+
+	waits_look();
+	return relid;
 }
 
 void

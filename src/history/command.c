@@ -17,6 +17,10 @@
 #include "history/history.h"
 #include "point.h"
 
+/* of command_log: what it is, and what it took */
+#define COMMAND_COLUMNS	12
+#define FACT_COLUMNS	9
+
 static Datum
 text_array(List *list)
 {
@@ -68,14 +72,34 @@ write_change(RecordedCommand *command, Change *change, int ord,
 	history_insert("change_log", values, nulls, lengthof(values));
 }
 
+static void
+put_facts(const Facts *facts, Datum *values, bool *nulls)
+{
+	memset(nulls, facts == NULL, FACT_COLUMNS);
+	if (facts == NULL)
+		return;
+	values[0] = Float8GetDatum(facts->own_ms);
+	values[1] = Float8GetDatum(facts->waited_ms);
+	values[2] = text_array(facts->locks);
+	nulls[2] = facts->locks == NIL;
+	values[3] = Int64GetDatum(facts->locked);
+	nulls[3] = facts->locked < 0;
+	values[4] = Int64GetDatum(facts->wal_bytes);
+	values[5] = Int64GetDatum(facts->own_wal_bytes);
+	values[6] = Int64GetDatum(facts->written_bytes);
+	values[7] = CStringGetTextDatum(facts->cost);
+	values[8] = Int64GetDatum(facts->table_bytes);
+	nulls[8] = facts->table_bytes < 0;
+}
+
 void
 history_write_command(RecordedCommand *command, const char *query,
 					  const char *search_path, TimestampTz started, double ms,
 					  List *rewrote)
 {
 	Steps		steps = {.list = command->steps};
-	Datum		values[12];
-	bool		nulls[12] = {false};
+	Datum		values[COMMAND_COLUMNS + FACT_COLUMNS];
+	bool		nulls[COMMAND_COLUMNS + FACT_COLUMNS] = {false};
 	char	   *incarnation = history_incarnation();
 	ListCell   *lc;
 	int			ord = 0;
@@ -93,6 +117,7 @@ history_write_command(RecordedCommand *command, const char *query,
 	values[9] = PointerGetDatum(steps_to_array(&steps));
 	values[10] = optional(command->irreversible, &nulls[10]);
 	values[11] = optional(command->unkept, &nulls[11]);
+	put_facts(command->facts, values + COMMAND_COLUMNS, nulls + COMMAND_COLUMNS);
 	history_insert("command_log", values, nulls, lengthof(values));
 	SAFEMIG_POINT("history.command");
 	foreach(lc, command->changes)

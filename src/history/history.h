@@ -42,6 +42,20 @@ typedef struct Change
 	bool		covered;		/* made, dropped or kept together with its parent */
 } Change;
 
+/* What a command took, as far as it was seen. */
+typedef struct Facts
+{
+	double		own_ms;			/* of its time, what safemig did */
+	double		waited_ms;		/* for locks */
+	List	   *locks;			/* of char*: relation, mode, ...; strongest first */
+	int64		locked;			/* -1: not looked at */
+	int64		wal_bytes;
+	int64		own_wal_bytes;
+	int64		written_bytes;	/* in files that it made */
+	const char *cost;			/* catalog, scan, index, rewrite */
+	int64		table_bytes;	/* of what it went through; -1: not known */
+} Facts;
+
 typedef struct RecordedCommand
 {
 	int64		seq;
@@ -52,6 +66,7 @@ typedef struct RecordedCommand
 	List	   *steps;			/* of Step* */
 	List	   *changes;		/* of Change* */
 	bool		refreshes_later;	/* a materialized view, at the end of the plan */
+	const Facts *facts;			/* to be written with it, or NULL */
 } RecordedCommand;
 
 /* ---- history.c: migrations ---- */
@@ -95,6 +110,13 @@ extern int64 open_migration_id(void);
 extern Relation history_open(const char *table, LOCKMODE lockmode);
 extern void history_insert(const char *table, Datum *values, bool *nulls, int natts);
 extern int64 history_nextval(const char *sequence);
+
+/* ---- measure.c: what things took on this server ---- */
+extern void history_write_measure(TimestampTz since, const char *kind, const char *cost,
+								  int64 rows, int64 bytes, double ms);
+/* may older ones go now? */
+extern bool history_forgets_measures(void);
+extern void history_forget_measures(const char *kind, const char *cost);
 
 /* ---- command.c: commands and changes, out and in ---- */
 extern void history_read_images(HeapTuple tuple, int column, Image **before,

@@ -13,33 +13,14 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/stratnum.h"
-#include "access/table.h"
-#include "access/xact.h"
-#include "catalog/indexing.h"
 #include "executor/spi.h"
-#include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 #include "rollback/rollback.h"
 
-/* Of each kind and class; older ones say less about the server of now. */
-#define STEPS_REMEMBERED 100
-
 #define EXTRAPOLATED 100
-
-/* columns of step_log */
-enum
-{
-	STEP_LOG_KIND = 2,
-	STEP_LOG_COST = 3
-};
 
 struct Measure
 {
@@ -149,81 +130,27 @@ together(List *measures)
 	return list_concat(of_catalogs, others);
 }
 
-static void
-forget_older(Relation rel, const char *kind, const char *cost)
-{
-	Relation	index = index_open(get_relname_relid("step_log_kind",
-													 RelationGetNamespace(rel)),
-								   AccessShareLock);
-	ScanKeyData key[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	int			found = 0;
-
-	ScanKeyInit(&key[0], STEP_LOG_KIND, BTEqualStrategyNumber, F_TEXTEQ,
-				CStringGetTextDatum(kind));
-	ScanKeyInit(&key[1], STEP_LOG_COST, BTEqualStrategyNumber, F_TEXTEQ,
-				CStringGetTextDatum(cost));
-	scan = systable_beginscan_ordered(rel, index, NULL, 2, key);
-	while (HeapTupleIsValid(tuple = systable_getnext_ordered(scan, BackwardScanDirection)))
-	{
-		if (++found > STEPS_REMEMBERED)
-			CatalogTupleDelete(rel, &tuple->t_self);
-	}
-	systable_endscan_ordered(scan);
-	index_close(index, AccessShareLock);
-}
-
-/*
- * One at a time, since a rehearsal has given its locks back by now; who comes
- * meanwhile leaves it to the next one.
- */
-static void
-forget_older_than(List *measures)
-{
-	Relation	rel = history_open("step_log", RowExclusiveLock);
-	List	   *done = NIL;
-	ListCell   *lc;
-
-	if (!ConditionalLockRelation(rel, ShareUpdateExclusiveLock))
-		measures = NIL;
-	CommandCounterIncrement();
-	foreach(lc, measures)
-	{
-		Measure    *measure = lfirst(lc);
-
-		if (find_measure(done, measure->kind, measure->cost))
-			continue;
-		forget_older(rel, measure->kind, measure->cost);
-		done = lappend(done, measure);
-	}
-	list_free(done);
-	table_close(rel, RowExclusiveLock);
-}
-
 void
 measures_write(List *measures)
 {
+	List	   *kinds = NIL;
 	ListCell   *lc;
 
 	measures = together(measures);
 	foreach(lc, measures)
 	{
 		const Measure *measure = lfirst(lc);
-		Datum		values[6];
-		bool		nulls[6] = {false};
 
-		values[0] = TimestampTzGetDatum(measure->since);
-		values[1] = CStringGetTextDatum(measure->kind);
-		values[2] = CStringGetTextDatum(measure->cost);
-		values[3] = Int64GetDatum(measure->extent.rows);
-		nulls[3] = measure->extent.rows < 0;
-		values[4] = Int64GetDatum(measure->extent.bytes);
-		nulls[4] = measure->extent.bytes < 0;
-		values[5] = Float8GetDatum(measure->ms / measure->steps);
-		history_insert("step_log", values, nulls, lengthof(values));
+		history_write_measure(measure->since, measure->kind, measure->cost,
+							  measure->extent.rows, measure->extent.bytes,
+							  measure->ms / measure->steps);
+		if (find_measure(kinds, measure->kind, measure->cost) == NULL)
+			kinds = lappend(kinds, unconstify(Measure *, measure));
 	}
-	forget_older_than(measures);
+	if (!history_forgets_measures())
+		return;
+	foreach(lc, kinds)
+		history_forget_measures(((Measure *) lfirst(lc))->kind, ((Measure *) lfirst(lc))->cost);
 }
 
 /* ---- estimating ---- */
