@@ -369,6 +369,7 @@ extern int	safemig_on_capture_failure;
 extern bool safemig_require_reversible;
 extern bool safemig_allow_drop;
 extern bool safemig_notices;
+extern bool safemig_report_at_end;
 extern bool safemig_keep_undone;
 extern int	safemig_lock_timeout;
 extern double safemig_max_kept_bytes;	/* -1: no limit */
@@ -675,6 +676,9 @@ extern void astray_report(void);
 extern char *astray_forecast(int64 kept_id);
 /* in ACCESS SHARE, if it can be had without waiting; or NULL */
 extern Relation relation_open_now(Oid relid);
+
+/* ---- rollback/report.c: a commit, of which there may be something to say ---- */
+extern void migration_report_at_commit(void);
 
 /* ---- rollback/scriptrun.c: a commit in the middle of a script ---- */
 extern void script_refuse_commit(void);

@@ -27,6 +27,7 @@ int			safemig_on_capture_failure = CAPTURE_FAILURE_ERROR;
 bool		safemig_require_reversible = false;
 bool		safemig_allow_drop = false;
 bool		safemig_notices = true;
+bool		safemig_report_at_end = false;
 bool		safemig_keep_undone = true;
 int			safemig_lock_timeout = 5000;
 double		safemig_max_kept_bytes = -1;
@@ -120,6 +121,10 @@ settings_define(void)
 	DefineCustomBoolVariable("safemig.notices",
 							 "Reports what a rollback does and what a DROP keeps.",
 							 NULL, &safemig_notices, true,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable("safemig.report_at_end",
+							 "Says when a migration ends whether and how it can be taken back.",
+							 NULL, &safemig_report_at_end, false,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomBoolVariable("safemig.keep_undone",
 							 "Keeps what a rollback takes away, so that it can be redone.",

@@ -117,6 +117,7 @@ on_xact(XactEvent event, void *arg)
 			command_record_unfinished();
 			framework_transaction_ends();
 			data_record_pending();
+			migration_report_at_commit();
 			SAFEMIG_POINT("commit.recorded");
 			break;
 		case XACT_EVENT_ABORT:

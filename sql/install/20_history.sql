@@ -156,7 +156,8 @@ CREATE TABLE safemig.certificate_log (
 	rows_restored bigint NOT NULL,
 	later_writes bigint NOT NULL,
 	objects		text[] NOT NULL,
-	verified_at	timestamptz NOT NULL
+	verified_at	timestamptz NOT NULL,
+	ms			double precision	-- from the plan to the proof
 );
 
 -- what was kept and is not any more, by whose order

@@ -92,6 +92,90 @@ GRANT SELECT ON safemig.commands TO PUBLIC;
 COMMENT ON VIEW safemig.commands IS
 'One row per captured command, in the order in which they took effect (seq). ms is the time the command took, in milliseconds, with what safemig did for it; irreversible is the reason why it has no exact reverse, or NULL; query is for the role that ran it and administrators, and NULL if it holds a password; unkept tells, for tag DATA, how many rows of which table the migration wrote without their having been kept, for others what a rollback leaves as it is.';
 
+CREATE FUNCTION safemig.lock_strength(lock_mode text)
+RETURNS int IMMUTABLE LANGUAGE sql PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$SELECT COALESCE(pg_catalog.array_position(ARRAY['ACCESS SHARE', 'ROW SHARE', 'ROW EXCLUSIVE', 'SHARE UPDATE EXCLUSIVE', 'SHARE',
+	'SHARE ROW EXCLUSIVE', 'EXCLUSIVE', 'ACCESS EXCLUSIVE'], lock_mode), 0)$$;
+COMMENT ON FUNCTION safemig.lock_strength(text) IS
+'Orders the modes of locks, as safemig_plan spells them: 1 is ACCESS SHARE, 8 ACCESS EXCLUSIVE, 0 anything else and NULL.';
+
+CREATE VIEW safemig.command_facts WITH (security_barrier) AS
+SELECT c.seq AS command, c.migration, c.tag, c.cost, c.rewrote, c.locks[2] AS strongest_lock,
+	pg_catalog.jsonb_object(c.locks) AS locks, c.locked,
+	c.ms, c.own_ms, c.waited_ms, c.wal_bytes, c.own_wal_bytes, c.written_bytes, c.table_bytes
+FROM safemig.command_log c
+WHERE (SELECT safemig.administers()) OR safemig.acts_as(c.role)
+	OR EXISTS (SELECT FROM safemig.change_log x
+			   WHERE x.command = c.seq AND safemig.owns_change(x.before, x.after));
+GRANT SELECT ON safemig.command_facts TO PUBLIC;
+COMMENT ON VIEW safemig.command_facts IS
+'What each command of safemig.commands (command is its seq) took when it ran: what PostgreSQL does for it and what safemig does, told apart. NULL where nobody looked: rows that were written, acts of safemig itself.';
+COMMENT ON COLUMN safemig.command_facts.command IS 'seq in safemig.commands.';
+COMMENT ON COLUMN safemig.command_facts.migration IS 'The migration, rollback or redo that it is of.';
+COMMENT ON COLUMN safemig.command_facts.tag IS 'Its command tag.';
+COMMENT ON COLUMN safemig.command_facts.cost IS 'catalog, scan, index or rewrite, as it was seen: the most that it did to a table that was there before it.';
+COMMENT ON COLUMN safemig.command_facts.rewrote IS 'Tables that ALTER TABLE wrote anew; NULL: none.';
+COMMENT ON COLUMN safemig.command_facts.strongest_lock IS 'The strongest of locks; NULL: none.';
+COMMENT ON COLUMN safemig.command_facts.locks IS 'The strongest lock on each relation of users that the command left held and that was not held so strongly before it, with those of safemig for it; without ACCESS SHARE, and what it made itself. The hundred strongest. NULL: none, or not looked at.';
+COMMENT ON COLUMN safemig.command_facts.locked IS 'How many relations these are; NULL: not looked at (a step of a rollback, whose locks are taken before; more than 1000 locks held).';
+COMMENT ON COLUMN safemig.command_facts.ms IS 'Milliseconds from its start to its end, with what safemig did.';
+COMMENT ON COLUMN safemig.command_facts.own_ms IS 'Of these, what safemig did before and after it, without waiting for locks.';
+COMMENT ON COLUMN safemig.command_facts.waited_ms IS 'Of these, waiting for locks: up to the moment at which it was noticed, which is at once for those that safemig takes for the command; of several waits between two such moments the last one.';
+COMMENT ON COLUMN safemig.command_facts.wal_bytes IS 'Bytes of WAL that it wrote, with what safemig wrote up to its record.';
+COMMENT ON COLUMN safemig.command_facts.own_wal_bytes IS 'Of these, before and after the command itself.';
+COMMENT ON COLUMN safemig.command_facts.written_bytes IS 'Bytes in the files of tables and indexes that the command itself made, when it ended.';
+COMMENT ON COLUMN safemig.command_facts.table_bytes IS 'Bytes of the tables that it went through, as pg_table_size() has them, before a rewrite; 0: none, NULL: not known.';
+
+CREATE VIEW safemig.migration_facts WITH (security_barrier) AS
+SELECT m.id AS migration, m.kind, m.label, m.state, m.restorable, m.why_not,
+	u.undo_steps, u.undo_lock, u.undo_lock_on, m.kept_bytes,
+	c.cost, s.lock_mode AS strongest_lock, s.object AS strongest_lock_on, c.rewrote,
+	COALESCE(z.ms, c.ms) AS ms, c.own_ms, c.waited_ms, c.wal_bytes, c.written_bytes
+FROM safemig.migrations m
+JOIN safemig.migration_log l ON l.id = m.id
+LEFT JOIN safemig.certificate_log z ON z.record = m.id
+LEFT JOIN LATERAL (
+	SELECT (pg_catalog.array_agg(x.cost ORDER BY pg_catalog.array_position(ARRAY['rewrite', 'index', 'scan', 'catalog'], x.cost))
+			FILTER (WHERE x.cost IS NOT NULL))[1] AS cost,
+		NULLIF(pg_catalog.sum(pg_catalog.cardinality(x.rewrote)), 0)::int AS rewrote,
+		pg_catalog.sum(x.ms) AS ms, pg_catalog.sum(x.own_ms) AS own_ms, pg_catalog.sum(x.waited_ms) AS waited_ms,
+		pg_catalog.sum(x.wal_bytes)::bigint AS wal_bytes, pg_catalog.sum(x.written_bytes)::bigint AS written_bytes
+	FROM safemig.command_log x WHERE x.migration = m.id) c ON true
+LEFT JOIN LATERAL (
+	SELECT x.locks[2] AS lock_mode, x.locks[1] AS object
+	FROM safemig.command_log x WHERE x.migration = m.id AND x.locks IS NOT NULL
+	ORDER BY safemig.lock_strength(x.locks[2]) DESC, x.seq LIMIT 1) s ON true
+LEFT JOIN LATERAL (
+	SELECT pg_catalog.count(*) AS undo_steps,
+		(pg_catalog.array_agg(NULLIF(x.reverse[i + 3], '') ORDER BY safemig.lock_strength(x.reverse[i + 3]) DESC, x.seq DESC, i))[1] AS undo_lock,
+		(pg_catalog.array_agg(CASE WHEN x.reverse[i + 3] <> '' THEN x.reverse[i + 2] END ORDER BY safemig.lock_strength(x.reverse[i + 3]) DESC, x.seq DESC, i))[1] AS undo_lock_on
+	FROM safemig.command_log x
+	CROSS JOIN LATERAL pg_catalog.generate_series(1, pg_catalog.cardinality(x.reverse), 7) i
+	WHERE x.migration = l.effective) u ON true;
+GRANT SELECT ON safemig.migration_facts TO PUBLIC;
+COMMENT ON VIEW safemig.migration_facts IS
+'One row for each of safemig.migrations: what it took, and what taking it back would. Whoever sees it there sees it here. safemig_plan(migration) has the steps of the way back and what each may take.';
+COMMENT ON COLUMN safemig.migration_facts.migration IS 'id in safemig.migrations.';
+COMMENT ON COLUMN safemig.migration_facts.kind IS 'As there.';
+COMMENT ON COLUMN safemig.migration_facts.label IS 'As there.';
+COMMENT ON COLUMN safemig.migration_facts.state IS 'As there.';
+COMMENT ON COLUMN safemig.migration_facts.restorable IS 'As there: can it be taken back?';
+COMMENT ON COLUMN safemig.migration_facts.why_not IS 'As there.';
+COMMENT ON COLUMN safemig.migration_facts.undo_steps IS 'Steps of the way back.';
+COMMENT ON COLUMN safemig.migration_facts.undo_lock IS 'The strongest lock of these; NULL: none.';
+COMMENT ON COLUMN safemig.migration_facts.undo_lock_on IS 'The object on which.';
+COMMENT ON COLUMN safemig.migration_facts.kept_bytes IS 'As there: what is kept for it, in bytes.';
+COMMENT ON COLUMN safemig.migration_facts.cost IS 'The dearest of its commands: catalog, scan, index or rewrite; NULL: nobody looked.';
+COMMENT ON COLUMN safemig.migration_facts.strongest_lock IS 'The strongest lock that one of its commands took; NULL: none, or nobody looked.';
+COMMENT ON COLUMN safemig.migration_facts.strongest_lock_on IS 'The relation on which.';
+COMMENT ON COLUMN safemig.migration_facts.rewrote IS 'How often a table was written anew.';
+COMMENT ON COLUMN safemig.migration_facts.ms IS 'Milliseconds: of a rollback or redo from its plan to its proof, of others the sum of their commands.';
+COMMENT ON COLUMN safemig.migration_facts.own_ms IS 'Of the commands, what safemig did.';
+COMMENT ON COLUMN safemig.migration_facts.waited_ms IS 'Of the commands, waiting for locks.';
+COMMENT ON COLUMN safemig.migration_facts.wal_bytes IS 'Bytes of WAL that the commands wrote.';
+COMMENT ON COLUMN safemig.migration_facts.written_bytes IS 'Bytes in files that they made.';
+
 CREATE VIEW safemig.changes WITH (security_barrier) AS
 SELECT c.migration, c.command, c.ord,
 	CASE c.action WHEN 'c' THEN 'created' WHEN 'd' THEN 'dropped'

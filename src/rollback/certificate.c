@@ -82,15 +82,15 @@ policy_name(ConflictPolicy policy)
 }
 
 void
-certificate_write(int64 record, List *verified)
+certificate_write(int64 record, List *verified, TimestampTz since)
 {
 	int			n = 0;
 	Datum	   *objects = palloc(list_length(verified) * 2 * sizeof(Datum));
 	bool	   *none = palloc0(list_length(verified) * 2 * sizeof(bool));
 	int			dims[2] = {list_length(verified), 2};
 	int			bounds[2] = {1, 1};
-	Datum		values[7];
-	bool		nulls[7] = {false};
+	Datum		values[8];
+	bool		nulls[8] = {false};
 	ListCell   *lc;
 
 	foreach(lc, verified)
@@ -110,6 +110,7 @@ certificate_write(int64 record, List *verified)
 		PointerGetDatum(construct_md_array(objects, none, 2, dims, bounds, TEXTOID,
 										   -1, false, TYPALIGN_INT));
 	values[6] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[7] = Float8GetDatum((GetCurrentTimestamp() - since) / 1000.0);
 	history_insert("certificate_log", values, nulls, lengthof(values));
 }
 

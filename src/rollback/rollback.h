@@ -146,7 +146,7 @@ typedef struct Verified
 extern char *text_fingerprint(StringInfo text);
 extern char *image_fingerprint(const Image *image);
 extern Verified *verified_object(const ObjectState *state, const Image *now);
-extern void certificate_write(int64 record, List *verified);
+extern void certificate_write(int64 record, List *verified, TimestampTz since);
 
 /* ---- needs.c ---- */
 extern void check_needs_are_back(const Image *image);
@@ -254,6 +254,9 @@ extern void rehearsal_step_begin(Rehearsal *rehearsal, int number,
 extern void rehearsal_step_end(Rehearsal *rehearsal, bool conflict);
 /* of budget and quiet, which are set; the plan's rights are checked */
 extern void migrations_rehearse(List *migrations, Rehearsal *rehearsal);
+
+/* ---- report.c: said when a migration ends, if asked for ---- */
+extern void migration_report(int64 id);
 
 /* ---- database.c ---- */
 typedef struct DatabaseState DatabaseState;

@@ -283,7 +283,7 @@ run_close(RollbackRun *run)
 	SAFEMIG_POINT("rollback.verified");
 	if (!run->stamped)
 		stamp_values(run->record);
-	certificate_write(run->record, verified);
+	certificate_write(run->record, verified, run->plan->since);
 	measures_write(run->plan->measures);
 	history_set_state(run->record, "applied");
 	SAFEMIG_POINT("rollback.certified");

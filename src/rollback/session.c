@@ -83,6 +83,15 @@ close_migration(const char *state)
 	return id;
 }
 
+static int64
+end_migration(void)
+{
+	int64		id = close_migration("applied");
+
+	migration_report(id);
+	return id;
+}
+
 static char *
 label_argument(FunctionCallInfo fcinfo)
 {
@@ -109,7 +118,7 @@ safemig_begin(PG_FUNCTION_ARGS)
 Datum
 safemig_end(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64(close_migration("applied"));
+	PG_RETURN_INT64(end_migration());
 }
 
 static bool
@@ -186,7 +195,7 @@ safemig_run(PG_FUNCTION_ARGS)
 				 errmsg("the script contains a command that cannot run inside a function"),
 				 errhint("Run it between safemig_begin() and safemig_end().")));
 	SPI_finish();
-	PG_RETURN_INT64(close_migration("applied"));
+	PG_RETURN_INT64(end_migration());
 }
 
 /* ---- which one ---- */
