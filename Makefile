@@ -36,6 +36,7 @@ REGRESS = \
 	limit \
 	assess \
 	policy \
+	facts \
 	doctor \
 	privilege
 REGRESS_OPTS = --inputdir=test --outputdir=. --encoding=UTF8
