@@ -416,6 +416,7 @@ typedef struct State
 	int64		reverted_id;	/* what this transaction's last row took back is in
 								 * that one, or 0 */
 	List	   *overrides;		/* of List*: of a policy, not noted yet */
+	struct Shape *shape;		/* what policy has seen of the transaction, or NULL */
 	List	   *emptied;		/* of Oid: history tables that it truncated */
 	bool		lent;			/* rights are lent, for a statement that runs ... */
 	int			lent_commands;	/* ... and so many commands may still start */

@@ -144,6 +144,7 @@ on_xact(XactEvent event, void *arg)
 			positions_forget();
 			safemig_state.truncation = NULL;
 			safemig_state.emptied = safemig_state.overrides = NIL;
+			safemig_state.shape = NULL;
 			safemig_state.reverted_id = 0;
 			safemig_state.written_since = 0;
 			break;
@@ -164,6 +165,7 @@ on_xact(XactEvent event, void *arg)
 			positions_forget();
 			safemig_state.truncation = NULL;
 			safemig_state.emptied = safemig_state.overrides = NIL;
+			safemig_state.shape = NULL;
 			safemig_state.reverted_id = 0;
 			safemig_state.written_since = 0;
 			failures_commit();

@@ -133,6 +133,8 @@ typedef struct Assessment
 	bool		no_statement_timeout;
 	bool		no_idle_timeout;
 	bool		outside_window;
+	bool		many;
+	int			made_before;	/* objects, by commands that have run */
 	List	   *compared;		/* of Oid: with their newest record */
 	List	   *rates;			/* what steps took here */
 } Assessment;
@@ -210,6 +212,9 @@ extern void shape_begin(Assessment *a, Node *node);
 extern void shape_end(Assessment *a, Node *node);
 extern void shape_of_script(Assessment *a);
 extern void shape_of_command(Assessment *a);
+/* what the transaction's commands before this one have done to its shape */
+extern void shape_recall(Assessment *a);
+extern void shape_remember(const Assessment *a);
 
 /* ---- observe.c ---- */
 extern void observe_script(Assessment *a, int budget);
@@ -223,7 +228,12 @@ extern bool window_is_open(void);
 
 /* ---- policy.c ---- */
 extern void policy_define(void);
+extern bool policy_is_on(void);
 extern void policy_check(Node *parsetree);
 extern void policy_note_overrides(int64 migration);
+
+/* ---- writes.c ---- */
+struct QueryDesc;
+extern void policy_check_writes(const struct QueryDesc *query, int eflags);
 
 #endif							/* SAFEMIG_ADVISE_H */

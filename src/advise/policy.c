@@ -261,6 +261,12 @@ find_text(Statement *statement, Node *parsetree)
 		statement->node = copyObject(parsetree);
 }
 
+bool
+policy_is_on(void)
+{
+	return safemig_policy != POLICY_OFF && safemig_state.record_id == 0;
+}
+
 /* A command is about to run; nothing has been locked for it yet. */
 void
 policy_check(Node *parsetree)
@@ -270,11 +276,13 @@ policy_check(Node *parsetree)
 	List	   *met = NIL;
 	ListCell   *lc;
 
-	if (safemig_policy == POLICY_OFF || safemig_state.record_id != 0)
+	if (!policy_is_on())
 		return;
 	find_text(&statement, parsetree);
 	a.statements = list_make1(&statement);
+	shape_recall(&a);
 	assess_statement(&a, &statement);
+	shape_remember(&a);
 	foreach(lc, statement.findings)
 	{
 		if (((Finding *) lfirst(lc))->rule)

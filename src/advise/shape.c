@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/timeout.h"
 
 #include "advise/advise.h"
@@ -334,12 +335,9 @@ note_exclusive(Assessment *a)
 	}
 }
 
-void
-shape_end(Assessment *a, Node *node)
+static void
+note_changed(Assessment *a)
 {
-	const Target *target = NULL;
-	LOCKMODE	mode = strongest(a->now, &target);
-	bool		slow = goes_through_rows(a->now);
 	ListCell   *lc;
 
 	foreach(lc, a->now->locks)
@@ -349,11 +347,11 @@ shape_end(Assessment *a, Node *node)
 		if (!list_has_name(a->changed, changed->name))
 			a->changed = lappend(a->changed, changed->name);
 	}
-	check_timeouts(a, target, mode, slow);
-	is_as_recorded(a);
-	who_is_in_the_way(a);
-	if (!a->in_transaction)
-		return;
+}
+
+static void
+check_lock_window(Assessment *a, bool slow)
+{
 	if (slow && a->exclusive != NIL)
 		(void) fire_named(a, RULE_STATEMENT_AFTER_LOCK, a->now->tag);
 	note_exclusive(a);
@@ -362,26 +360,110 @@ shape_end(Assessment *a, Node *node)
 						  psprintf("%d relations", list_length(a->exclusive)));
 }
 
-/* One that is about to run: what is held already is not looked at. */
+static void
+check_many(Assessment *a)
+{
+	int			objects = list_length(a->changed) + list_length(a->made) + a->made_before;
+
+	if (objects > safemig_max_objects && once(&a->many))
+		(void) fire_named(a, RULE_TOO_MANY_OBJECTS, psprintf("%d objects", objects));
+}
+
 void
-shape_of_command(Assessment *a)
+shape_end(Assessment *a, Node *node)
 {
 	const Target *target = NULL;
 	LOCKMODE	mode = strongest(a->now, &target);
+	bool		slow = goes_through_rows(a->now);
 
-	a->in_transaction = IsTransactionBlock();
-	check_timeouts(a, target, mode, goes_through_rows(a->now));
+	note_changed(a);
+	check_timeouts(a, target, mode, slow);
+	is_as_recorded(a);
+	who_is_in_the_way(a);
+	if (a->in_transaction)
+		check_lock_window(a, slow);
 }
 
 void
 shape_of_script(Assessment *a)
 {
-	int			objects = list_length(a->changed) + list_length(a->made);
-
 	if (a->now == NULL)
 		return;
 	if (a->in_transaction)
 		(void) fire_named(a, RULE_UNCLOSED_TX, "transaction");
-	if (objects > safemig_max_objects)
-		(void) fire_named(a, RULE_TOO_MANY_OBJECTS, psprintf("%d objects", objects));
+	check_many(a);
+}
+
+/* ---- a command that is about to run ---- */
+
+/* What the commands of this transaction have done by now. */
+typedef struct Shape
+{
+	List	   *exclusive;		/* as in Assessment, in the transaction's memory */
+	List	   *altered;
+	List	   *changed;
+	List	   *not_valid;
+	int			made;
+	bool		wide;
+	bool		many;
+} Shape;
+
+static List *
+names_copied(List *names)
+{
+	List	   *copy = NIL;
+	ListCell   *lc;
+
+	foreach(lc, names)
+		copy = lappend(copy, pstrdup(lfirst(lc)));
+	return copy;
+}
+
+void
+shape_recall(Assessment *a)
+{
+	const Shape *shape = safemig_state.shape;
+
+	a->in_transaction = IsTransactionBlock();
+	if (shape == NULL)
+		return;
+	a->exclusive = list_copy(shape->exclusive);
+	a->altered = list_copy(shape->altered);
+	a->changed = list_copy(shape->changed);
+	a->not_valid = list_copy(shape->not_valid);
+	a->made_before = shape->made;
+	a->wide = shape->wide;
+	a->many = shape->many;
+}
+
+/* A command that fails takes it back with what it did. */
+void
+shape_remember(const Assessment *a)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
+	Shape	   *shape = palloc(sizeof(Shape));
+
+	shape->exclusive = list_copy(a->exclusive);
+	shape->altered = list_copy(a->altered);
+	shape->changed = names_copied(a->changed);
+	shape->not_valid = names_copied(a->not_valid);
+	shape->made = a->made_before + list_length(a->made);
+	shape->wide = a->wide;
+	shape->many = a->many;
+	state_save();
+	safemig_state.shape = shape;
+	MemoryContextSwitchTo(old);
+}
+
+void
+shape_of_command(Assessment *a)
+{
+	const Target *target = NULL;
+	LOCKMODE	mode = strongest(a->now, &target);
+	bool		slow = goes_through_rows(a->now);
+
+	note_changed(a);
+	check_timeouts(a, target, mode, slow);
+	check_lock_window(a, slow);
+	check_many(a);
 }

@@ -158,6 +158,8 @@ extern void failures_abort(void);
 /* ---- data.c: rows that a migration writes ---- */
 /* what this transaction's migration, if there is one, wrote since the last look */
 extern void data_record_pending(void);
+/* does what is written now belong to a migration? */
+extern bool data_is_of_migration(void);
 /* likewise, before a command that is about to be recorded in it */
 extern void data_record_for_command(void);
 /* what is written from now on belongs to another one */

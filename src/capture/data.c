@@ -31,6 +31,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "advise/advise.h"
 #include "capture/capture.h"
 #include "capture/written.h"
 #include "compat.h"
@@ -255,6 +256,7 @@ end_command(RecordedCommand *command)
 {
 	if (command->changes == NIL)
 		return;
+	policy_note_overrides(command->migration);
 	history_write_command(command, command_text(command->tag),
 						  GetConfigOption("search_path", false, false),
 						  GetCurrentTimestamp(), 0, NIL);
@@ -516,6 +518,13 @@ is_of_migration(void)
 	return safemig_state.written_id != 0 || data_is_named() || row_label()[0] ||
 		safemig_capture_data == CAPTURE_DATA_TRANSACTION ||
 		safemig_state.begun_id != 0 || framework_writes_rows();
+}
+
+bool
+data_is_of_migration(void)
+{
+	return safemig_state.own_depth == 0 && !IsParallelWorker() && IsTransactionState() &&
+		is_of_migration() && is_on();
 }
 
 void

@@ -22,6 +22,7 @@
 #include "utils/memutils.h"
 #include "utils/pgstat_internal.h"
 
+#include "advise/advise.h"
 #include "capture/capture.h"
 #include "capture/written.h"
 #include "compat.h"
@@ -132,6 +133,7 @@ on_executor_start(QueryDesc *query, int eflags)
 {
 	data_follow_label();
 	framework_statement_starts(query);
+	policy_check_writes(query, eflags);
 	if (next_executor_start_hook)
 		next_executor_start_hook(query, eflags);
 	else

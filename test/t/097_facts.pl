@@ -136,7 +136,7 @@ my @ends = (
 	},
 	{
 		name => 'one that cannot be taken back',
-		sql => q{SET safemig.label = 'c'; CREATE DATABASE facts_other;},
+		sql => q{LOAD 'safemig'; SET safemig.label = 'c'; CREATE DATABASE facts_other;},
 		told => "WARNING:  CREATE DATABASE is irreversible: database facts_other is changed outside of transactions\n"
 			. "NOTICE:  migration N \"c\" cannot be taken back: CREATE DATABASE is irreversible: database facts_other is changed outside of transactions\n"
 			. "DETAIL:  Kept: 0 bytes.\n",
