@@ -94,6 +94,7 @@ typedef struct Finding
 	double		bytes;
 	double		kept_bytes;
 	double		ms;
+	const char *ms_source;		/* measured, assumed, or NULL */
 	/* observed; NULL: not */
 	const char *observed_lock;
 	const char *observed_cost;
@@ -186,6 +187,7 @@ extern char *clause_text(const char *sql, int from);
 
 /* ---- shape.c ---- */
 extern bool is_concurrently(Node *node);
+extern char *lock_holders(const TakenLock *lock);
 
 /* ---- altertable.c, column.c, constraint.c, make.c, drop.c, other.c, shape.c ---- */
 extern void takes_relations(Assessment *a, List *relids, LOCKMODE mode);

@@ -195,8 +195,9 @@ detach_partition(Assessment *a, const Target *parent, PartitionCmd *cmd)
 
 /* ---- subcommands ---- */
 
-static void
-assess_subcommand(Assessment *a, const Target *target, AlterTableCmd *cmd)
+/* Columns and constraints. */
+static bool
+change_column(Assessment *a, const Target *target, AlterTableCmd *cmd)
 {
 	bool		cascade = cmd->behavior == DROP_CASCADE;
 
@@ -230,6 +231,18 @@ assess_subcommand(Assessment *a, const Target *target, AlterTableCmd *cmd)
 		case AT_DropConstraint:
 			assess_drop_constraint(a, target, cmd->name, cascade);
 			break;
+		default:
+			return false;
+	}
+	return true;
+}
+
+/* How it is stored, and logged. */
+static bool
+change_storage(Assessment *a, const Target *target, AlterTableCmd *cmd)
+{
+	switch (cmd->subtype)
+	{
 		case AT_SetStorage:
 			(void) fire_part(a, RULE_SET_STORAGE, target, "column", cmd->name);
 			break;
@@ -254,6 +267,18 @@ assess_subcommand(Assessment *a, const Target *target, AlterTableCmd *cmd)
 		case AT_ReplicaIdentity:
 			(void) fire(a, RULE_REPLICA_IDENTITY, target);
 			break;
+		default:
+			return false;
+	}
+	return true;
+}
+
+/* Triggers, row security, owner, partitions and parents. */
+static bool
+change_behaviour(Assessment *a, const Target *target, AlterTableCmd *cmd)
+{
+	switch (cmd->subtype)
+	{
 		case AT_DisableTrig:
 			disable_triggers(a, target, cmd->name, NULL);
 			break;
@@ -288,8 +313,16 @@ assess_subcommand(Assessment *a, const Target *target, AlterTableCmd *cmd)
 				  cmd->subtype == AT_AddInherit ? ShareUpdateExclusiveLock : AccessShareLock);
 			break;
 		default:
-			break;
+			return false;
 	}
+	return true;
+}
+
+static void
+assess_subcommand(Assessment *a, const Target *target, AlterTableCmd *cmd)
+{
+	(void) (change_column(a, target, cmd) || change_storage(a, target, cmd) ||
+			change_behaviour(a, target, cmd));
 }
 
 void

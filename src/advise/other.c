@@ -494,8 +494,9 @@ assess_write(Assessment *a, RangeVar *relation, Node *where, RuleId id)
 
 /* ---- dispatch ---- */
 
-bool
-assess_other(Assessment *a, Node *node)
+/* Names, rights, and what watches over a table. */
+static bool
+assess_names_and_rights(Assessment *a, Node *node)
 {
 	switch (nodeTag(node))
 	{
@@ -529,6 +530,18 @@ assess_other(Assessment *a, Node *node)
 			assess_policy(a, RULE_POLICY_ALTER, ((AlterPolicyStmt *) node)->table,
 						  ((AlterPolicyStmt *) node)->policy_name);
 			break;
+		default:
+			return false;
+	}
+	return true;
+}
+
+/* What is defined beside tables. */
+static bool
+assess_definitions(Assessment *a, Node *node)
+{
+	switch (nodeTag(node))
+	{
 		case T_ViewStmt:
 			assess_view(a, (ViewStmt *) node);
 			break;
@@ -551,6 +564,18 @@ assess_other(Assessment *a, Node *node)
 		case T_CreateSeqStmt:
 			(void) target_made(a, ((CreateSeqStmt *) node)->sequence);
 			break;
+		default:
+			return false;
+	}
+	return true;
+}
+
+/* Publications, remarks, rows, code. */
+static bool
+assess_rest(Assessment *a, Node *node)
+{
+	switch (nodeTag(node))
+	{
 		case T_AlterPublicationStmt:
 			assess_publication(a, (AlterPublicationStmt *) node);
 			break;
@@ -595,4 +620,10 @@ assess_other(Assessment *a, Node *node)
 			return false;
 	}
 	return true;
+}
+
+bool
+assess_other(Assessment *a, Node *node)
+{
+	return assess_names_and_rights(a, node) || assess_definitions(a, node) || assess_rest(a, node);
 }

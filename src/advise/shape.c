@@ -181,8 +181,8 @@ shape_begin(Assessment *a, Node *node)
 /* ---- who is in the way ---- */
 
 /* Process ids of who holds what this lock waits for, or NULL. */
-static char *
-holders(const TakenLock *lock)
+char *
+lock_holders(const TakenLock *lock)
 {
 	static const char *const conflicting[] = {
 		[ShareUpdateExclusiveLock] = "'ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'",
@@ -209,7 +209,7 @@ who_is_in_the_way(Assessment *a)
 	foreach(lc, a->now->locks)
 	{
 		const TakenLock *lock = lfirst(lc);
-		char	   *pids = holders(lock);
+		char	   *pids = lock_holders(lock);
 		Finding    *finding;
 
 		if (pids == NULL)

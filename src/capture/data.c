@@ -31,16 +31,10 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "advise/advise.h"
-#include "capture/capture.h"
-#include "capture/written.h"
+#include "capture/data.h"
 #include "compat.h"
-#include "history/history.h"
 #include "keep/large_object.h"
-#include "keep/writes.h"
 #include "point.h"
-
-static void end_truncation(int64 migration);
 
 /* ---- when ---- */
 
@@ -55,8 +49,8 @@ is_wanted(void)
  * The library may be loaded, and a label set, where the extension is not.  The
  * rows of a dump are no migration's; a parallel restore begins with TRUNCATE.
  */
-static bool
-is_on(void)
+bool
+data_is_on(void)
 {
 	return is_wanted() && OidIsValid(get_extension_oid("safemig", true)) &&
 		(safemig_state.own_depth > 0 || !in_restore_session());
@@ -97,8 +91,8 @@ row_label(void)
  * The migration that what was written since the last look belongs to.  What a
  * transaction writes before it has a label belongs to what it labels then.
  */
-static int64
-migration_of_rows(void)
+int64
+data_migration_of_rows(void)
 {
 	if (safemig_state.written_id == 0 || safemig_state.relabelled)
 	{
@@ -110,8 +104,8 @@ migration_of_rows(void)
 }
 
 /* Rows of that migration may have been written by this transaction. */
-static void
-note_writer(int64 migration)
+void
+data_note_writer(int64 migration)
 {
 	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
 	int64	   *id = palloc(sizeof(int64));
@@ -129,166 +123,6 @@ note_writer(int64 migration)
 		safemig_state.writers = lappend(list_copy(safemig_state.writers), id);
 	}
 	MemoryContextSwitchTo(old);
-}
-
-/* ---- one command ---- */
-
-static RecordedCommand *
-begin_command(const char *tag, int64 migration)
-{
-	RecordedCommand *command = palloc0(sizeof(RecordedCommand));
-
-	command->seq = history_next_command();
-	command->migration = migration;
-	command->tag = pstrdup(tag);
-	return command;
-}
-
-static void
-keep_table(RecordedCommand *command, Oid relid, FindVersions find, uint32 since,
-		   StringInfo ids)
-{
-	Relation	rel = table_open(relid, AccessShareLock);
-	Versions   *versions = find(rel, since);
-	Kept	   *kept = writes_keep(rel, versions, columns_of_migration(command->migration, relid),
-								   command->migration, command->seq);
-
-	if (versions->seen)
-		written_note_seen(versions->seen);
-	versions_close(versions);
-	table_close(rel, NoLock);
-	if (kept == NULL)
-		return;
-	SAFEMIG_POINT("data.kept");
-	history_add_table(command, relid, 'w', kept);
-	appendStringInfo(ids, "%s" INT64_FORMAT, ids->len ? "," : "", kept->id);
-}
-
-typedef struct KeptTable
-{
-	RecordedCommand *command;
-	Oid			relid;
-	FindVersions find;
-	uint32		since;
-	StringInfo	ids;
-} KeptTable;
-
-static bool
-try_to_keep(void *arg)
-{
-	KeptTable  *table = arg;
-
-	keep_table(table->command, table->relid, table->find, table->since, table->ids);
-	return true;
-}
-
-/* NULL, or why not: the copy of a table needs more columns than the table has. */
-static const char *
-keep_table_unless_too_wide(RecordedCommand *command, Oid relid, FindVersions find,
-						   uint32 since, StringInfo ids)
-{
-	KeptTable	table = {command, relid, find, since, ids};
-	Relation	rel = table_open(relid, AccessShareLock);
-	bool		may_fail = writes_may_be_too_wide(rel);
-	ErrorData  *error;
-
-	table_close(rel, NoLock);
-	error = may_fail ? attempt(try_to_keep, &table) : NULL;
-	if (!may_fail)
-		(void) try_to_keep(&table);
-	if (error && error->sqlerrcode != ERRCODE_TOO_MANY_COLUMNS &&
-		error->sqlerrcode != ERRCODE_PROGRAM_LIMIT_EXCEEDED)
-		ReThrowError(error);
-	return error ? "its rows are too wide for a copy with more columns" : NULL;
-}
-
-typedef struct DataSteps
-{
-	RecordedCommand *command;
-	Steps		steps;
-} DataSteps;
-
-/* A command without rows is about the table that was to have some, if any. */
-static void
-restore_position(void *arg, const NotedPosition *noted, const Kept *kept)
-{
-	DataSteps  *data = arg;
-	Step	   *step;
-
-	if (data->command->changes == NIL)
-		history_add_table(data->command,
-						  OidIsValid(get_rel_namespace(noted->relid)) ? noted->relid : noted->seqid,
-						  'w', NULL);
-	data->steps.image = ((Change *) linitial(data->command->changes))->before;
-	step = step_add(&data->steps, RANK_COMMON, RUN_CATALOG, "SHARE ROW EXCLUSIVE", "scan",
-					"SELECT safemig.restore_position(" INT64_FORMAT ")", kept->id);
-	step->object = psprintf("sequence %s", kept->identity);
-	step->note = pstrdup("not below a value that is in use");
-}
-
-/* The changes up to now are those of tables. */
-static void
-add_row_step(DataSteps *data, StringInfo ids)
-{
-	int			tables = list_length(data->command->changes);
-
-	steps_init(&data->steps);
-	if (tables == 0)
-		return;
-	data->steps.image = ((Change *) linitial(data->command->changes))->before;
-	step_add(&data->steps, RANK_COMMON, RUN_CATALOG, "ACCESS EXCLUSIVE", "scan",
-			 "SELECT safemig.undo_writes('{%s}')", ids->data)->note =
-		psprintf("takes back what was written in %d table%s", tables, tables == 1 ? "" : "s");
-}
-
-static void
-add_steps(RecordedCommand *command, StringInfo ids)
-{
-	DataSteps	data = {command};
-
-	add_row_step(&data, ids);
-	positions_record(command->migration, command->seq, restore_position, &data);
-	command->steps = data.steps.list;
-}
-
-static void
-end_command(RecordedCommand *command)
-{
-	if (command->changes == NIL)
-		return;
-	policy_note_overrides(command->migration);
-	history_write_command(command, command_text(command->tag),
-						  GetConfigOption("search_path", false, false),
-						  GetCurrentTimestamp(), 0, NIL);
-}
-
-/* ---- what another session wrote ---- */
-
-/* writer: what find is to be called with */
-void
-data_record_rows(int64 migration, List *relids, FindVersions find, uint32 writer)
-{
-	RecordedCommand *command = begin_command("DATA", migration);
-	DataSteps	data = {command};
-	StringInfoData ids;
-	ListCell   *lc;
-
-	initStringInfo(&ids);
-	foreach(lc, relids)
-		keep_table(command, lfirst_oid(lc), find, writer, &ids);
-	add_row_step(&data, &ids);
-	command->steps = data.steps.list;
-	if (command->changes != NIL)
-		history_write_command(command, NULL, GetConfigOption("search_path", false, false),
-							  GetCurrentTimestamp(), 0, NIL);
-}
-
-/* Of the rows that this transaction wrote into that table: those of that one. */
-void
-data_record_versions(int64 migration, Oid relid, FindVersions find, uint32 which)
-{
-	data_record_rows(migration, list_make1_oid(relid), find, which);
-	note_writer(migration);
 }
 
 /* ---- what was written since the last look ---- */
@@ -372,7 +206,7 @@ record_large_objects(RecordedCommand *command, const Written *written)
 static void
 record_written(int64 migration, List *tables)
 {
-	RecordedCommand *command = begin_command("DATA", migration);
+	RecordedCommand *command = data_begin_command("DATA", migration);
 	StringInfoData ids;
 	Written    *large_objects;
 	ListCell   *lc;
@@ -388,16 +222,16 @@ record_written(int64 migration, List *tables)
 			continue;
 		reason = data_why_not_kept(migration, written->relid, written);
 		if (reason == NULL)
-			reason = keep_table_unless_too_wide(command, written->relid, written_rows,
+			reason = data_keep_table(command, written->relid, written_rows,
 												written->since, &ids);
 		if (reason)
 			unkept_record(migration, written, table, reason);
 	}
-	add_steps(command, &ids);
+	data_add_steps(command, &ids);
 	large_objects = large_objects_written(tables);
 	if (large_objects)
 		record_large_objects(command, large_objects);
-	end_command(command);
+	data_end_command(command);
 }
 
 static void
@@ -436,8 +270,8 @@ any_of_interest(List *tables)
 	return false;
 }
 
-static void
-record_since_look(void)
+void
+data_record_since_look(void)
 {
 	List	   *tables = written_since_look();
 	int64		last_id = safemig_state.last_id;
@@ -451,9 +285,9 @@ record_since_look(void)
 	own_work_begin();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	frame_become_owner(&frame);
-	migration = migration_of_rows();
+	migration = data_migration_of_rows();
 	SAFEMIG_POINT("data.looks");
-	end_truncation(migration);
+	data_end_truncation(migration);
 	record_written(migration, tables);
 	record_foreign(migration);
 	SAFEMIG_POINT("data.recorded");
@@ -465,7 +299,7 @@ record_since_look(void)
 		safemig_state.last_id = last_id;
 	}
 	else
-		note_writer(migration);
+		data_note_writer(migration);
 	frame_unpin(&frame);
 	PopActiveSnapshot();
 	own_work_end();
@@ -474,8 +308,8 @@ record_since_look(void)
 void
 data_record_for_command(void)
 {
-	if (is_on())
-		record_since_look();
+	if (data_is_on())
+		data_record_since_look();
 }
 
 /* In a frame of our own, where the transaction may have none any more. */
@@ -499,7 +333,7 @@ record_blindness(int64 migration)
 {
 	RecordedCommand *command;
 
-	command = begin_command("DATA", migration);
+	command = data_begin_command("DATA", migration);
 	command->unkept = "not known, since track_counts is off";
 	command->irreversible = "the rows that it wrote were not kept: track_counts is off";
 	history_write_command(command, NULL,
@@ -524,7 +358,7 @@ bool
 data_is_of_migration(void)
 {
 	return safemig_state.own_depth == 0 && !IsParallelWorker() && IsTransactionState() &&
-		is_of_migration() && is_on();
+		is_of_migration() && data_is_on();
 }
 
 void
@@ -532,16 +366,16 @@ data_record_pending(void)
 {
 	ListCell   *lc;
 
-	if ((safemig_state.undone_id == 0 && !is_of_migration()) || !is_on())
+	if ((safemig_state.undone_id == 0 && !is_of_migration()) || !data_is_on())
 		return;
-	record_since_look();
+	data_record_since_look();
 	if (safemig_state.undone_id != 0)
 		as_owner(history_note_writer, safemig_state.undone_id);
 	if (safemig_state.written_id != 0 && !pgstat_track_counts)
 		as_owner(record_blindness, safemig_state.written_id);
 	/* a command may have written rows anew without any of the user's */
 	if (safemig_state.written_id != 0 && safemig_state.written != NIL)
-		note_writer(safemig_state.written_id);
+		data_note_writer(safemig_state.written_id);
 	foreach(lc, safemig_state.writers)
 		as_owner(history_note_writer, *(int64 *) lfirst(lc));
 }
@@ -554,7 +388,7 @@ static void
 part(void)
 {
 	if (is_of_migration())
-		record_since_look();
+		data_record_since_look();
 	else if (anything_written_since_look())
 		written_look();
 	if (safemig_state.written_id != 0 && !pgstat_track_counts)
@@ -566,7 +400,7 @@ part(void)
 void
 data_explicit_begins(void)
 {
-	if (is_on())
+	if (data_is_on())
 		part();
 	state_save();
 	safemig_state.written_id = 0;
@@ -576,7 +410,7 @@ data_explicit_begins(void)
 void
 data_explicit_ends(void)
 {
-	if (is_on())
+	if (data_is_on())
 		part();
 	state_save();
 	safemig_state.written_id = safemig_state.xact_id;
@@ -594,7 +428,7 @@ data_follow_label(void)
 		!IsTransactionState() || IsParallelWorker() || !is_wanted() ||
 		!OidIsValid(get_namespace_oid(SAFEMIG_SCHEMA, true)))
 		return;
-	if ((safemig_state.written_id != 0 || row_label()[0]) && is_on())
+	if ((safemig_state.written_id != 0 || row_label()[0]) && data_is_on())
 	{
 		part();
 		safemig_state.relabelled = now[0] != '\0';
@@ -613,7 +447,7 @@ data_before_command(Command *command, List *dropped)
 	ListCell   *lc;
 	bool		lasting = safemig_state.written_id != 0;
 
-	if (!is_on() ||
+	if (!data_is_on() ||
 		(!anything_written_since_look() && safemig_state.foreign_written == NIL &&
 		 !positions_moved()))
 		return;
@@ -622,153 +456,6 @@ data_before_command(Command *command, List *dropped)
 	foreach(lc, dropped)
 		lasting = lasting || !address_is_temporary(lfirst(lc));
 	if (lasting)
-		record_since_look();
+		data_record_since_look();
 }
 
-/* ---- TRUNCATE ---- */
-
-static Versions *
-all_rows(Relation rel, CommandId since)
-{
-	return versions_of_all(rel);
-}
-
-static Oid
-relation_storage(Oid relid)
-{
-	Relation	rel = table_open(relid, NoLock);
-	Oid			storage = rel->rd_rel->relfilenode;
-
-	table_close(rel, NoLock);
-	return storage;
-}
-
-/* One statement truncates several tables; they are one command. */
-typedef struct Truncation
-{
-	RecordedCommand command;
-	StringInfoData ids;
-} Truncation;
-
-/* The one under way, as a copy that an outer level does not share; or a new one. */
-static Truncation *
-open_truncation(int64 migration)
-{
-	Truncation *before = safemig_state.truncation;
-	Truncation *truncation = palloc0(sizeof(Truncation));
-
-	initStringInfo(&truncation->ids);
-	if (before)
-	{
-		truncation->command = before->command;
-		truncation->command.changes = list_copy(before->command.changes);
-		appendStringInfoString(&truncation->ids, before->ids.data);
-	}
-	else
-		truncation->command = *begin_command("TRUNCATE", migration);
-	state_save();
-	safemig_state.truncation = truncation;
-	return truncation;
-}
-
-/* NULL, or why not. */
-static const char *
-keep_truncated(int64 migration, Oid relid)
-{
-	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
-	Truncation *truncation = open_truncation(migration);
-	const char *reason;
-
-	positions_note(relid);
-	reason = keep_table_unless_too_wide(&truncation->command, relid, all_rows, 0,
-										&truncation->ids);
-	if (reason == NULL)
-		written_truncation_kept(relid, relation_storage(relid));
-	MemoryContextSwitchTo(old);
-	return reason;
-}
-
-/* The migration may have become part of another one since. */
-static void
-end_truncation(int64 migration)
-{
-	Truncation *truncation = safemig_state.truncation;
-
-	if (truncation == NULL)
-		return;
-	state_save();
-	safemig_state.truncation = NULL;
-	truncation->command.migration = migration;
-	add_steps(&truncation->command, &truncation->ids);
-	end_command(&truncation->command);
-}
-
-static bool
-rows_were_written(void)
-{
-	ListCell   *lc;
-
-	foreach(lc, written_since_look())
-	{
-		Written    *written = lfirst(lc);
-
-		if (written_counts_differ(written) && data_table_name(written->relid))
-			return true;
-	}
-	return false;
-}
-
-/*
- * What is not kept for another reason than its size is found when the rows are
- * looked for, and not there.
- */
-static void
-truncate_table(int64 migration, Oid relid)
-{
-	Written		all = {.relid = relid};
-	const char *reason = data_why_not_kept(migration, relid, &all);
-
-	if (reason == NULL)
-		reason = keep_truncated(migration, relid);
-	else if (strcmp(reason, DATA_OVER_LIMIT) != 0)
-		return;
-	if (reason)
-	{
-		all.truncated = true;
-		unkept_record(migration, &all, data_table_name(relid), reason);
-		written_truncation_kept(relid, relation_storage(relid));
-	}
-}
-
-/*
- * Called for each table before it is truncated, but before it is locked.  It is
- * no row's change but the table's: like DDL it is a migration by itself.
- */
-void
-data_keep_truncated(Oid relid)
-{
-	Frame		frame;
-	int64		migration;
-
-	if ((safemig_state.written_id == 0 && !data_is_named() &&
-		 safemig_capture_data == CAPTURE_DATA_EXPLICIT) || !is_on() ||
-		data_table_name(relid) == NULL ||
-		pg_class_aclcheck(relid, GetUserId(), ACL_TRUNCATE) != ACLCHECK_OK)
-		return;
-	LockRelationOid(relid, AccessExclusiveLock);
-	/* PostgreSQL asks twice for what the statement names */
-	if (written_is_truncation_kept(relid, relation_storage(relid)))
-		return;
-	own_work_begin();
-	frame_become_owner(&frame);
-	migration = migration_of_rows();
-	if (rows_were_written())
-		record_since_look();
-	SAFEMIG_POINT("truncate.begins");
-	if (!data_made_by_migration(migration, relid))
-		truncate_table(migration, relid);
-	SAFEMIG_POINT("truncate.kept");
-	framework_table_emptied(relid);
-	frame_unpin(&frame);
-	own_work_end();
-}
