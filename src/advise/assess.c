@@ -368,15 +368,21 @@ dispatch(Assessment *a, Node *node)
 	}
 }
 
-static double
-estimate(Assessment *a, const Finding *finding)
+static void
+estimate(Assessment *a, Finding *finding)
 {
 	Step		step = {.sql = a->now->sql,.cost = unconstify(char *, finding->cost)};
 	Extent		extent = {finding->rows, finding->bytes};
 
 	if (finding->cost == NULL || a->of_policy)
-		return -1;
-	return step_estimate(a->rates, &step, &extent);
+		return;
+	finding->ms_source = "measured";
+	if (step_estimate_is_founded(a->rates, &step))
+		finding->ms = step_estimate(a->rates, &step, &extent);
+	if (finding->ms >= 0)
+		return;
+	finding->ms = step_estimate_assumed(finding->cost, extent.bytes);
+	finding->ms_source = finding->ms >= 0 ? "assumed" : NULL;
 }
 
 void
@@ -404,7 +410,7 @@ assess_statement(Assessment *a, Statement *statement)
 			(finding->target == NULL || finding->target->relkind == RELKIND_SEQUENCE))
 			finding->lock = finding->rule->lock;
 		finish_safer(statement, finding);
-		finding->ms = estimate(a, finding);
+		estimate(a, finding);
 	}
 }
 
@@ -512,6 +518,7 @@ put_finding(ReturnSetInfo *result, const Statement *statement, const Finding *fi
 	put_count(values, nulls, n++, finding->kept_bytes);
 	nulls[n] = finding->ms < 0;
 	values[n++] = Float8GetDatum(finding->ms);
+	put_text(values, nulls, n++, finding->ms_source);
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 

@@ -22,6 +22,9 @@
 
 #define EXTRAPOLATED 100
 
+/* measures */
+#define FOUNDED_BY 3
+
 struct Measure
 {
 	const char *kind;
@@ -220,6 +223,41 @@ static bool
 is_within_reach(const Rate *rate, int64 bytes)
 {
 	return rate && (double) bytes <= Max(rate->largest, BLCKSZ) * EXTRAPOLATED;
+}
+
+/* Was enough of it measured here to speak of what such a step takes? */
+bool
+step_estimate_is_founded(List *rates, const Step *step)
+{
+	const Rate *rate = find_rate(rates, kind_of(step), step->cost);
+
+	if (rate == NULL || rate->steps < FOUNDED_BY)
+		rate = find_rate(rates, NULL, step->cost);
+	return rate && rate->steps >= FOUNDED_BY;
+}
+
+/*
+ * What an ordinary server of these years takes, where nothing was measured;
+ * milliseconds, or -1: the size is not known.
+ */
+double
+step_estimate_assumed(const char *cost, int64 bytes)
+{
+	static const struct
+	{
+		const char *cost;
+		double		ms_per_megabyte;
+	}			assumed[] = {{"scan", 2}, {"index", 10}, {"rewrite", 25}};
+	double		fixed = 2;
+
+	if (is_catalog(cost))
+		return fixed;
+	for (size_t i = 0; i < lengthof(assumed) && bytes >= 0; i++)
+	{
+		if (strcmp(assumed[i].cost, cost) == 0)
+			return fixed + assumed[i].ms_per_megabyte * bytes / (1024.0 * 1024.0);
+	}
+	return -1;
 }
 
 /* Milliseconds, or -1: nothing is known. */

@@ -176,6 +176,8 @@ extern void measures_write(List *measures);
 extern List *rates_read(void);	/* of Rate* */
 /* milliseconds, or -1: nothing is known */
 extern double step_estimate(List *rates, const Step *step, const Extent *extent);
+extern bool step_estimate_is_founded(List *rates, const Step *step);
+extern double step_estimate_assumed(const char *cost, int64 bytes);
 
 /* ---- lock.c ---- */
 /* one rollback, or prune, at a time */

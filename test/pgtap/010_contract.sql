@@ -69,7 +69,7 @@ SELECT pg_temp.is_call('safemig_rehearse', 'id bigint, [hold_budget interval]',
 SELECT pg_temp.is_call('safemig_certificate', 'id bigint', 'text');
 SELECT pg_temp.is_call('safemig_recovery_target', 'id bigint', 'text');
 SELECT pg_temp.is_call('safemig_assess', 'script text, [observe boolean], [hold_budget interval]',
-    'TABLE(statement integer, command text, rule text, severity text, object text, lock_mode text, cost text, undo text, undo_lock_mode text, undo_cost text, kept text, why text, safer text, sql text, outcome text, observed_lock_mode text, observed_cost text, query text, refused_rows bigint, rows bigint, bytes bigint, kept_bytes bigint, ms_estimate double precision)');
+    'TABLE(statement integer, command text, rule text, severity text, object text, lock_mode text, cost text, undo text, undo_lock_mode text, undo_cost text, kept text, why text, safer text, sql text, outcome text, observed_lock_mode text, observed_cost text, query text, refused_rows bigint, rows bigint, bytes bigint, kept_bytes bigint, ms_estimate double precision, estimate_source text)');
 SELECT pg_temp.is_call('safemig_prove', 'script text', 'TABLE(item text, outcome text, detail text)');
 SELECT pg_temp.is_call('safemig_is_reversible', 'script text, [description text]', 'text');
 SELECT pg_temp.is_call('safemig_rolls_back_ok', 'id bigint, [description text]', 'text');
