@@ -85,10 +85,11 @@ without_condition(const ModifyTable *plan, List *range_table)
 {
 	Oid			relid = rt_fetch(plan->nominalRelation, range_table)->relid;
 	char	   *schema = get_namespace_name(get_rel_namespace(relid));
+	FrameworkTable history;
 	RangeVar   *relation;
 
 	if (schema == NULL || strcmp(schema, SAFEMIG_SCHEMA) == 0 ||
-		get_rel_persistence(relid) == RELPERSISTENCE_TEMP || framework_of(relid, NULL))
+		get_rel_persistence(relid) == RELPERSISTENCE_TEMP || framework_of(relid, &history))
 		return NULL;
 	relation = makeRangeVar(schema, get_rel_name(relid), -1);
 	if (plan->operation == CMD_DELETE)

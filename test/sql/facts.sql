@@ -102,5 +102,22 @@ SELECT kind, cost, count(*) > 0 AS some, bool_and(bytes >= 1024 * 1024 AND ms > 
 FROM safemig.step_log WHERE kind IN ('CREATE INDEX', 'REFRESH MATERIALIZED VIEW') OR (kind = 'ALTER TABLE' AND cost = 'scan')
 GROUP BY 1, 2 ORDER BY 1, 2;
 
+-- What was measured three times here is told as such, the rest as assumed.
+DELETE FROM safemig.step_log;
+SELECT rule, cost, ms_estimate > 0 AS told, estimate_source FROM safemig_assess(
+'CREATE INDEX ON facts.big (note); ALTER TABLE facts.big ALTER note SET NOT NULL; ALTER TABLE facts.big ALTER id TYPE bigint') WHERE cost <> 'catalog';
+CREATE INDEX big_1 ON big (note);
+CREATE INDEX big_2 ON big (note);
+SELECT estimate_source FROM safemig_assess('CREATE INDEX ON facts.big (note)') WHERE cost = 'index';
+CREATE INDEX big_3 ON big (note);
+SELECT estimate_source FROM safemig_assess('CREATE INDEX ON facts.big (note)') WHERE cost = 'index';
+
+-- The way back as it was recorded, where the statement was run: here there is
+-- no foreign key any more that would have to be validated.
+SELECT statement, rule, undo_lock_mode, undo_cost FROM safemig_assess(
+'ALTER TABLE facts.small DROP CONSTRAINT small_big_fkey; DROP TABLE facts.small') WHERE rule IN ('drop-table', 'drop-constraint') AND object LIKE '%small';
+SELECT statement, rule, undo_lock_mode, undo_cost, outcome FROM safemig_assess(
+'ALTER TABLE facts.small DROP CONSTRAINT small_big_fkey; DROP TABLE facts.small', true) WHERE rule IN ('drop-table', 'drop-constraint') AND object LIKE '%small';
+
 SET client_min_messages = warning;
 DROP SCHEMA facts CASCADE;

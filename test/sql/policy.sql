@@ -79,6 +79,92 @@ SET safemig.policy_override = 'because';
 RESET ROLE;
 INSERT INTO safemig.policies (rule, action, reason) VALUES ('no-such-rule', 'off', 'a mistake');
 
+-- rows: what a migration would write without a condition, however it is put
+CREATE TABLE items (id int PRIMARY KEY, note text);
+INSERT INTO items SELECT i, 'note' FROM generate_series(1, 10) i;
+CREATE TABLE parts (id int) PARTITION BY RANGE (id);
+CREATE TABLE part PARTITION OF parts FOR VALUES FROM (0) TO (100);
+-- an application's, of no migration
+BEGIN;
+UPDATE items SET note = 'theirs';
+ROLLBACK;
+SET safemig.label = 'governed: rows';
+DELETE FROM items;
+UPDATE items SET note = 'x';
+DELETE FROM items WHERE 1 = 1;
+DELETE FROM items WHERE id IS NOT NULL OR true;
+DELETE FROM parts;
+WITH gone AS (DELETE FROM items RETURNING id) SELECT count(*) FROM gone;
+PREPARE all_of_it AS DELETE FROM items;
+EXECUTE all_of_it;
+DEALLOCATE all_of_it;
+DO $$ BEGIN UPDATE governed.items SET note = 'x'; END $$;
+UPDATE items SET note = o.note FROM orders o;
+EXPLAIN (COSTS off) DELETE FROM items;
+SELECT count(*) AS there, count(*) FILTER (WHERE note = 'x') AS changed FROM items;
+-- with a condition
+DELETE FROM items WHERE id = 1;
+UPDATE items SET note = 'y' WHERE note = 'note' AND id < 5;
+DELETE FROM items USING orders o WHERE o.id = items.id AND o.id = 2;
+DELETE FROM parts WHERE id < 5;
+DELETE FROM items WHERE id IN (SELECT id FROM orders WHERE id = 3);
+-- what passes, or was made by the transaction itself
+CREATE TEMP TABLE passing (id int);
+DELETE FROM passing;
+BEGIN;
+CREATE TABLE fresh (id int);
+DELETE FROM fresh;
+DROP TABLE fresh;
+COMMIT;
+-- warned of, and overridden
+SET safemig.policy = warn;
+UPDATE items SET note = 'z' WHERE true;
+SET safemig.policy = block;
+SET safemig.policy_override = 'ticket 4712: they are empty';
+DELETE FROM items;
+RESET safemig.policy_override;
+SELECT key, value FROM safemig.notes WHERE migration = safemig_last() AND key LIKE 'override %without%';
+SELECT safemig_rollback('governed: rows') IS NOT NULL;
+SELECT count(*) AS there, count(*) FILTER (WHERE note = 'note') AS unchanged FROM items;
+RESET safemig.label;
+
+-- the shape of a transaction: what is held while something else takes long
+BEGIN;
+ALTER TABLE orders ADD CONSTRAINT again CHECK (customer > -1) NOT VALID;
+SAVEPOINT s;
+ALTER TABLE orders VALIDATE CONSTRAINT again;
+ROLLBACK TO s;
+COMMIT;
+BEGIN;
+ALTER TABLE items ADD COLUMN more int;
+SAVEPOINT s;
+CREATE INDEX orders_shape ON orders (note, id);
+ROLLBACK;
+-- what was taken back is held no more
+BEGIN;
+SAVEPOINT s;
+ALTER TABLE items ADD COLUMN more int;
+ROLLBACK TO s;
+CREATE INDEX orders_shape ON orders (note, id);
+COMMIT;
+ALTER TABLE orders DROP CONSTRAINT again;
+-- and how many it changes
+SET safemig.policy_severity = medium;
+SET safemig.max_objects = 2;
+BEGIN;
+COMMENT ON TABLE orders IS 'one';
+COMMENT ON TABLE items IS 'two';
+SAVEPOINT s;
+COMMENT ON TABLE parts IS 'three';
+ROLLBACK TO s;
+-- what was taken back is none of them
+COMMENT ON TABLE orders IS 'one again';
+COMMIT;
+-- nor is what another transaction did
+COMMENT ON TABLE parts IS 'three';
+RESET safemig.max_objects;
+RESET safemig.policy_severity;
+
 -- outside of the window nothing is changed
 SELECT set_config('safemig.change_window', to_char(t, 'HH24:MI-') || to_char(t + '1 minute', 'HH24:MI'), false) IS NOT NULL
 FROM (SELECT clock_timestamp() AT TIME ZONE current_setting('log_timezone') + '12 hours') w (t);

@@ -177,5 +177,18 @@ is(value($database, q{SELECT cost, strongest_lock IS NULL, locked, wal_bytes > 0
 	WHERE migration = (SELECT migration FROM safemig.changes WHERE object = 'public.four')}),
 	'catalog||t|0|t' =~ s/\|\|/|/r, 'a prepared transaction has its facts');
 
+# ---- a script that is run to look at it, and held up ----
+
+run_in($holder, 'BEGIN; SELECT FROM parent');
+my $pid = run_in($holder, 'SELECT pg_backend_pid()');
+my $outcome = "SELECT DISTINCT outcome FROM safemig_assess('ALTER TABLE parent ADD held int', true, '300 ms')";
+is(run_in($migrating, $outcome),
+	"ended: locks had been held, or waited for, for 300 ms, in its way: public.parent by process $pid",
+	'assess: who is in the way of what the budget ended');
+like(run_in($migrating, "SET lock_timeout = '100 ms'; $outcome; RESET lock_timeout"),
+	qr/^failed: 55P03 .*, in its way: public[.]parent by process $pid$/m, 'assess: or a lock timeout');
+run_in($holder, 'COMMIT');
+is(run_in($migrating, $outcome), 'done', 'assess: nobody');
+
 $_->close foreach $migrating, $holder, $observer;
 done_testing();
