@@ -1,7 +1,7 @@
 -- The calls and views that others write into their tools.  A test that fails
 -- here means that somebody's script breaks.
 BEGIN;
-SELECT plan(79);
+SELECT plan(81);
 
 -- The calls: name, arguments with names and types, result.  An argument in
 -- brackets has a default.
@@ -115,7 +115,7 @@ SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p
 SELECT has_schema('safemig');
 SELECT has_view('safemig', v, 'view safemig.' || v)
 FROM unnest(ARRAY['migrations', 'commands', 'changes', 'kept', 'pruned', 'failures', 'notes',
-                  'ledger', 'certificates', 'progress', 'guards', 'drills', 'rules']) AS v;
+                  'ledger', 'certificates', 'progress', 'guards', 'drills', 'rules', 'command_facts', 'migration_facts']) AS v;
 
 SELECT set_eq($$SELECT attname::text FROM pg_attribute WHERE attrelid = 'safemig.policies'::regclass AND attnum > 0$$,
               ARRAY['rule', 'role', 'schema_name', 'below', 'action', 'reason'], 'columns of policies');

@@ -364,7 +364,7 @@ SQL
 	return;
 }
 
-my @views = map { "safemig.$_" } qw(migrations commands changes kept pruned failures notes ledger certificates progress);
+my @views = map { "safemig.$_" } qw(migrations commands changes command_facts migration_facts kept pruned failures notes ledger certificates progress);
 
 one_case('reads what is kept' => sub {
 	my ($database, $mallory, $superuser) = @_;
@@ -448,7 +448,7 @@ one_case('forges, deletes and disables' => sub {
 one_case('calls what is internal' => sub {
 	my ($database, $mallory, $superuser) = @_;
 	# each checks for itself, or says what is no secret
-	my %public = map { $_ => 1 } qw(administers acts_as owns_change value_fits restored_value progress_entries drift on_event unseen_rows framework_gaps rules is_rule);
+	my %public = map { $_ => 1 } qw(administers acts_as owns_change value_fits restored_value progress_entries drift on_event unseen_rows framework_gaps rules is_rule lock_strength);
 	my @functions = split /\n/, run_in($superuser, <<'SQL');
 SELECT proname || '|' || (SELECT coalesce(string_agg(CASE WHEN provariadic <> 0 AND o = pronargs THEN 'VARIADIC ' ELSE '' END || quote_literal(CASE WHEN typcategory = 'A' THEN '{}' WHEN typname = 'bool' THEN 'f' WHEN typname = 'oid' THEN '1259' WHEN typcategory IN ('N', 'U') THEN '0' ELSE 'x' END) || '::' || format_type(t, NULL), ', ' ORDER BY o), '') FROM unnest(proargtypes) WITH ORDINALITY u (t, o) JOIN pg_type y ON y.oid = t)
 FROM pg_proc WHERE pronamespace = 'safemig'::regnamespace AND prokind = 'f'
