@@ -85,43 +85,51 @@ dearness(const char *cost)
 	return -1;
 }
 
-/* Those about the relation itself, or, where none is, all: NULL. */
+/* Is the step about a relation that another finding is about? */
 static bool
-find_undo(List *steps, const char *relation, LOCKMODE *mode, const char **cost)
+is_of_another(const Step *step, const Statement *statement, const Finding *finding)
 {
+	const char *identity = registry_identity(step->object);
 	ListCell   *lc;
-	bool		any = false;
 
-	*mode = NoLock;
-	*cost = NULL;
-	foreach(lc, steps)
+	if (strcmp(identity, finding->target->name) == 0)
+		return false;
+	foreach(lc, statement->findings)
 	{
-		const Step *step = lfirst(lc);
+		const Target *target = ((Finding *) lfirst(lc))->target;
 
-		if (relation && strcmp(registry_identity(step->object), relation) != 0)
-			continue;
-		any = true;
-		*mode = Max(*mode, lock_from_words(step->lock_mode));
-		if (dearness(step->cost) > dearness(*cost))
-			*cost = step->cost;
+		if (target && strcmp(identity, target->name) == 0)
+			return true;
 	}
-	return any;
+	return false;
 }
 
+/* Of the steps of the finding's relation, and what is of none. */
 static void
 tell_undo(Statement *statement, List *steps)
 {
 	ListCell   *lc;
+	ListCell   *inner;
 
 	foreach(lc, statement->findings)
 	{
 		Finding    *finding = lfirst(lc);
-		LOCKMODE	mode;
-		const char *cost;
+		LOCKMODE	mode = NoLock;
+		const char *cost = NULL;
 
-		if (finding->undo_cost == NULL || finding->target == NULL || finding->target->made ||
-			(!find_undo(steps, finding->target->name, &mode, &cost) &&
-			 !find_undo(steps, NULL, &mode, &cost)))
+		if (finding->undo_cost == NULL || finding->target == NULL || finding->target->made)
+			continue;
+		foreach(inner, steps)
+		{
+			const Step *step = lfirst(inner);
+
+			if (is_of_another(step, statement, finding))
+				continue;
+			mode = Max(mode, lock_from_words(step->lock_mode));
+			if (dearness(step->cost) > dearness(cost))
+				cost = step->cost;
+		}
+		if (cost == NULL)
 			continue;
 		finding->undo_lock = mode > AccessShareLock ? lock_in_words(mode) : NULL;
 		finding->undo_cost = cost;
