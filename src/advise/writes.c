@@ -42,6 +42,10 @@ chooses(const Plan *plan)
 		case T_Material:
 		case T_Sort:
 			break;
+		case T_Result:
+			if (((const Result *) plan)->resconstantqual)
+				return true;
+			break;
 		case T_IndexScan:
 			if (((const IndexScan *) plan)->indexqual != NIL)
 				return true;

@@ -84,6 +84,8 @@ CREATE TABLE items (id int PRIMARY KEY, note text);
 INSERT INTO items SELECT i, 'note' FROM generate_series(1, 10) i;
 CREATE TABLE parts (id int) PARTITION BY RANGE (id);
 CREATE TABLE part PARTITION OF parts FOR VALUES FROM (0) TO (100);
+CREATE TABLE above (id int);
+CREATE TABLE below (note text) INHERITS (above);
 -- an application's, of no migration
 BEGIN;
 UPDATE items SET note = 'theirs';
@@ -94,6 +96,7 @@ UPDATE items SET note = 'x';
 DELETE FROM items WHERE 1 = 1;
 DELETE FROM items WHERE id IS NOT NULL OR true;
 DELETE FROM parts;
+UPDATE above SET id = 1;
 WITH gone AS (DELETE FROM items RETURNING id) SELECT count(*) FROM gone;
 PREPARE all_of_it AS DELETE FROM items;
 EXECUTE all_of_it;
@@ -107,6 +110,8 @@ DELETE FROM items WHERE id = 1;
 UPDATE items SET note = 'y' WHERE note = 'note' AND id < 5;
 DELETE FROM items USING orders o WHERE o.id = items.id AND o.id = 2;
 DELETE FROM parts WHERE id < 5;
+UPDATE above SET id = 1 WHERE id = 2;
+UPDATE above SET id = 1 WHERE false;
 DELETE FROM items WHERE id IN (SELECT id FROM orders WHERE id = 3);
 -- what passes, or was made by the transaction itself
 CREATE TEMP TABLE passing (id int);
