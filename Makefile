@@ -71,7 +71,7 @@ PG_CONFIG ?= pg_config
 # over, KILLS=1000 times, and proves each time that nothing was half done; "make
 # races" takes back what others write to, for SECONDS=1800; "make calls" gives
 # random arguments to every function, CALLS=20000 times.
-OWN_GOALS = bench check check-versions check-upgrade check-assert calls crash demo drill fidelity frameworks races soak
+OWN_GOALS = bench check check-monitoring check-versions check-upgrade check-assert calls crash demo drill fidelity frameworks races soak
 
 ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
 
@@ -80,6 +80,10 @@ ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
 
 check:
 	@PG_CONFIG='$(PG_CONFIG)' script/throwaway check script/suites
+
+# the queries and rules of monitoring/, by Prometheus and its exporter
+check-monitoring:
+	@PG_CONFIG='$(PG_CONFIG)' script/throwaway monitoring script/monitoring
 
 check-versions:
 	@script/versions $(VERSIONS)

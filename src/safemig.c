@@ -28,4 +28,5 @@ _PG_init(void)
 	capture_init();
 	bystander_init();
 	guard_init();
+	retention_init();
 }

@@ -376,10 +376,25 @@ extern double safemig_max_kept_bytes;	/* -1: no limit */
 extern int	safemig_on_limit;
 extern int	safemig_on_published;
 extern char *safemig_retention; /* an interval, or "never" */
+extern char *safemig_retention_grace;	/* an interval */
+extern int	safemig_retention_every;	/* seconds; 0: never */
+extern char *safemig_discard;	/* the reason, or "" */
+extern int	safemig_notify;
 extern int	safemig_guard_retries;
 extern int	safemig_guard_timeout;	/* milliseconds */
 extern int	safemig_capture_data;
 extern void settings_define(void);
+extern bool is_discarding(void);
+
+/* What those hear of it who LISTEN to this channel. */
+#define SAFEMIG_CHANNEL		"safemig"
+
+typedef enum Notify
+{
+	NOTIFY_NONE,
+	NOTIFY_ROLLBACKS,
+	NOTIFY_ALL
+} Notify;
 
 /* What becomes of rows that were written again since. */
 typedef enum ConflictPolicy
@@ -418,6 +433,7 @@ typedef struct State
 	List	   *overrides;		/* of List*: of a policy, not noted yet */
 	struct Shape *shape;		/* what policy has seen of the transaction, or NULL */
 	List	   *emptied;		/* of Oid: history tables that it truncated */
+	struct Touched *touched;	/* what of which migration, newest first, or NULL */
 	bool		lent;			/* rights are lent, for a statement that runs ... */
 	int			lent_commands;	/* ... and so many commands may still start */
 	List	   *loans;			/* of struct Loan*: what is lent */
@@ -456,6 +472,18 @@ extern void state_save(void);
 /* what runs in between is our own work, not a command to record */
 extern void own_work_begin(void);
 extern void own_work_end(void);
+
+/* ---- worker.c: background workers, and one in each database ---- */
+struct BackgroundWorker;
+extern void worker_describe(struct BackgroundWorker *worker, const char *function,
+							const char *name, const char *type);
+/* one after the other, waiting for each; false: none was free for that one */
+typedef void (*WorkerRefused) (Oid database);
+extern void worker_in_each_database(const char *function, const char *name,
+									const char *type, WorkerRefused refused);
+
+/* ---- rollback/retention.c ---- */
+extern void retention_init(void);
 
 /* ---- attempt.c ---- */
 extern ErrorData *attempt(bool (*what) (void *arg), void *arg);
@@ -634,6 +662,8 @@ extern int64 vault_keep_support(const ObjectAddress *address, int64 migration,
 extern void vault_check_untied(Oid relid);
 /* what these rows of kept_log hold goes for good; see discard.c */
 extern void vault_discard(List *all);
+/* is it there? */
+extern bool vault_holds(const Kept *kept);
 /* OIDs of the tables OF a type */
 extern List *type_tables(Oid typid);
 /* before these go for good, while kept rows may need them */

@@ -34,6 +34,10 @@ double		safemig_max_kept_bytes = -1;
 int			safemig_on_limit = ON_LIMIT_REFUSE;
 int			safemig_on_published = ON_PUBLISHED_KEEP;
 char	   *safemig_retention = NULL;
+char	   *safemig_retention_grace = NULL;
+int			safemig_retention_every = 3600;
+char	   *safemig_discard = NULL;
+int			safemig_notify = NOTIFY_ROLLBACKS;
 int			safemig_capture_data = CAPTURE_DATA_DDL;
 int			safemig_guard_retries = 10;
 int			safemig_guard_timeout = 10000;
@@ -63,9 +67,16 @@ static const struct config_enum_entry capture_data_options[] = {
 	{NULL, 0, false}
 };
 
-/* "never", or what an interval may look like; without any error of its own. */
+static const struct config_enum_entry notify_options[] = {
+	{"none", NOTIFY_NONE, false},
+	{"rollbacks", NOTIFY_ROLLBACKS, false},
+	{"all", NOTIFY_ALL, false},
+	{NULL, 0, false}
+};
+
+/* What an interval may look like; without any error of its own. */
 static bool
-check_retention(char **value, void **extra, GucSource source)
+is_interval(const char *value)
 {
 	char		buffer[256];
 	char	   *fields[MAXDATEFIELDS];
@@ -74,15 +85,37 @@ check_retention(char **value, void **extra, GucSource source)
 	int			type;
 	struct pg_itm_in interval;
 
-	if (strcmp(*value, "never") == 0)
-		return true;
-	if (ParseDateTime(*value, buffer, sizeof(buffer), fields, types,
-					  MAXDATEFIELDS, &nfields) == 0 &&
+	return ParseDateTime(value, buffer, sizeof(buffer), fields, types,
+						 MAXDATEFIELDS, &nfields) == 0 &&
 		DecodeInterval(fields, types, nfields, INTERVAL_FULL_RANGE, &type, &interval) == 0 &&
-		type == DTK_DELTA)
+		type == DTK_DELTA;
+}
+
+static bool
+check_retention(char **value, void **extra, GucSource source)
+{
+	if (strcmp(*value, "never") == 0 || is_interval(*value))
 		return true;
 	GUC_check_errdetail("It is \"never\" or an interval.");
 	return false;
+}
+
+static bool
+check_retention_grace(char **value, void **extra, GucSource source)
+{
+	if (is_interval(*value))
+		return true;
+	GUC_check_errdetail("It is an interval.");
+	return false;
+}
+
+/* Is nothing kept of what is destroyed: by a rollback, or on purpose? */
+bool
+is_discarding(void)
+{
+	if (safemig_state.record_id)
+		return !safemig_keep_undone;
+	return safemig_discard && safemig_discard[0];
 }
 
 void
@@ -150,10 +183,30 @@ settings_define(void)
 							 ON_PUBLISHED_KEEP, on_published_options,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomStringVariable("safemig.retention",
-							   "How long safemig_prune_expired() leaves what is kept.",
+							   "How long what is kept is left before it expires.",
 							   "An interval, or never.",
 							   &safemig_retention, "never",
 							   PGC_SUSET, 0, check_retention, NULL, NULL);
+	DefineCustomStringVariable("safemig.retention_grace",
+							   "How long what has expired is marked before it is pruned.",
+							   "An interval.",
+							   &safemig_retention_grace, "1 day",
+							   PGC_SUSET, 0, check_retention_grace, NULL, NULL);
+	DefineCustomIntVariable("safemig.retention_every",
+							"How often a worker prunes what has expired, in every database.",
+							"Where the server preloads the library; 0: never.",
+							&safemig_retention_every, 3600, 0, INT_MAX / 1000,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomStringVariable("safemig.discard",
+							   "Why what the commands of this session destroy is not to be kept.",
+							   "Empty: it is kept.",
+							   &safemig_discard, "",
+							   PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("safemig.notify",
+							 "What is told to those that LISTEN to safemig.",
+							 "Nothing, rollbacks and redos, or migrations too.",
+							 &safemig_notify, NOTIFY_ROLLBACKS, notify_options,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("safemig.capture_data",
 							 "Whose rows are kept when they are written.",
 							 "Of transactions with DDL, of explicit and labelled migrations alone, or of all transactions.",

@@ -118,6 +118,7 @@ on_xact(XactEvent event, void *arg)
 			framework_transaction_ends();
 			data_record_pending();
 			migration_report_at_commit();
+			history_transaction_ends(event == XACT_EVENT_PRE_COMMIT);
 			SAFEMIG_POINT("commit.recorded");
 			break;
 		case XACT_EVENT_ABORT:
@@ -143,6 +144,7 @@ on_xact(XactEvent event, void *arg)
 			safemig_state.positions_recorded = 0;
 			positions_forget();
 			safemig_state.truncation = NULL;
+			safemig_state.touched = NULL;
 			safemig_state.emptied = safemig_state.overrides = NIL;
 			safemig_state.shape = NULL;
 			safemig_state.reverted_id = 0;
@@ -164,6 +166,7 @@ on_xact(XactEvent event, void *arg)
 			safemig_state.positions_recorded = 0;
 			positions_forget();
 			safemig_state.truncation = NULL;
+			safemig_state.touched = NULL;
 			safemig_state.emptied = safemig_state.overrides = NIL;
 			safemig_state.shape = NULL;
 			safemig_state.reverted_id = 0;

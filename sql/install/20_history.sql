@@ -180,6 +180,44 @@ CREATE TABLE safemig.pin_log (
 	pinned_at	timestamptz NOT NULL
 );
 
+-- what has expired, and is to be pruned when the time of grace is over
+CREATE TABLE safemig.expiry_log (
+	migration	bigint PRIMARY KEY,
+	marked_at	timestamptz NOT NULL,
+	prune_after	timestamptz NOT NULL
+);
+
+-- what was taken out of what is kept, or out of the texts of a migration: the
+-- condition is not told, since it names whom it was about
+CREATE TABLE safemig.erase_log (
+	migration	bigint NOT NULL,
+	kept		bigint,
+	rows		bigint NOT NULL,
+	role		text NOT NULL,
+	reason		text,
+	erased_at	timestamptz NOT NULL
+);
+CREATE INDEX erase_log_migration ON safemig.erase_log (migration);
+ALTER TABLE safemig.erase_log REPLICA IDENTITY FULL;
+
+-- how often tables had been read and written when a migration that changed
+-- them committed, for safemig.impact.  As the counters of the server, they are
+-- not dumped.
+CREATE TABLE safemig.counter_log (
+	migration	bigint NOT NULL,
+	relid		oid NOT NULL,
+	seq_scan	bigint NOT NULL,
+	seq_tup_read bigint NOT NULL,
+	idx_scan	bigint NOT NULL,
+	idx_tup_fetch bigint NOT NULL,
+	n_tup_ins	bigint NOT NULL,
+	n_tup_upd	bigint NOT NULL,
+	n_tup_del	bigint NOT NULL,
+	counted_at	timestamptz NOT NULL
+);
+CREATE INDEX counter_log_migration ON safemig.counter_log (migration, relid);
+ALTER TABLE safemig.counter_log REPLICA IDENTITY FULL;
+
 -- how long steps of rollbacks and rehearsals took; those that change catalogs
 -- alone are one line for each kind, with the mean.  The newest of each kind
 -- stay.  It is what the server of now does, so that it is not dumped.
@@ -208,3 +246,5 @@ SELECT pg_catalog.pg_extension_config_dump('safemig.note_log', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.certificate_log', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.prune_log', '');
 SELECT pg_catalog.pg_extension_config_dump('safemig.pin_log', '');
+SELECT pg_catalog.pg_extension_config_dump('safemig.expiry_log', '');
+SELECT pg_catalog.pg_extension_config_dump('safemig.erase_log', '');

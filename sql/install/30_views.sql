@@ -216,6 +216,21 @@ GRANT SELECT ON safemig.pruned TO PUBLIC;
 COMMENT ON VIEW safemig.pruned IS
 'One row per thing that was kept and that safemig_prune or safemig_prune_older took out of the vault for good: for which migration it was pruned, which record (the migration itself, its rollback or its redo) had kept it, by whom, why and when. bytes is its size when it was kept.';
 
+CREATE VIEW safemig.expiring WITH (security_barrier) AS
+SELECT m.id AS migration, m.kind, m.label, m.kept_bytes, e.marked_at, e.prune_after
+FROM safemig.expiry_log e JOIN safemig.migrations m ON m.id = e.migration;
+GRANT SELECT ON safemig.expiring TO PUBLIC;
+COMMENT ON VIEW safemig.expiring IS
+'What has expired by safemig.retention and is marked: from prune_after on the next safemig_prune_expired(), or the worker, prunes it, unless safemig_keep has asked to keep it by then. kept_bytes is in bytes. Whoever sees the migration in safemig.migrations sees it here.';
+
+CREATE VIEW safemig.erased WITH (security_barrier) AS
+SELECT e.migration, e.kept, e.rows, e.role, e.reason, e.erased_at
+FROM safemig.erase_log e
+WHERE EXISTS (SELECT FROM safemig.migrations m WHERE m.id = e.migration);
+GRANT SELECT ON safemig.erased TO PUBLIC;
+COMMENT ON VIEW safemig.erased IS
+'How many rows safemig_erase took out of something that is kept (kept is its id in safemig.kept), or from how many commands safemig_erase_text took the text (kept is NULL), by whom, why and when. The condition is not written down, since it names whom it was about. Whoever sees the migration in safemig.migrations sees it here.';
+
 CREATE VIEW safemig.failures WITH (security_barrier) AS
 SELECT f.id, f.migration, f.tag, f.role, f.sqlstate, f.message, f.query, f.failed_at
 FROM safemig.failure_log f

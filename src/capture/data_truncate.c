@@ -122,7 +122,9 @@ truncate_table(int64 migration, Oid relid)
 	Written		all = {.relid = relid};
 	const char *reason = data_why_not_kept(migration, relid, &all);
 
-	if (reason == NULL)
+	if (reason == NULL && is_discarding())
+		reason = psprintf("safemig.discard: %s", safemig_discard);
+	else if (reason == NULL)
 		reason = keep_truncated(migration, relid);
 	else if (strcmp(reason, DATA_OVER_LIMIT) != 0)
 		return;

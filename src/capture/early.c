@@ -191,7 +191,7 @@ early_keep(Command *command, Node *parsetree)
 
 	if (!IsA(parsetree, AlterTableStmt) ||
 		!drops_column((AlterTableStmt *) parsetree) ||
-		(safemig_state.record_id && !safemig_keep_undone) ||
+		is_discarding() ||
 		!is_worth_it((AlterTableStmt *) parsetree))
 		return;
 	columns = doomed_columns(parsetree);

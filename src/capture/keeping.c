@@ -214,7 +214,7 @@ keep_dropped(Command *command, Closure *closure, Node *parsetree)
 	command->altered = list_length(command->roots);
 	take_images(command, closure);
 	SAFEMIG_POINT("keep.images");
-	if (safemig_state.record_id && !safemig_keep_undone)
+	if (is_discarding())
 	{
 		support_check(closure, moved);
 		(void) freeze_what_stays(closure, moved);

@@ -61,6 +61,15 @@ was_kept(Command *command, const LostData *lost)
 	return false;
 }
 
+/* Why, where it was on purpose. */
+static const char *
+discard_reason(void)
+{
+	if (safemig_state.record_id || !is_discarding())
+		return "";
+	return psprintf(" (safemig.discard: %s)", safemig_discard);
+}
+
 /*
  * Rows or values that PostgreSQL deleted without their having been kept:
  * somebody else added to what the command takes along, between the look at
@@ -85,11 +94,11 @@ check_nothing_lost(Command *command, Steps *steps)
 			was_kept(command, lost))
 			continue;
 		if (command->concurrent ||
-			(safemig_state.record_id && !safemig_keep_undone) ||
+			is_discarding() ||
 			(command->parsetree && IsA(command->parsetree, DropStmt) &&
 			 ((DropStmt *) command->parsetree)->removeType == OBJECT_EXTENSION))
-			steps_irreversible(steps, "the rows of %s were not kept",
-							   lost->description);
+			steps_irreversible(steps, "the rows of %s were not kept%s",
+							   lost->description, discard_reason());
 		else
 			ereport(ERROR,
 					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -162,6 +171,35 @@ report_irreversible(const Command *command, const char *reason)
 	ereport(WARNING,
 			(errcode(ERRCODE_SAFEMIG_IRREVERSIBLE),
 			 errmsg("%s is irreversible: %s", command->tag, reason)));
+}
+
+/* Whoever drops tables may expect to get their space back. */
+static void
+report_kept(const Command *command)
+{
+	const char *first = NULL;
+	int			tables = 0;
+	ListCell   *lc;
+
+	if (!safemig_notices || safemig_state.record_id)
+		return;
+	foreach(lc, command->before)
+	{
+		const Image *image = lfirst(lc);
+
+		if (image->kept == 0 || image->address.classId != RelationRelationId ||
+			strcmp(image->type, "sequence") == 0)
+			continue;
+		if (tables++ == 0)
+			first = image_address_key(image);
+	}
+	if (tables == 0)
+		return;
+	ereport(NOTICE,
+			(tables == 1 ? errmsg("%s is kept, with its rows", first) :
+			 errmsg("%d tables are kept, with their rows", tables),
+			 errhint("SELECT safemig_prune(" INT64_FORMAT "); frees %s space for good.",
+					 command->migration, tables == 1 ? "its" : "their")));
 }
 
 /* ---- the whole ---- */
@@ -254,6 +292,8 @@ command_record(Command *command)
 	MemoryContextSwitchTo(old);
 	if (steps.irreversible)
 		report_irreversible(command, steps.irreversible);
+	else
+		report_kept(command);
 }
 
 /*

@@ -24,9 +24,6 @@
 #include "history/history.h"
 #include "safemig.h"
 
-/* What listens to this channel hears what becomes of guards. */
-#define CHANNEL		"safemig"
-
 #define COLUMNS \
 	"g.id, g.migration, g.state, g.session_role, g.role, g.check_query, g.search_path," \
 	" (EXTRACT(epoch FROM g.every) * 1000000)::pg_catalog.int8, g.failures, g.confirm," \
@@ -289,5 +286,5 @@ guard_notify(const Guard *guard, const char *event, int64 rollback)
 		escape_json(&buf, problem);
 	}
 	appendStringInfoChar(&buf, '}');
-	Async_Notify(CHANNEL, buf.data);
+	Async_Notify(SAFEMIG_CHANNEL, buf.data);
 }

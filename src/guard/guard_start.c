@@ -14,13 +14,8 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/heapam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_database.h"
 #include "miscadmin.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
@@ -28,7 +23,6 @@
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "compat.h"
@@ -41,6 +35,8 @@ PGDLLEXPORT void safemig_guard_starter(Datum arg);
 
 /* Seconds after which PostgreSQL starts one again that died. */
 #define RESTART_AFTER	5
+
+#define WORKER_TYPE		"safemig guard"
 
 StaticAssertDecl(sizeof(GuardOrder) <= BGW_EXTRALEN, "an order must fit");
 
@@ -76,19 +72,6 @@ guard_is_attended(int64 id)
 
 /* ---- starting one ---- */
 
-static void
-describe_worker(BackgroundWorker *worker, const char *function, const char *name)
-{
-	memset(worker, 0, sizeof(BackgroundWorker));
-	worker->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker->bgw_restart_time = BGW_NEVER_RESTART;
-	strlcpy(worker->bgw_library_name, "safemig", sizeof(worker->bgw_library_name));
-	strlcpy(worker->bgw_function_name, function, sizeof(worker->bgw_function_name));
-	strlcpy(worker->bgw_name, name, sizeof(worker->bgw_name));
-	strlcpy(worker->bgw_type, "safemig guard", sizeof(worker->bgw_type));
-}
-
 void
 guard_start(const Guard *guard)
 {
@@ -101,8 +84,8 @@ guard_start(const Guard *guard)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("role \"%s\" of the guard of migration " INT64_FORMAT " does not exist",
 						guard->session_role, guard->migration)));
-	describe_worker(&worker, "safemig_guard_worker",
-					psprintf("safemig guard of migration " INT64_FORMAT, guard->migration));
+	worker_describe(&worker, "safemig_guard_worker",
+					psprintf("safemig guard of migration " INT64_FORMAT, guard->migration), WORKER_TYPE);
 	worker.bgw_restart_time = RESTART_AFTER;
 	memcpy(worker.bgw_extra, &order, sizeof(order));
 	if (!RegisterDynamicBackgroundWorker(&worker, NULL))
@@ -161,63 +144,22 @@ safemig_guard_starter(Datum arg)
 	proc_exit(0);
 }
 
-static List *
-databases(void)
+static void
+not_started(Oid database)
 {
-	MemoryContext context = CurrentMemoryContext;
-	Relation	rel;
-	TableScanDesc scan;
-	HeapTuple	tuple;
-	List	   *oids = NIL;
-
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	(void) GetTransactionSnapshot();
-	rel = table_open(DatabaseRelationId, AccessShareLock);
-	scan = table_beginscan_catalog(rel, 0, NULL);
-	while (HeapTupleIsValid(tuple = heap_getnext(scan, ForwardScanDirection)))
-	{
-		Form_pg_database form = (Form_pg_database) GETSTRUCT(tuple);
-		MemoryContext old = MemoryContextSwitchTo(context);
-
-		if (form->datallowconn && !form->datistemplate)
-			oids = lappend_oid(oids, form->oid);
-		MemoryContextSwitchTo(old);
-	}
-	table_endscan(scan);
-	table_close(rel, AccessShareLock);
-	CommitTransactionCommand();
-	return oids;
+	ereport(WARNING,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("no background worker is free to start the guards of database %u", database),
+			 errhint("Increase max_worker_processes, and call safemig.attend_guards() in that database.")));
 }
 
-/* One database after the other: workers are few. */
 void
 safemig_guard_launcher(Datum arg)
 {
-	List	   *oids;
-	ListCell   *lc;
-
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	MemoryContextSwitchTo(TopMemoryContext);
-	oids = databases();
-	MemoryContextSwitchTo(TopMemoryContext);
-	foreach(lc, oids)
-	{
-		BackgroundWorker worker;
-		BackgroundWorkerHandle *handle;
-
-		describe_worker(&worker, "safemig_guard_starter", "safemig guard starter");
-		worker.bgw_main_arg = ObjectIdGetDatum(lfirst_oid(lc));
-		worker.bgw_notify_pid = MyProcPid;
-		if (RegisterDynamicBackgroundWorker(&worker, &handle))
-			(void) WaitForBackgroundWorkerShutdown(handle);
-		else
-			ereport(WARNING,
-					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-					 errmsg("no background worker is free to start the guards of database %u", lfirst_oid(lc)),
-					 errhint("Increase max_worker_processes, and call safemig.attend_guards() in that database.")));
-	}
+	worker_in_each_database("safemig_guard_starter", "safemig guard starter", WORKER_TYPE, not_started);
 	proc_exit(0);
 }
 
@@ -229,6 +171,6 @@ guard_init(void)
 
 	if (!process_shared_preload_libraries_in_progress)
 		return;
-	describe_worker(&worker, "safemig_guard_launcher", "safemig guard launcher");
+	worker_describe(&worker, "safemig_guard_launcher", "safemig guard launcher", WORKER_TYPE);
 	RegisterBackgroundWorker(&worker);
 }

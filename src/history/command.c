@@ -122,6 +122,7 @@ history_write_command(RecordedCommand *command, const char *query,
 	SAFEMIG_POINT("history.command");
 	foreach(lc, command->changes)
 		write_change(command, lfirst(lc), ++ord, incarnation);
+	history_note_touched(command);
 	CommandCounterIncrement();
 	SAFEMIG_POINT("history.changes");
 }

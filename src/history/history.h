@@ -117,6 +117,9 @@ extern void history_write_measure(TimestampTz since, const char *kind, const cha
 /* may older ones go now? */
 extern bool history_forgets_measures(void);
 extern void history_forget_measures(const char *kind, const char *cost);
+/* ---- touched.c: what is said and counted when a transaction commits ---- */
+extern void history_note_touched(const RecordedCommand *command);
+extern void history_transaction_ends(bool commits);
 
 /* ---- command.c: commands and changes, out and in ---- */
 extern void history_read_images(HeapTuple tuple, int column, Image **before,

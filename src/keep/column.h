@@ -130,6 +130,7 @@ extern Oid	copy_make(Relation rel, CopyShape *shape, const char *name,
 extern Oid	copy_make_with_converted(Relation rel, CopyShape *shape,
 									 const Kept *kept, CopyProof *proof);
 extern void copy_prove(const Kept *kept);
+extern void copy_reprove(Kept *kept, Relation copy);
 extern char *copy_name(const Kept *kept);
 extern char *copy_ordinal_name(const char *value_name);
 extern char *copy_content_name(const CopyShape *shape);

@@ -627,6 +627,21 @@ copy_prove(const Kept *kept)
 	table_close(copy, AccessShareLock);
 }
 
+/* What is in it now is what was kept. */
+void
+copy_reprove(Kept *kept, Relation copy)
+{
+	CopyProof	proof;
+
+	prove_rows(copy, &proof);
+	kept->rows = proof.rows;
+	kept->checksum = psprintf("%016llx", (unsigned long long) proof.checksum);
+	kept_add_detail(kept, "rows", psprintf(INT64_FORMAT, proof.rows));
+	kept_add_detail(kept, "values", psprintf(INT64_FORMAT, proof.values));
+	kept_add_detail(kept, "value_checksum",
+					psprintf("%016llx", (unsigned long long) proof.value_checksum));
+}
+
 /* The copy as SQL names it. */
 char *
 copy_name(const Kept *kept)

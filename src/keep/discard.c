@@ -74,6 +74,14 @@ find_kept(const Kept *kept, ObjectAddress *address)
 	return OidIsValid(oid);
 }
 
+bool
+vault_holds(const Kept *kept)
+{
+	ObjectAddress address;
+
+	return kept->vault_schema && kept->vault_name && find_kept(kept, &address);
+}
+
 /* ---- what needs it ---- */
 
 static void

@@ -322,6 +322,17 @@ prove_copy(Relation copy, RowsProof *proof)
 	MemoryContextDelete(context);
 }
 
+/* What is in it now is what was kept. */
+void
+rows_reprove(Kept *kept, Relation copy)
+{
+	RowsProof	proof;
+
+	prove_copy(copy, &proof);
+	kept->rows = proof.rows;
+	kept->checksum = rows_checksum(&proof);
+}
+
 Relation
 rows_open_copy(const Kept *kept)
 {

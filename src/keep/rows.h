@@ -58,6 +58,7 @@ extern void row_hash_add(RowHash *hash, Form_pg_attribute att, Datum value,
 extern RowHash row_hash(TupleDesc desc, const Datum *values, const bool *nulls);
 extern void rows_proof_add(RowsProof *proof, RowHash hash);
 extern char *rows_checksum(const RowsProof *proof);
+extern void rows_reprove(Kept *kept, Relation copy);
 
 /* ---- hashsort.c: in the order of what rows hold ---- */
 typedef struct HashSort HashSort;

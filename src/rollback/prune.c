@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * prune.c
- *	  The end of what is kept: safemig_prune, safemig_prune_older, and
- *	  safemig_keep, which puts it off.
+ *	  The end of what is kept: safemig_prune, safemig_prune_kept, and
+ *	  safemig_keep, which puts it off.  What is old is for expire.c.
  *
  * What is pruned cannot be put back by anything but a backup.  So nothing is
  * pruned that is pinned, or that another migration's kept data needs; and who
@@ -26,8 +26,7 @@
 #include "rollback/rollback.h"
 
 PG_FUNCTION_INFO_V1(safemig_prune);
-PG_FUNCTION_INFO_V1(safemig_prune_older);
-PG_FUNCTION_INFO_V1(safemig_prune_expired);
+PG_FUNCTION_INFO_V1(safemig_prune_kept);
 PG_FUNCTION_INFO_V1(safemig_keep);
 
 /* ---- which records, and what they keep ---- */
@@ -92,14 +91,6 @@ check_not_open(const Migration *migration)
 				 errmsg("migration " INT64_FORMAT " is still open", migration->id),
 				 errhint("Its session has to call safemig_end() or safemig_abort() first.")));
 }
-
-/* Whoever pins a migration wants it undone, or redone, by what its rollback
- * or its redo keeps, too. */
-#define PINS(id) \
-	" FROM safemig.pin_log p JOIN safemig.migration_log x ON x.id OPERATOR(pg_catalog.=) p.migration" \
-	" WHERE p.until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()" \
-	" AND (x.id OPERATOR(pg_catalog.=) " id " OR x.effective OPERATOR(pg_catalog.=) " id \
-	" OR x.rolled_back_by OPERATOR(pg_catalog.=) " id ")"
 
 static void
 check_not_pinned(const Migration *migration)
@@ -204,8 +195,8 @@ report_pruned(const Migration *migration, List *kept)
 }
 
 /* Returns the bytes that lay there. */
-static int64
-prune(Migration *migration, List *records, const char *reason)
+int64
+prune_records(Migration *migration, List *records, const char *reason)
 {
 	List	   *kept = kept_by(records);
 	int64		bytes = 0;
@@ -251,139 +242,82 @@ safemig_prune(PG_FUNCTION_ARGS)
 	check_not_open(migration);
 	check_not_pinned(migration);
 	check_not_guarded(migration);
-	bytes = prune(migration, records_of(migration), reason);
+	bytes = prune_records(migration, records_of(migration), reason);
 	own_work_end();
 	frame_unpin(&frame);
 	PG_RETURN_INT64(bytes);
 }
 
-/* ---- all that is old ---- */
+/* ---- one thing ---- */
 
-/*
- * Oldest first: a table in the vault may have a column of a type that was
- * dropped, and is kept, later.
- */
+/* A partition goes with its table, a sequence with what owns it. */
 static List *
-older_than(Interval *interval)
+gone_from(List *kept)
 {
-	Oid			type = INTERVALOID;
-	Datum		arg = IntervalPGetDatum(interval);
-	List	   *found = history_migrations("COALESCE(m.finished_at, m.started_at) OPERATOR(pg_catalog.<)"
-										   " (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) $1)"
-										   " AND EXISTS (SELECT FROM safemig.kept_log k"
-										   " WHERE k.migration OPERATOR(pg_catalog.=) m.id"
-										   " AND k.state OPERATOR(pg_catalog.=) 'kept' AND k.vault_name IS NOT NULL)"
-										   " AND NOT EXISTS (SELECT" PINS("m.id") ")"
-										   " AND NOT EXISTS (SELECT FROM safemig.guard_log g"
-										   " JOIN safemig.migration_log x ON x.id OPERATOR(pg_catalog.=) g.migration"
-										   " WHERE" GUARD_WATCHES("g.state")
-										   " AND (x.id OPERATOR(pg_catalog.=) m.id OR x.effective OPERATOR(pg_catalog.=) m.id))",
-										   1, &type, &arg);
-	List	   *oldest_first = NIL;
+	List	   *gone = NIL;
 	ListCell   *lc;
 
-	foreach(lc, found)
+	foreach(lc, kept)
 	{
-		Migration  *migration = lfirst(lc);
-
-		if (!migration_is_open(migration))
-			oldest_first = lcons(migration, oldest_first);
+		if (!vault_holds(lfirst(lc)))
+			gone = lappend(gone, lfirst(lc));
 	}
-	return oldest_first;
-}
-
-typedef struct Pruning
-{
-	Migration  *migration;
-	const char *reason;
-	int64		bytes;
-} Pruning;
-
-static bool
-prune_one(void *arg)
-{
-	Pruning    *pruning = arg;
-
-	pruning->bytes = prune(pruning->migration, list_make1(&pruning->migration->id),
-						   pruning->reason);
-	return true;
-}
-
-/* What something pinned still needs stays, and that is said. */
-static int64
-prune_unless_needed(Migration *migration, const char *reason)
-{
-	Pruning		pruning = {migration, reason, 0};
-	ErrorData  *error = attempt(prune_one, &pruning);
-
-	if (error == NULL)
-		return pruning.bytes;
-	if (error->sqlerrcode != ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST)
-		ReThrowError(error);
-	ereport(WARNING,
-			(errmsg("migration " INT64_FORMAT " was not pruned: %s",
-					migration->id, error->message)));
-	return 0;
+	return gone;
 }
 
 static int64
-prune_older(Interval *interval, const char *what, const char *reason)
+prune_kept(Kept *kept, const Migration *migration, const char *reason)
 {
-	Interval	zero = {0};
-	Frame		frame;
+	List	   *others = kept_by(list_make1(&kept->migration));
+	List	   *before = gone_from(others);
+	List	   *gone;
 	int64		bytes = 0;
-	List	   *old;
 	ListCell   *lc;
 
-	if (DatumGetBool(DirectFunctionCall2(interval_lt, IntervalPGetDatum(interval),
-										 IntervalPGetDatum(&zero))))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must not be negative", what)));
-	if (!is_administrator(GetUserId()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to prune what others keep"),
-				 errhint("safemig_prune(id) prunes one migration. GRANT EXECUTE ON FUNCTION safemig_administer() allows all.")));
-	frame_become_owner(&frame);
-	own_work_begin();
-	rollback_lock();
-	old = older_than(interval);
-	if (old == NIL && safemig_notices)
-		ereport(NOTICE, (errmsg("there is nothing to prune")));
-	foreach(lc, old)
-		bytes += prune_unless_needed(lfirst(lc), reason);
-	own_work_end();
-	frame_unpin(&frame);
+	if (strcmp(kept->state, "kept") != 0 || kept->vault_name == NULL)
+	{
+		report_pruned(migration, NIL);
+		return 0;
+	}
+	vault_discard(list_make1(kept));
+	gone = gone_from(others);
+	foreach(lc, before)
+		gone = list_delete_ptr(gone, lfirst(lc));
+	note_pruned(gone, migration->id, reason);
+	foreach(lc, gone)
+		bytes += ((Kept *) lfirst(lc))->bytes;
+	report_pruned(migration, gone);
 	return bytes;
 }
 
 Datum
-safemig_prune_older(PG_FUNCTION_ARGS)
+safemig_prune_kept(PG_FUNCTION_ARGS)
 {
-	check_not_null(fcinfo, 0, "older_than");
-	check_can_write("safemig_prune_older()");
-	PG_RETURN_INT64(prune_older(PG_GETARG_INTERVAL_P(0), "older_than",
-								text_argument(fcinfo, 1)));
-}
+	char	   *reason = text_argument(fcinfo, 1);
+	Migration  *migration;
+	Kept	   *kept;
+	Frame		frame;
+	int64		bytes;
 
-/* What safemig.retention says is old; for a job that runs every night. */
-Datum
-safemig_prune_expired(PG_FUNCTION_ARGS)
-{
-	Datum		interval;
-
-	if (strcmp(safemig_retention, "never") == 0)
-	{
-		if (safemig_notices)
-			ereport(NOTICE,
-					(errmsg("nothing expires: safemig.retention is never")));
-		PG_RETURN_INT64(0);
-	}
-	interval = DirectFunctionCall3(interval_in, CStringGetDatum(safemig_retention),
-								   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
-	PG_RETURN_INT64(prune_older(DatumGetIntervalP(interval), "safemig.retention",
-								text_argument(fcinfo, 0)));
+	check_not_null(fcinfo, 0, "kept");
+	check_can_write("safemig_prune_kept()");
+	frame_become_owner(&frame);
+	kept = history_get_kept(PG_GETARG_INT64(0));
+	frame_unpin(&frame);
+	migration = resolve_id(kept->migration);
+	check_rights(migration);
+	frame_become_owner(&frame);
+	own_work_begin();
+	rollback_lock();
+	/* somebody may have been quicker */
+	kept = history_get_kept(PG_GETARG_INT64(0));
+	check_not_open(migration);
+	check_not_pinned(migration);
+	check_not_guarded(migration);
+	bytes = prune_kept(kept, migration, reason);
+	own_work_end();
+	frame_unpin(&frame);
+	PG_RETURN_INT64(bytes);
 }
 
 /* ---- not yet ---- */

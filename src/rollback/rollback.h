@@ -190,6 +190,29 @@ extern List *plan_locked(RollbackPlan *plan);
 /* names of the tables and views that it locks, in that order */
 extern List *plan_locked_names(RollbackPlan *plan);
 
+/* ---- prune.c ---- */
+/* Whoever pins a migration wants it undone, or redone, by what its rollback
+ * or its redo keeps, too. */
+#define PINS(id) \
+	" FROM safemig.pin_log p JOIN safemig.migration_log x ON x.id OPERATOR(pg_catalog.=) p.migration" \
+	" WHERE p.until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()" \
+	" AND (x.id OPERATOR(pg_catalog.=) " id " OR x.effective OPERATOR(pg_catalog.=) " id \
+	" OR x.rolled_back_by OPERATOR(pg_catalog.=) " id ")"
+
+/* what these records (of int64*) keep, in the owner's frame; bytes */
+extern int64 prune_records(Migration *migration, List *records, const char *reason);
+
+/* ---- expire.c: what has expired, marked and then pruned ---- */
+typedef struct Expiry
+{
+	int			marked;			/* records that are marked now */
+	int			pruned;			/* records */
+	int64		bytes;
+} Expiry;
+
+/* by safemig.retention; no more records than limit, if that is not 0 */
+extern Expiry expire(int limit, const char *reason);
+
 /* ---- rights.c ---- */
 extern void plan_check_rights(RollbackPlan *plan);
 /* for what does not run their steps */
