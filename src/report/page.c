@@ -84,7 +84,7 @@ in_utf8(const char *text)
 /* ---- HTML ---- */
 
 static void
-html_text(StringInfo buf, const char *text)
+html_text(StringInfo buf, const char *text, const char *line_break)
 {
 	text = in_utf8(text);
 	while (*text)
@@ -103,7 +103,7 @@ html_text(StringInfo buf, const char *text)
 		else if (c == '&' || c == '<' || c == '>' || c == '"' || c == '\'' || c >= 0x80)
 			appendStringInfo(buf, "&#%u;", c);
 		else if (c == '\n')
-			appendStringInfoString(buf, "<br>\n");
+			appendStringInfoString(buf, line_break);
 		else
 			appendStringInfoChar(buf, (char) c);
 	}
@@ -114,7 +114,7 @@ static void
 html_value(StringInfo buf, const char *text, bool code)
 {
 	appendStringInfoString(buf, code ? "<code><bdi>" : "<bdi>");
-	html_text(buf, text);
+	html_text(buf, text, code ? "\n" : "<br>\n");
 	appendStringInfoString(buf, code ? "</bdi></code>" : "</bdi>");
 }
 
@@ -134,7 +134,7 @@ markdown_text(StringInfo buf, const char *text)
 			appendStringInfoString(buf, "<br>");
 		else if (c == '&' || c == '<' || c == '>')
 			appendStringInfoString(buf, c == '&' ? "&amp;" : c == '<' ? "&lt;" : "&gt;");
-		else if (c < 0x80 && strchr("\\`*_{}[]()#+!|~$@:", (char) c))
+		else if (c < 0x80 && strchr("\\`*_[]|~$", (char) c))
 			appendStringInfo(buf, "\\%c", (char) c);
 		else
 			appendBinaryStringInfo(buf, from, text - from);
@@ -233,9 +233,9 @@ static const char *const style =
 "h1{font-size:1.7rem;border-bottom:1px solid #d1d9e0;padding-bottom:.3rem;overflow-wrap:anywhere}h2{font-size:1.25rem;margin-top:2rem}\n"
 "dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1.5rem}dt{color:#59636e}dd{margin:0;overflow-wrap:anywhere}\n"
 ".table{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem}\n"
-"th,td{border:1px solid #d1d9e0;padding:.3rem .6rem;text-align:start;vertical-align:top;overflow-wrap:anywhere;min-width:3rem}\n"
+"th,td{border:1px solid #d1d9e0;padding:.3rem .6rem;text-align:start;vertical-align:top;min-width:3rem}\n"
 "th{background:#f6f8fa;white-space:nowrap}tr:nth-child(even) td{background:#fbfcfd}\n"
-"code,pre{font:.85rem/1.45 ui-monospace,monospace}code{white-space:pre-wrap}pre{background:#f6f8fa;padding:1rem;overflow-x:auto}\n"
+"code,pre{font:.85rem/1.45 ui-monospace,monospace}code{white-space:pre-wrap;overflow-wrap:anywhere}pre{background:#f6f8fa;padding:1rem;overflow-x:auto}\n"
 "@media(prefers-color-scheme:dark){body{color:#d1d7e0;background:#0d1117}h1,th,td{border-color:#3d444d}dt{color:#9198a1}"
 "th,pre{background:#151b23}tr:nth-child(even) td{background:#10151c}}\n"
 "@media print{body{max-width:none;margin:0}.table{overflow:visible}pre{white-space:pre-wrap}}\n";
@@ -267,14 +267,7 @@ page_begin(bool html, const char *title)
 	appendStringInfoString(buf, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
 						   "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
 						   "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
-	for (const char *at = title; *at;)
-	{
-		const char *from = at;
-
-		/* a title has no line breaks */
-		at += pg_mblen(at);
-		html_text(buf, *from == '\n' ? " " : pnstrdup(from, at - from));
-	}
+	html_text(buf, title, " ");
 	appendStringInfo(buf, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<h1>", style);
 	html_value(buf, title, false);
 	appendStringInfoString(buf, "</h1>\n");
@@ -296,6 +289,9 @@ page_text(Report *page, const char *text)
 	end_facts(page);
 	if (page->html)
 		appendStringInfoString(&page->buf, "<p>");
+	/* no list, heading or quotation begins here */
+	else if (text[0] && strchr("#+-=>", text[0]))
+		appendStringInfoChar(&page->buf, '\\');
 	append_value(page, text, false);
 	appendStringInfoString(&page->buf, page->html ? "</p>\n" : "\n\n");
 }
@@ -393,17 +389,7 @@ page_code(Report *page, const char *text)
 	if (page->html)
 	{
 		appendStringInfoString(buf, "<pre><bdi>");
-		/* in pre a line break is one */
-		for (const char *line = text; *line;)
-		{
-			const char *end = strchr(line, '\n');
-
-			html_text(buf, end ? pnstrdup(line, end - line) : line);
-			if (end == NULL)
-				break;
-			appendStringInfoChar(buf, '\n');
-			line = end + 1;
-		}
+		html_text(buf, text, "\n");
 		appendStringInfoString(buf, "</bdi></pre>\n");
 		return;
 	}

@@ -281,7 +281,8 @@ write_report(int64 id, bool html)
 	put_changes(page, id);
 	put_commands(page, id);
 	put_kept(page, id);
-	if (strcmp(m[0], "migration") == 0 || strcmp(m[0], "snapshot") == 0)
+	if ((strcmp(m[0], "migration") == 0 || strcmp(m[0], "snapshot") == 0) &&
+		strcmp(m[1], "rolled_back") != 0)
 		put_plan(page, id);
 	put_timeline(page, id);
 	put_certificate(page, id, m[0], m[1]);
