@@ -28,6 +28,7 @@ REGRESS = \
 	records \
 	registry \
 	prune \
+	retention \
 	rehearse \
 	drill \
 	plan \
@@ -37,6 +38,8 @@ REGRESS = \
 	assess \
 	policy \
 	facts \
+	stats \
+	report \
 	doctor \
 	privilege
 REGRESS_OPTS = --inputdir=test --outputdir=. --encoding=UTF8

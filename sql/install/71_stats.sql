@@ -77,7 +77,9 @@ CREATE VIEW safemig.impact WITH (security_barrier) AS
 SELECT c.migration, m.label, m.kind, m.state,
 	pg_catalog.quote_ident(s.schemaname) || '.' || pg_catalog.quote_ident(s.relname) AS object,
 	u.names AS unused_indexes, f.statements AS missing_indexes,
-	s.seq_scan < c.seq_scan OR s.n_tup_ins < c.n_tup_ins OR COALESCE(s.idx_scan, 0) < c.idx_scan AS reset,
+	COALESCE(pg_catalog.pg_stat_get_db_stat_reset_time((SELECT d.oid FROM pg_catalog.pg_database d
+		WHERE d.datname = pg_catalog.current_database())) > c.counted_at, false)
+		OR s.seq_scan < c.seq_scan OR s.n_tup_ins < c.n_tup_ins OR COALESCE(s.idx_scan, 0) < c.idx_scan AS reset,
 	s.seq_scan - c.seq_scan AS seq_scans, s.seq_tup_read - c.seq_tup_read AS seq_rows,
 	COALESCE(s.idx_scan, 0) - c.idx_scan AS idx_scans, COALESCE(s.idx_tup_fetch, 0) - c.idx_tup_fetch AS idx_rows,
 	s.n_tup_ins - c.n_tup_ins AS inserted, s.n_tup_upd - c.n_tup_upd AS updated, s.n_tup_del - c.n_tup_del AS deleted,
@@ -105,4 +107,4 @@ LEFT JOIN LATERAL (
 							AND (x.indkey::int2[])[0:pg_catalog.cardinality(o.conkey) - 1] @> o.conkey)) f ON true;
 GRANT SELECT ON safemig.impact TO PUBLIC;
 COMMENT ON VIEW safemig.impact IS
-'What became of the tables that a migration changed: the counters of pg_stat_user_tables since its last transaction committed (since), and, in the columns _before, what they were then; one row for each migration and table that is still there. reset: the counters of the server were set back since, so that the differences say nothing. unused_indexes: indexes of the table that no query has used since the counters began, but those that are there for a constraint; missing_indexes: statements for foreign keys of the table without an index. Many seq_rows for few seq_scans of a large table, or idx_scans that have stopped, are worth a look. Whoever sees the migration in safemig.migrations sees it here.';
+'What became of the tables that a migration changed: the counters of pg_stat_user_tables since its last transaction committed (since), and, in the columns _before, what they were then; one row for each migration and table that is still there. reset: counters of the database were set back since, so that the differences may say nothing. unused_indexes: indexes of the table that no query has used since the counters began, but those that are there for a constraint; missing_indexes: statements for foreign keys of the table without an index. Many seq_rows for few seq_scans of a large table, or idx_scans that have stopped, are worth a look. Whoever sees the migration in safemig.migrations sees it here.';

@@ -20,6 +20,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "parser/parser.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -81,23 +82,94 @@ open_kept(const Kept *kept)
 	return table_open(relid, RowExclusiveLock);
 }
 
+static const char *
+name_of(Relation rel)
+{
+	return quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
+									  RelationGetRelationName(rel));
+}
+
+/* In parentheses it ends with no other clause, and without it opens none. */
+static void
+check_condition(const char *condition)
+{
+	const char *forms[] = {"SELECT WHERE (%s\n)", "SELECT WHERE %s\n"};
+
+	for (size_t i = 0; i < lengthof(forms); i++)
+	{
+		StringInfoData sql;
+		List	   *parsed;
+
+		initStringInfo(&sql);
+		appendStringInfo(&sql, forms[i], condition);
+		parsed = raw_parser(sql.data, RAW_PARSE_DEFAULT);
+		if (list_length(parsed) != 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_SYNTAX_ERROR),
+					 errmsg("a condition is wanted, and no statement")));
+	}
+}
+
+/* The column that says, under a name of ours, which row it is; or NULL. */
+static const char *
+key_column(const Kept *kept, const char *name)
+{
+	for (int i = 1;; i++)
+	{
+		const char *key = kept_detail(kept, psprintf("key %d", i));
+
+		if (key == NULL)
+			return NULL;
+		if (strcmp(key, name) == 0)
+			return psprintf("safemig_key_%d", i);
+	}
+}
+
+/*
+ * What was written is kept as it was, with the key as it is: of a row that was
+ * changed only what changed.  So a condition on the key is one on both.
+ */
+static char *
+rows_by_key(Relation rel, const Kept *kept)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT ctid AS safemig_place");
+	for (int i = 0; i < desc->natts; i++)
+	{
+		const char *name = NameStr(TupleDescAttr(desc, i)->attname);
+		const char *key = key_column(kept, name);
+
+		if (TupleDescAttr(desc, i)->attisdropped)
+			continue;
+		if (key)
+			appendStringInfo(&sql, ", %s AS %s", key, quote_identifier(name));
+		else
+			appendStringInfo(&sql, ", %s", quote_identifier(name));
+	}
+	appendStringInfo(&sql, " FROM %s", name_of(rel));
+	return sql.data;
+}
+
 /* As the owner of the vault. */
 static int64
-delete_rows(Relation rel, const char *condition)
+delete_rows(Relation rel, const Kept *kept, const char *condition)
 {
-	char	   *command = psprintf("DELETE FROM %s WHERE (%s\n)",
-								   quote_qualified_identifier(get_namespace_name(RelationGetNamespace(rel)),
-															  RelationGetRelationName(rel)),
-								   condition);
+	StringInfoData sql;
 	int64		deleted;
 	Frame		frame;
 
-	/* in parentheses it ends with no other clause, and without it opens none */
-	(void) parse_statement(command);
-	(void) parse_statement(psprintf("SELECT WHERE %s\n", condition));
+	check_condition(condition);
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "DELETE FROM %s WHERE (%s\n)", name_of(rel), condition);
+	if (strcmp(kept->kind, "writes") == 0)
+		appendStringInfo(&sql, " OR ctid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT safemig_place FROM (%s) AS kept WHERE (%s\n)))",
+						 rows_by_key(rel, kept), condition);
 	frame_become(&frame, vault_role());
 	SPI_connect();
-	if (SPI_execute(command, false, 0) != SPI_OK_DELETE)
+	if (SPI_execute(sql.data, false, 0) != SPI_OK_DELETE)
 		elog(ERROR, "could not erase rows");
 	deleted = (int64) SPI_processed;
 	SPI_finish();
@@ -131,7 +203,7 @@ erase(Kept *kept, const char *condition, const char *reason)
 
 	if (rel == NULL)
 		return 0;
-	rows = delete_rows(rel, condition);
+	rows = delete_rows(rel, kept, condition);
 	if (rows > 0)
 	{
 		if (is_column(kept))

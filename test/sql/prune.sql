@@ -133,7 +133,8 @@ SELECT said($$SELECT safemig_prune_older('-1 day')::text$$);
 SELECT safemig_prune_older('1 day');
 SELECT * FROM in_vault;
 
--- what is said to be old
+-- what is said to be old, without a time of grace
+SET safemig.retention_grace = '0';
 SHOW safemig.retention;
 SELECT safemig_prune_expired();
 SET safemig.retention = 'for ever';
@@ -144,6 +145,7 @@ SELECT safemig_prune_expired();
 SET safemig.retention = '0';
 SELECT safemig_prune_expired('nightly') > 0 AS freed;
 RESET safemig.retention;
+RESET safemig.retention_grace;
 SELECT * FROM in_vault;
 
 SET safemig.enabled = off;
