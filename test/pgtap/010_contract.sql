@@ -1,7 +1,7 @@
 -- The calls and views that others write into their tools.  A test that fails
 -- here means that somebody's script breaks.
 BEGIN;
-SELECT plan(81);
+SELECT plan(89);
 
 -- The calls: name, arguments with names and types, result.  An argument in
 -- brackets has a default.
@@ -88,6 +88,10 @@ SELECT pg_temp.is_call('safemig_rollback_last',
 
 SELECT pg_temp.is_call('safemig_doctor', '', 'TABLE(item text, status text, detail text, hint text)');
 SELECT pg_temp.is_call('safemig_prune', 'id bigint, [reason text]', 'bigint');
+SELECT pg_temp.is_call('safemig_prune_kept', 'kept bigint, [reason text]', 'bigint');
+SELECT pg_temp.is_call('safemig_erase', 'kept bigint, condition text, [reason text]', 'bigint');
+SELECT pg_temp.is_call('safemig_erase_text', 'id bigint, [reason text]', 'bigint');
+SELECT pg_temp.is_call('safemig_report', 'id bigint, [format text]', 'text');
 SELECT pg_temp.is_call('safemig_prune_older', 'older_than interval, [reason text]', 'bigint');
 SELECT pg_temp.is_call('safemig_prune_expired', '[reason text]', 'bigint');
 SELECT pg_temp.is_call('safemig_keep', 'id bigint, until timestamp with time zone, [reason text]', 'void');
@@ -115,7 +119,8 @@ SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p
 SELECT has_schema('safemig');
 SELECT has_view('safemig', v, 'view safemig.' || v)
 FROM unnest(ARRAY['migrations', 'commands', 'changes', 'kept', 'pruned', 'failures', 'notes',
-                  'ledger', 'certificates', 'progress', 'guards', 'drills', 'rules', 'command_facts', 'migration_facts']) AS v;
+                  'ledger', 'certificates', 'progress', 'guards', 'drills', 'rules', 'command_facts', 'migration_facts',
+                  'expiring', 'erased', 'stats', 'impact']) AS v;
 
 SELECT set_eq($$SELECT attname::text FROM pg_attribute WHERE attrelid = 'safemig.policies'::regclass AND attnum > 0$$,
               ARRAY['rule', 'role', 'schema_name', 'below', 'action', 'reason'], 'columns of policies');
