@@ -281,8 +281,12 @@ prune_kept(Kept *kept, const Migration *migration, const char *reason)
 	}
 	vault_discard(list_make1(kept));
 	gone = gone_from(others);
+	/* what was lost before is not of this call, but for what it asks for */
 	foreach(lc, before)
-		gone = list_delete_ptr(gone, lfirst(lc));
+	{
+		if (((Kept *) lfirst(lc))->id != kept->id)
+			gone = list_delete_ptr(gone, lfirst(lc));
+	}
 	note_pruned(gone, migration->id, reason);
 	foreach(lc, gone)
 		bytes += ((Kept *) lfirst(lc))->bytes;

@@ -156,7 +156,7 @@ retention_init(void)
 {
 	BackgroundWorker worker;
 
-	if (!process_shared_preload_libraries_in_progress)
+	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
 	worker_describe(&worker, "safemig_retention_launcher", WORKER_TYPE " launcher", WORKER_TYPE);
 	worker.bgw_restart_time = 60;

@@ -75,7 +75,7 @@ my $kept = q(SELECT string_agg(label, ' ' ORDER BY label) FROM safemig.migration
 subtest 'a worker prunes by what is set for the database' => sub {
 	my $never = with_kept();
 	my $database = with_kept();
-	must($database, 'SELECT safemig_keep(' . id_of('b') . q(, 'infinity')));
+	must($database, 'SELECT safemig_keep(' . id_of('b') . q{, 'infinity')});
 	in_database('postgres', "ALTER DATABASE $database SET safemig.retention_grace = '0'");
 	in_database('postgres', "ALTER DATABASE $database SET safemig.retention = '0'");
 	comes_to($database, $kept, 'b', 'what is pinned stays');
@@ -87,7 +87,7 @@ subtest 'a worker prunes by what is set for the database' => sub {
 subtest 'nothing goes before the time of grace is over' => sub {
 	my $database = with_kept(q(retention = '0'));
 	comes_to($database, 'SELECT count(*) FROM safemig.expiring', '3', 'they are marked');
-	must($database, 'SELECT safemig_keep(' . id_of('a') . q(, 'infinity')));
+	must($database, 'SELECT safemig_keep(' . id_of('a') . q{, 'infinity')});
 	comes_to($database, 'SELECT count(*) FROM safemig.expiring', '2', 'what is pinned is not');
 	is(value($database, $kept), 'a b c', 'all is there');
 	in_database('postgres', "ALTER DATABASE $database SET safemig.retention = 'never'");
