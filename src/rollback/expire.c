@@ -140,7 +140,11 @@ prune_older(Interval *interval, const char *reason)
 	if (old == NIL && safemig_notices)
 		ereport(NOTICE, (errmsg("there is nothing to prune")));
 	foreach(lc, old)
-		bytes += Max(prune_unless_needed(lfirst(lc), reason), 0);
+	{
+		int64		freed = prune_unless_needed(lfirst(lc), reason);
+
+		bytes += freed > 0 ? freed : 0;
+	}
 	own_work_end();
 	frame_unpin(&frame);
 	return bytes;

@@ -66,9 +66,9 @@ SET safemig.retention = 'never';
 SELECT safemig_prune_expired();
 SET safemig.retention = '0';
 SET safemig.retention_grace = '0';
-SELECT safemig_prune_expired('nightly');
+SELECT safemig_prune_expired('every night');
 SELECT count(*) FROM safemig.expiring;
-SELECT DISTINCT identity, reason FROM safemig.pruned WHERE reason = 'nightly';
+SELECT DISTINCT identity, reason FROM safemig.pruned WHERE reason = 'every night';
 RESET safemig.retention;
 RESET safemig.retention_grace;
 
