@@ -118,7 +118,9 @@ on_xact(XactEvent event, void *arg)
 			framework_transaction_ends();
 			data_record_pending();
 			migration_report_at_commit();
-			history_transaction_ends(event == XACT_EVENT_PRE_COMMIT);
+			/* not in the middle of a command, which comes to its end itself */
+			if (command_top() == NULL)
+				history_transaction_ends(event == XACT_EVENT_PRE_COMMIT);
 			SAFEMIG_POINT("commit.recorded");
 			break;
 		case XACT_EVENT_ABORT:

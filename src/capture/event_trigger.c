@@ -135,6 +135,8 @@ check_drop_extension(Node *parsetree)
 {
 	if (IsBinaryUpgrade || !drops_safemig(parsetree))
 		return;
+	state_save();
+	safemig_state.touched = NULL;
 	if (!safemig_allow_drop)
 		history_refuse_drop_while_kept();
 	else

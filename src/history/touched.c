@@ -16,6 +16,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/async.h"
+#include "commands/extension.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -201,7 +202,8 @@ history_transaction_ends(bool commits)
 	ListCell   *lc;
 	Frame		frame;
 
-	if (safemig_state.touched == NULL)
+	/* the extension may have gone since, with all that it wrote */
+	if (safemig_state.touched == NULL || !OidIsValid(get_extension_oid("safemig", true)))
 		return;
 	own_work_begin();
 	PushActiveSnapshot(GetTransactionSnapshot());
