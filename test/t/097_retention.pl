@@ -170,11 +170,21 @@ subtest 'who listens is told' => sub {
 	must($database, q(BEGIN; CREATE TABLE public.prepared (id int); PREPARE TRANSACTION 'x'));
 	must($database, q(COMMIT PREPARED 'x'));
 	is(value($database, q(SELECT count(*) FROM safemig.impact WHERE object = 'public.prepared')), '1', 'a prepared transaction has its counters');
+	is(scalar(() = hears($database, q(CREATE INDEX CONCURRENTLY ON public.u (id); REINDEX TABLE CONCURRENTLY public.u)) =~ /"event"/g), 2, 'a command in several transactions is told of once');
 	# long texts and many migrations fit into a payload
 	my $long = "\x{3042}" x 2000;
 	utf8::encode($long);
 	like(hears($database, "SET safemig.label = '$long'; SET safemig.reason = '$long'; CREATE TABLE public.long (id int)"), qr/"event" : "migration"/, 'a long label');
 	like(hears($database, q(SET client_min_messages = error; SELECT safemig_rollback_to(0))), qr/"event" : "rollback"/, 'many at once');
+};
+
+subtest 'a transaction that ends with the extension' => sub {
+	my $database = new_database('retention_' . ++$number);
+	in_database('postgres', "ALTER DATABASE $database SET safemig.notify = 'all'");
+	is(hears($database, q(BEGIN; CREATE TABLE public.t (id int); DROP EXTENSION safemig; COMMIT)), '', 'says nothing');
+	must($database, 'CREATE EXTENSION safemig');
+	like(hears($database, q(BEGIN; CREATE TABLE public.u (id int); DROP EXTENSION safemig; CREATE EXTENSION safemig; CREATE TABLE public.v (id int); COMMIT)), qr/\A[^\n]*"migration" : 1,[^\n]*\z/, 'nor of what was before a new one');
+	is(value($database, 'SELECT string_agg(object, $$ $$) FROM safemig.impact'), 'public.v', 'and counts nothing of it');
 };
 
 subtest 'a dump has what is marked and what was erased' => sub {
