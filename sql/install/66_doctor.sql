@@ -55,6 +55,8 @@ BEGIN ATOMIC
 		SELECT count(*) FILTER (WHERE state = 'alarm') AS alarms, count(*) FILTER (WHERE NOT attended) AS alone, count(*) AS n,
 			min(format('migration %s: %s', migration, problem)) FILTER (WHERE state = 'alarm') AS example
 		FROM safemig.guards WHERE state IN ('watching', 'alarm')
+	), expiring AS (
+		SELECT count(*) AS expired, count(*) FILTER (WHERE e.prune_after < now() - interval '1 day') AS overdue FROM safemig.expiring e
 	), differing AS (
 		SELECT count(DISTINCT d.object) AS n, min(d.object) AS example
 		FROM safemig.drift() d WHERE (SELECT safemig.administers())
@@ -138,7 +140,11 @@ BEGIN ATOMIC
 			CASE WHEN available IS NULL THEN 'Install the package again.' ELSE 'ALTER EXTENSION safemig UPDATE;' END
 		FROM versions
 		UNION ALL
-		SELECT 16, 'space', true, 'ok', format('%s bytes are kept', bytes), NULL FROM migrations
+		SELECT 16, 'space', overdue = 0, 'warning', format('%s bytes are kept', bytes)
+				|| CASE WHEN expired > 0 THEN format(', those of %s migrations have expired', expired) ELSE '' END
+				|| CASE WHEN overdue > 0 THEN ', and nobody prunes them' ELSE '' END,
+			'SELECT safemig_prune_expired(); prunes them, and so does a worker with shared_preload_libraries = safemig.'
+		FROM migrations, expiring
 	)
 	SELECT f.item, CASE WHEN f.fine THEN 'ok' ELSE f.status END, f.detail, CASE WHEN NOT f.fine THEN f.hint END
 	FROM found f ORDER BY f.ord;

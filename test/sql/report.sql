@@ -89,6 +89,14 @@ SELECT page(id) FROM safemig.migrations WHERE label = 'rep pruned 2';
 RESET SESSION AUTHORIZATION;
 SELECT page(safemig_baseline('rep baseline')) ~ '^# Baseline';
 
+-- who ran it, and does not own it any more, sees what he did
+SET safemig.enabled = off;
+ALTER TABLE rep."a|b" OWNER TO regress_reader;
+RESET safemig.enabled;
+SET SESSION AUTHORIZATION regress_author;
+SELECT line FROM string_to_table(safemig_report(:id), E'\n') WITH ORDINALITY AS l(line, n) WHERE line ~ '^##|must be owner' ORDER BY n;
+RESET SESSION AUTHORIZATION;
+
 -- nobody else
 SELECT set_config('rep.last', max(id)::text, false) IS NOT NULL FROM safemig.migrations WHERE label = 'rep pruned 2';
 SET SESSION AUTHORIZATION regress_reader;

@@ -49,6 +49,12 @@ SET client_min_messages = notice;
 SELECT safemig_prune_expired();
 SET client_min_messages = warning;
 SELECT count(*) AS marked, count(*) FILTER (WHERE prune_after - marked_at = '1 day') AS for_a_day, bool_and(kept_bytes >= 0) AS kept FROM safemig.expiring;
+SELECT status, regexp_replace(detail, '^\d+ ', 'N ') AS detail FROM safemig_doctor() WHERE item = 'space';
+BEGIN;
+SET LOCAL safemig.enabled = off;
+UPDATE safemig.expiry_log SET prune_after = now() - interval '25 hours' WHERE migration = id_of('r tree');
+SELECT status, regexp_replace(detail, '^\d+ ', 'N ') AS detail, hint FROM safemig_doctor() WHERE item = 'space';
+ROLLBACK;
 -- who owns it sees it, and may keep it
 SET SESSION AUTHORIZATION regress_keeper;
 SELECT count(*) FROM safemig.expiring;
@@ -99,6 +105,20 @@ SELECT kept_of('r two', 'column') AS kept \gset
 SET SESSION AUTHORIZATION regress_nosy;
 SELECT said('SELECT safemig_prune_kept(' || :kept || ')::text');
 RESET SESSION AUTHORIZATION;
+
+-- what somebody has taken out of the vault without asking is pruned as well
+SET SESSION AUTHORIZATION regress_keeper;
+CREATE TABLE rs.lost (id int);
+SET safemig.label = 'r lost';
+DROP TABLE rs.lost;
+RESET safemig.label;
+RESET SESSION AUTHORIZATION;
+SET safemig.enabled = off;
+DO $$ BEGIN EXECUTE (SELECT replace(query, 'SELECT * FROM', 'DROP TABLE') FROM safemig.kept WHERE migration = id_of('r lost')); END $$;
+RESET safemig.enabled;
+SELECT safemig_erase(kept_of('r lost', 'relation'), 'true');
+SELECT safemig_prune_kept(kept_of('r lost', 'relation'));
+SELECT identity, state FROM safemig.kept WHERE migration = id_of('r lost');
 
 -- one person, out of everything that is kept
 SET SESSION AUTHORIZATION regress_keeper;
