@@ -385,6 +385,7 @@ extern int	safemig_guard_timeout;	/* milliseconds */
 extern int	safemig_capture_data;
 extern void settings_define(void);
 extern bool is_discarding(void);
+extern char *discard_reason(void);
 
 /* What those hear of it who LISTEN to this channel. */
 #define SAFEMIG_CHANNEL		"safemig"

@@ -118,6 +118,54 @@ is_discarding(void)
 	return safemig_discard && safemig_discard[0];
 }
 
+/* Why it is not, in words; on purpose. */
+char *
+discard_reason(void)
+{
+	return psprintf("safemig.discard: %s", safemig_discard);
+}
+
+/* What is kept, how much of it, and for how long. */
+static void
+define_keeping(void)
+{
+	DefineCustomRealVariable("safemig.max_kept_bytes",
+							 "How much a migration may copy to keep it; what is moved does not count.",
+							 "-1: as much as there is.",
+							 &safemig_max_kept_bytes, -1, -1, 1e18,
+							 PGC_SUSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomEnumVariable("safemig.on_limit",
+							 "What happens to a command that would have more copied than safemig.max_kept_bytes.",
+							 NULL, &safemig_on_limit,
+							 ON_LIMIT_REFUSE, on_limit_options,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable("safemig.on_published",
+							 "What happens to a command of which something would be kept while a publication is FOR ALL TABLES.",
+							 NULL, &safemig_on_published,
+							 ON_PUBLISHED_KEEP, on_published_options,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("safemig.retention",
+							   "How long what is kept is left before it expires.",
+							   "An interval, or never.",
+							   &safemig_retention, "never",
+							   PGC_SUSET, 0, check_retention, NULL, NULL);
+	DefineCustomStringVariable("safemig.retention_grace",
+							   "How long what has expired is marked before it is pruned.",
+							   "An interval.",
+							   &safemig_retention_grace, "1 day",
+							   PGC_SUSET, 0, check_retention_grace, NULL, NULL);
+	DefineCustomIntVariable("safemig.retention_every",
+							"How often a worker prunes what has expired, in every database.",
+							"Where the server preloads the library; 0: never.",
+							&safemig_retention_every, 3600, 0, INT_MAX / 1000,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomStringVariable("safemig.discard",
+							   "Why what the commands of this session destroy is not to be kept.",
+							   "Empty: it is kept.",
+							   &safemig_discard, "",
+							   PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
 void
 settings_define(void)
 {
@@ -167,41 +215,7 @@ settings_define(void)
 							"How long a rollback waits for a lock, each of three times.",
 							NULL, &safemig_lock_timeout, 5000, 1, INT_MAX,
 							PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
-	DefineCustomRealVariable("safemig.max_kept_bytes",
-							 "How much a migration may copy to keep it; what is moved does not count.",
-							 "-1: as much as there is.",
-							 &safemig_max_kept_bytes, -1, -1, 1e18,
-							 PGC_SUSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
-	DefineCustomEnumVariable("safemig.on_limit",
-							 "What happens to a command that would have more copied than safemig.max_kept_bytes.",
-							 NULL, &safemig_on_limit,
-							 ON_LIMIT_REFUSE, on_limit_options,
-							 PGC_SUSET, 0, NULL, NULL, NULL);
-	DefineCustomEnumVariable("safemig.on_published",
-							 "What happens to a command of which something would be kept while a publication is FOR ALL TABLES.",
-							 NULL, &safemig_on_published,
-							 ON_PUBLISHED_KEEP, on_published_options,
-							 PGC_SUSET, 0, NULL, NULL, NULL);
-	DefineCustomStringVariable("safemig.retention",
-							   "How long what is kept is left before it expires.",
-							   "An interval, or never.",
-							   &safemig_retention, "never",
-							   PGC_SUSET, 0, check_retention, NULL, NULL);
-	DefineCustomStringVariable("safemig.retention_grace",
-							   "How long what has expired is marked before it is pruned.",
-							   "An interval.",
-							   &safemig_retention_grace, "1 day",
-							   PGC_SUSET, 0, check_retention_grace, NULL, NULL);
-	DefineCustomIntVariable("safemig.retention_every",
-							"How often a worker prunes what has expired, in every database.",
-							"Where the server preloads the library; 0: never.",
-							&safemig_retention_every, 3600, 0, INT_MAX / 1000,
-							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
-	DefineCustomStringVariable("safemig.discard",
-							   "Why what the commands of this session destroy is not to be kept.",
-							   "Empty: it is kept.",
-							   &safemig_discard, "",
-							   PGC_USERSET, 0, NULL, NULL, NULL);
+	define_keeping();
 	DefineCustomEnumVariable("safemig.notify",
 							 "What is told to those that LISTEN to safemig.",
 							 "Nothing, rollbacks and redos, or migrations too.",

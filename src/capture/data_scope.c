@@ -205,7 +205,7 @@ data_why_no_large_objects(int64 migration, const Written *written)
 	if (safemig_capture_data == CAPTURE_DATA_EXPLICIT && !data_is_named())
 		return DATA_EXPLICIT_ONLY;
 	if (is_discarding() && (written->updated || written->deleted))
-		return psprintf("safemig.discard: %s", safemig_discard);
+		return discard_reason();
 	if (limit_forbids(migration, rows_to_keep(LargeObjectRelationId, written),
 					  "large objects"))
 		return DATA_OVER_LIMIT;
@@ -216,7 +216,7 @@ const char *
 data_why_not_kept(int64 migration, Oid relid, const Written *written)
 {
 	if (is_discarding() && (written->updated || written->deleted || written->truncated))
-		return psprintf("safemig.discard: %s", safemig_discard);
+		return discard_reason();
 	if (written->truncated)
 		return "truncated before safemig could see it";
 	if (safemig_capture_data == CAPTURE_DATA_EXPLICIT && !data_is_named())

@@ -123,7 +123,7 @@ truncate_table(int64 migration, Oid relid)
 	const char *reason = data_why_not_kept(migration, relid, &all);
 
 	if (reason == NULL && is_discarding())
-		reason = psprintf("safemig.discard: %s", safemig_discard);
+		reason = discard_reason();
 	else if (reason == NULL)
 		reason = keep_truncated(migration, relid);
 	else if (strcmp(reason, DATA_OVER_LIMIT) != 0)

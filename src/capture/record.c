@@ -61,13 +61,13 @@ was_kept(Command *command, const LostData *lost)
 	return false;
 }
 
-/* Why, where it was on purpose. */
+/* Why, where it was on purpose and not for a rollback. */
 static const char *
-discard_reason(void)
+lost_on_purpose(void)
 {
 	if (safemig_state.record_id || !is_discarding())
 		return "";
-	return psprintf(" (safemig.discard: %s)", safemig_discard);
+	return psprintf(" (%s)", discard_reason());
 }
 
 /*
@@ -98,7 +98,7 @@ check_nothing_lost(Command *command, Steps *steps)
 			(command->parsetree && IsA(command->parsetree, DropStmt) &&
 			 ((DropStmt *) command->parsetree)->removeType == OBJECT_EXTENSION))
 			steps_irreversible(steps, "the rows of %s were not kept%s",
-							   lost->description, discard_reason());
+							   lost->description, lost_on_purpose());
 		else
 			ereport(ERROR,
 					(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
