@@ -172,6 +172,15 @@ SELECT regexp_replace(erase('true); DROP TABLE rs.person; SELECT (true'), '".*"'
 SELECT erase('true RETURNING 1');
 SELECT erase('nothing = 1');
 SELECT erase('(SELECT count(*) FROM rs.person) > 0');
+-- also to who administers and is no superuser, and as nobody who could do more
+GRANT EXECUTE ON FUNCTION safemig_administer() TO regress_nosy;
+SET SESSION AUTHORIZATION regress_nosy;
+SELECT erase('person = 4');
+SELECT erase('(SELECT count(*) FROM safemig.command_log) > 0');
+SELECT erase('pg_read_file(''PG_VERSION'') IS NOT NULL');
+SELECT erase('set_config(''role'', ''postgres'', false) IS NOT NULL');
+RESET SESSION AUTHORIZATION;
+REVOKE EXECUTE ON FUNCTION safemig_administer() FROM regress_nosy;
 SELECT erase(NULL);
 SELECT erase('person = 3 -- nobody');
 SELECT said('SELECT safemig_erase(999999, ''true'')::text');
