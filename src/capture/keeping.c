@@ -201,6 +201,50 @@ freeze_what_stays(Closure *closure, HTAB *moved)
 }
 
 /*
+ * To discard is to give up rows: a type or a collation by itself has none, and
+ * what is kept may need it.
+ */
+static bool
+is_discarded(Closure *closure)
+{
+	ListCell   *lc;
+
+	if (!is_discarding() || safemig_state.record_id || closure->columns != NIL)
+		return is_discarding();
+	foreach(lc, closure->deleted)
+	{
+		ObjectAddress *address = lfirst(lc);
+
+		if (address->classId == RelationRelationId && is_movable(address))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A column of a table without rows of its own loses nothing but its place;
+ * what loses rows is found when they are gone (record.c).
+ */
+static void
+note_discarded_places(Command *command, Closure *closure)
+{
+	ListCell   *lc;
+
+	foreach(lc, closure->columns)
+	{
+		ObjectAddress *address = lfirst(lc);
+		char		relkind = get_rel_relkind(address->objectId);
+
+		if (command->unproved == NULL &&
+			(relkind == RELKIND_PARTITIONED_TABLE || relkind == RELKIND_FOREIGN_TABLE))
+			command->unproved = MemoryContextStrdup(command->context,
+													psprintf("the place of %s was not kept (%s)",
+															 getObjectDescription(address, false),
+															 discard_reason()));
+	}
+}
+
+/*
  * Keeps what a dropping command destroys.  The caller has become the
  * extension's owner; rights were checked by the rehearsal.
  */
@@ -214,8 +258,14 @@ keep_dropped(Command *command, Closure *closure, Node *parsetree)
 	command->altered = list_length(command->roots);
 	take_images(command, closure);
 	SAFEMIG_POINT("keep.images");
-	if (is_discarding())
+	if (is_discarded(closure))
 	{
+		/* a position is no room */
+		if (safemig_state.record_id == 0)
+		{
+			keep_positions(command, closure, moved);
+			note_discarded_places(command, closure);
+		}
 		support_check(closure, moved);
 		(void) freeze_what_stays(closure, moved);
 		return;

@@ -22,8 +22,9 @@
 
 /* ---- checks ---- */
 
+/* The relation itself, or the very column that was lost; not another one. */
 static bool
-was_created(Command *command, Oid relid)
+was_created(Command *command, const ObjectAddress *lost)
 {
 	ListCell   *lc;
 
@@ -31,7 +32,8 @@ was_created(Command *command, Oid relid)
 	{
 		ObjectAddress *address = lfirst(lc);
 
-		if (address->classId == RelationRelationId && address->objectId == relid)
+		if (address->classId == RelationRelationId && address->objectId == lost->objectId &&
+			(address->objectSubId == 0 || address->objectSubId == lost->objectSubId))
 			return true;
 	}
 	return false;
@@ -90,7 +92,7 @@ check_nothing_lost(Command *command, Steps *steps)
 					 errmsg("%s would be dropped, with rows that safemig keeps",
 							lost->description),
 					 errhint("SELECT * FROM safemig.kept WHERE state = 'kept'; shows what needs what is to be dropped. Roll those migrations back, or prune them, first.")));
-		if (was_created(command, lost->address.objectId) ||
+		if (was_created(command, &lost->address) ||
 			was_kept(command, lost))
 			continue;
 		if (command->concurrent ||

@@ -210,6 +210,37 @@ CREATE TABLE rs.scratch (id int);
 DROP TABLE rs.scratch;
 RESET safemig.require_reversible;
 RESET safemig.discard;
+-- another column of that name does not stand for the one that is gone, nor a table without rows for none
+SET safemig.discard = 'test data';
+CREATE TABLE rs.swap (id int, a int, b int);
+SET safemig.label = 'r swap';
+ALTER TABLE rs.swap DROP COLUMN a, ADD COLUMN a int;
+CREATE TABLE rs.norows (id int, a int, b int) PARTITION BY LIST (id);
+SET safemig.label = 'r norows';
+ALTER TABLE rs.norows DROP COLUMN a;
+-- what has no rows is kept all the same: a type that kept rows need, the position of a sequence
+RESET safemig.discard;
+CREATE TYPE rs.en AS ENUM ('a');
+CREATE COLLATION rs.co (provider = libc, locale = 'C');
+CREATE SEQUENCE rs.sq;
+SELECT nextval('rs.sq'), nextval('rs.sq');
+CREATE TABLE rs.needs (e rs.en, c text COLLATE rs.co);
+INSERT INTO rs.needs VALUES ('a', 'c');
+SET safemig.label = 'r needs';
+DROP TABLE rs.needs;
+SET safemig.discard = 'test data';
+SET safemig.label = 'r things';
+BEGIN;
+DROP TYPE rs.en;
+DROP COLLATION rs.co;
+DROP SEQUENCE rs.sq;
+COMMIT;
+RESET safemig.discard;
+RESET safemig.label;
+SELECT label, restorable, why_not FROM safemig.migrations WHERE label IN ('r swap', 'r norows', 'r things') AND NOT restorable ORDER BY id;
+SELECT safemig_rollback('r things') > 0 AS back;
+SELECT safemig_rollback('r needs') > 0 AS back;
+SELECT *, nextval('rs.sq') FROM rs.needs;
 SELECT label, restorable, why_not, (SELECT string_agg(k.kind, ', ') FROM safemig.kept k WHERE k.migration = m.id AND k.query IS NOT NULL) AS keeps
 FROM safemig.migrations m WHERE label IN ('r column', 'r truncate', 'r insert', 'r type', 'r drop') ORDER BY id;
 RESET SESSION AUTHORIZATION;
