@@ -69,12 +69,13 @@ PG_CONFIG ?= pg_config
 # tests on a server built with assertions.  "make fidelity" proves it on
 # PostgreSQL's own regression scripts, FILES="alter_table" on some of them,
 # PASSES="schema" as an ordinary role that owns its schema.
-# "make soak" runs random cases for hours: CASES=2000 of rows, SEQUENCES=5000 of
+# "make real FOLDER=path" proves it on the migrations of a project, with ROWS=5
+# in each table.  "make soak" runs random cases for hours: CASES=2000 of rows, SEQUENCES=5000 of
 # everything, from the case SEED=1 on.  "make crash" kills the server over and
 # over, KILLS=1000 times, and proves each time that nothing was half done; "make
 # races" takes back what others write to, for SECONDS=1800; "make calls" gives
 # random arguments to every function, CALLS=20000 times.
-OWN_GOALS = bench check check-monitoring check-versions check-upgrade check-assert calls crash demo drill fidelity frameworks races soak
+OWN_GOALS = bench check check-monitoring check-versions check-upgrade check-assert calls crash demo drill fidelity frameworks races real soak
 
 ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
 
@@ -105,6 +106,9 @@ fidelity:
 frameworks:
 	@NAMES='$(NAMES)' PG_CONFIG='$(PG_CONFIG)' script/throwaway frameworks script/frameworks
 	@bench/report tmp_check/frameworks.md doc/frameworks.md
+
+real:
+	@PG_CONFIG='$(PG_CONFIG)' script/throwaway check script/real '$(abspath $(FOLDER))' '$(or $(ROWS),5)'
 
 soak:
 	@PG_CONFIG='$(PG_CONFIG)' SAFEMIG_SEED='$(or $(SEED),1)' SAFEMIG_CASES='$(or $(CASES),2000)' \

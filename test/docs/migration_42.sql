@@ -6,7 +6,7 @@ CREATE DATABASE shop;
 \c shop
 SET client_min_messages = warning;
 CREATE EXTENSION safemig;
-SELECT setval(pg_get_serial_sequence('safemig.migration_log', 'id'), 38) AS id \gset
+SELECT setval('safemig.migration_id', 38) AS id \gset
 SET safemig.label = '20240110_orders';
 CREATE TABLE orders (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, note text, total numeric(12,2));
 SET safemig.label = 'more';

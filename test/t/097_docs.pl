@@ -51,12 +51,12 @@ sub blocks
 		if ($block)
 		{
 			if (/^\s*```\s*$/) { push @blocks, $block; $block = undef; next }
-			s/^ {0,$block->{indent}}//;
+			s/^$block->{indent}//;
 			$block->{text} .= "$_\n";
 		}
 		elsif (/^( *)```(\S*)/)
 		{
-			$block = {%said, language => $2, text => '', line => $line, indent => length $1};
+			$block = {%said, language => $2, text => '', line => $line, indent => $1};
 			%said = ();
 		}
 		elsif (/^\s*<!-- (setup|not run): (\S.*?) -->\s*$/) { $said{$1} = $2 }
@@ -193,12 +193,20 @@ sub check_japanese
 	return;
 }
 
-# Figures that are quoted stand in the table that a make target writes.
+# Figures that are quoted stand in the table that "make bench" writes, where
+# some rows mean what the one before them is about.
 sub check_figures
 {
 	my ($file) = @_;
 	my $measured = content('bench/README.md');
-	my %figure = $measured =~ /^\| (.+?) \| .*? \| (.+?) \|$/mg;
+	my ($base, %figure) = ('');
+	while ($measured =~ /^\| (.+?) \| .*? \| (.+?) \|$/mg)
+	{
+		my ($what, $value) = ($1, $2);
+		my $follows = $what =~ /^(?:the same|rollback of it|pg_restore)\b/;
+		$base = $what unless $follows;
+		$figure{ $follows ? "$base: $what" : $what } = $value;
+	}
 	my ($quoted) = content($file) =~ /<!-- figures -->\n(.*?)<!-- end -->/s;
 	my @rows = ($quoted // '') =~ /^\|.*\| (.+?) <!-- (.+?) --> \|$/mg;
 	ok(@rows, "$file: quotes figures");
