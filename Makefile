@@ -152,6 +152,11 @@ PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
 ifneq ($(wildcard $(PGXS)),)
 
+# messages in other languages need gettext's msgfmt; without it they are English
+ifeq ($(shell command -v msgfmt 2>/dev/null),)
+override enable_nls = no
+endif
+
 include $(PGXS)
 
 $(INSTALLSCRIPT): $(sort $(wildcard sql/install/*.sql)) safemig.control

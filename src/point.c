@@ -78,7 +78,7 @@ act(const Point *point, PointAction action)
 		case POINT_ERROR:
 			ereport(ERROR,
 					(errcode(ERRCODE_INTERNAL_ERROR),
-					 errmsg("point %s", point->name)));
+					 errmsg_internal("point %s", point->name)));
 			break;
 		case POINT_CANCEL:
 			kill(MyProcPid, SIGINT);

@@ -26,6 +26,14 @@
 #include "utils/snapshot.h"
 #include "utils/timestamp.h"
 
+/* messages are looked up in our own catalog, po/ */
+#undef TEXTDOMAIN
+#define TEXTDOMAIN PG_TEXTDOMAIN("safemig")
+
+/* text that becomes part of a message, in the language of messages */
+#define said(text) dgettext(TEXTDOMAIN, text)
+#define said_of(one, many, n) dngettext(TEXTDOMAIN, one, many, (unsigned long) (n))
+
 #define SAFEMIG_SCHEMA			"safemig"
 #define SAFEMIG_VAULT_PREFIX	"safemig_vault_"
 #define SAFEMIG_VAULT_ROLE		"safemig_vault"

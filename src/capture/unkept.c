@@ -72,8 +72,8 @@ unkept_record(int64 migration, const Written *written, const char *table,
 	if (safemig_require_reversible)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_IRREVERSIBLE),
-				 errmsg("migration " INT64_FORMAT " is irreversible: %s",
-						migration, command.irreversible)));
+				 errmsg("migration %lld is irreversible: %s",
+						(long long) migration, command.irreversible)));
 	ereport(WARNING,
 			(errcode(ERRCODE_SAFEMIG_IRREVERSIBLE),
 			 errmsg("the migration is irreversible: %s", command.irreversible),

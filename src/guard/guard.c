@@ -104,7 +104,7 @@ check_holds_now(const Guard *guard)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the check does not hold now: %s", verdict.problem),
 				 errdetail("A guard on it would take the migration back at once."),
-				 errhint("SELECT safemig_rollback(" INT64_FORMAT "); does that.", guard->migration)));
+				 errhint("SELECT safemig_rollback(%lld); does that.", (long long) guard->migration)));
 }
 
 /* ---- whose it is ---- */
@@ -150,7 +150,7 @@ check_can_be_guarded(Migration *migration)
 	if (migration_is_open(migration))
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("migration " INT64_FORMAT " is still open", migration->id),
+				 errmsg("migration %lld is still open", (long long) migration->id),
 				 errhint("Its session has to call safemig_end() first.")));
 	check_can_all_be_rolled_back(list_make1(migration));
 }
@@ -161,8 +161,8 @@ check_is_not_guarded(const Migration *migration)
 	if (guard_of_migration(migration->id))
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("migration " INT64_FORMAT " is guarded already", migration->id),
-				 errhint("SELECT safemig_unguard(" INT64_FORMAT "); ends that.", migration->id)));
+				 errmsg("migration %lld is guarded already", (long long) migration->id),
+				 errhint("SELECT safemig_unguard(%lld); ends that.", (long long) migration->id)));
 }
 
 Datum
@@ -200,7 +200,7 @@ guard_to_change(const Migration *migration)
 	if (guard == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("migration " INT64_FORMAT " is not guarded", migration->id),
+				 errmsg("migration %lld is not guarded", (long long) migration->id),
 				 errhint("safemig.guards says which are, and how others ended.")));
 	return guard;
 }
@@ -236,8 +236,8 @@ safemig_confirm(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
 				 guard->confirmed ?
-				 errmsg("migration " INT64_FORMAT " has been confirmed already", migration->id) :
-				 errmsg("migration " INT64_FORMAT " does not wait to be confirmed", migration->id)));
+				 errmsg("migration %lld has been confirmed already", (long long) migration->id) :
+				 errmsg("migration %lld does not wait to be confirmed", (long long) migration->id)));
 	guard_confirm(guard, text_argument(fcinfo, 1));
 	if (guard->check_query == NULL)
 		guard_end(guard, GUARD_CONFIRMED, 0, NULL);

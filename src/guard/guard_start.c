@@ -82,8 +82,8 @@ guard_start(const Guard *guard)
 	if (!OidIsValid(order.session_role))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("role \"%s\" of the guard of migration " INT64_FORMAT " does not exist",
-						guard->session_role, guard->migration)));
+				 errmsg("role \"%s\" of the guard of migration %lld does not exist",
+						guard->session_role, (long long) guard->migration)));
 	worker_describe(&worker, "safemig_guard_worker",
 					psprintf("safemig guard of migration " INT64_FORMAT, guard->migration), WORKER_TYPE);
 	worker.bgw_restart_time = RESTART_AFTER;
@@ -91,7 +91,7 @@ guard_start(const Guard *guard)
 	if (!RegisterDynamicBackgroundWorker(&worker, NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("no background worker is free for the guard of migration " INT64_FORMAT, guard->migration),
+				 errmsg("no background worker is free for the guard of migration %lld", (long long) guard->migration),
 				 errhint("Increase max_worker_processes.")));
 }
 

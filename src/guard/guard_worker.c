@@ -95,7 +95,7 @@ for_certain(Work work, Guard *guard, void *arg)
 	/* the next worker tries again */
 	if (problem)
 		ereport(FATAL,
-				(errmsg("the guard of migration " INT64_FORMAT " cannot go on: %s", guard->migration, problem)));
+				(errmsg("the guard of migration %lld cannot go on: %s", (long long) guard->migration, problem)));
 }
 
 /* ---- what is done in them ---- */
@@ -223,7 +223,7 @@ take_back(Guard *guard, void *arg)
 	own_work_end();
 	frame_unpin(&frame);
 	ereport(LOG,
-			(errmsg("migration " INT64_FORMAT " was rolled back by its guard: %s", guard->migration, why)));
+			(errmsg("migration %lld was rolled back by its guard: %s", (long long) guard->migration, why)));
 }
 
 static void
@@ -263,7 +263,7 @@ act(Guard *guard, const char *why)
 	if (problem == NULL)
 		return true;
 	ereport(WARNING,
-			(errmsg("the guard of migration " INT64_FORMAT " could not roll it back: %s", guard->migration, problem),
+			(errmsg("the guard of migration %lld could not roll it back: %s", (long long) guard->migration, problem),
 			 errdetail("%s", why)));
 	for_certain(note_refusal, guard, problem);
 	if (guard->tries + 1 <= safemig_guard_retries)

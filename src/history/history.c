@@ -384,7 +384,7 @@ history_get_migration(int64 id, bool missing_ok)
 	if (migration == NULL && !missing_ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_UNKNOWN),
-				 errmsg("migration " INT64_FORMAT " does not exist", id),
+				 errmsg("migration %lld does not exist", (long long) id),
 				 errhint("SELECT id, label, state, started_at FROM safemig.migrations ORDER BY id DESC;")));
 	return migration;
 }
@@ -491,8 +491,8 @@ history_refuse_drop_while_kept(void)
 	if (kept > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("extension \"safemig\" keeps data of " INT64_FORMAT " dropped or changed objects",
-						kept),
+				 errmsg("extension \"safemig\" keeps data of %lld dropped or changed objects",
+						(long long) kept),
 				 errdetail("Without the extension it could no longer be put back."),
 				 errhint("SET safemig.allow_drop = on to drop it all the same; the schemas %s* then stay as plain schemas.",
 						 SAFEMIG_VAULT_PREFIX)));

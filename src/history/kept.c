@@ -135,8 +135,8 @@ report_pruned(const Kept *kept)
 			 errmsg("the data kept of %s %s was pruned",
 					kept->object_type, kept->identity),
 			 detail ? errdetail_internal("%s", detail) : 0,
-			 errhint("SELECT * FROM safemig.pruned WHERE id = " INT64_FORMAT "; says when. SELECT safemig_recovery_target(" INT64_FORMAT "); says how far to recover a backup.",
-					 kept->id, kept->migration)));
+			 errhint("SELECT * FROM safemig.pruned WHERE id = %lld; says when. SELECT safemig_recovery_target(%lld); says how far to recover a backup.",
+					 (long long) kept->id, (long long) kept->migration)));
 }
 
 /* Found and still kept, or an error that says what became of it. */
@@ -161,7 +161,7 @@ history_get_kept(int64 id)
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_PRUNED),
-				 errmsg("kept data " INT64_FORMAT " is not there", id)));
+				 errmsg("kept data %lld is not there", (long long) id)));
 	old = MemoryContextSwitchTo(context);
 	tuple = SPI_tuptable->vals[0];
 	kept = palloc0(sizeof(Kept));

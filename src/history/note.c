@@ -70,8 +70,8 @@ check_may_note(const Migration *migration, Oid user)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied to note something about migration " INT64_FORMAT,
-					migration->id),
+			 errmsg("permission denied to note something about migration %lld",
+					(long long) migration->id),
 			 errdetail("It was run by \"%s\".", migration->session_role)));
 }
 

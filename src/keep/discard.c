@@ -89,11 +89,11 @@ refuse_needed(const Kept *kept, const Kept *by, const char *how)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-			 errmsg("%s %s, which migration " INT64_FORMAT " keeps, is still needed",
-					kept->object_type, kept->identity, kept->migration),
-			 errdetail("%s %s, which migration " INT64_FORMAT " keeps, %s.",
-					   by->object_type, by->identity, by->migration, how),
-			 errhint("SELECT safemig_prune(" INT64_FORMAT "); first.", by->migration)));
+			 errmsg("%s %s, which migration %lld keeps, is still needed",
+					kept->object_type, kept->identity, (long long) kept->migration),
+			 errdetail("%s %s, which migration %lld keeps, %s.",
+					   by->object_type, by->identity, (long long) by->migration, how),
+			 errhint("SELECT safemig_prune(%lld); first.", (long long) by->migration)));
 }
 
 static bool

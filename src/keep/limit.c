@@ -140,9 +140,11 @@ refuse(int64 migration, double copied, double more, bool estimated, const char *
 	ereport(ERROR,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 			 errmsg("what is to be kept of %s is more than safemig.max_kept_bytes allows", what),
-			 errdetail("Migration " INT64_FORMAT " keeps %.0f bytes in copies, and this is %s%.0f more, of %.0f.",
-					   migration, copied, estimated ? "estimated to be " : "",
-					   more, safemig_max_kept_bytes),
+			 estimated ?
+			 errdetail("Migration %lld keeps %.0f bytes in copies, and this is estimated to be %.0f more, of %.0f.",
+					   (long long) migration, copied, more, safemig_max_kept_bytes) :
+			 errdetail("Migration %lld keeps %.0f bytes in copies, and this is %.0f more, of %.0f.",
+					   (long long) migration, copied, more, safemig_max_kept_bytes),
 			 errhint("Raise safemig.max_kept_bytes, or set safemig.on_limit to \"irreversible\" to go on without keeping it.")));
 }
 

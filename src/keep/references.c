@@ -180,11 +180,11 @@ describe_broken(const Reference *reference, int64 rows)
 	misfit->rows = rows;
 	misfit->table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(reference->from)),
 											   get_rel_name(reference->from));
-	misfit->message = psprintf("the kept rows would break foreign key \"%s\" of table \"%s\"",
+	misfit->message = psprintf(said("the kept rows would break foreign key \"%s\" of table \"%s\""),
 							   reference->name, get_rel_name(reference->from));
-	misfit->detail = psprintf("%lld of its rows would refer to rows that \"%s\" does not have.",
+	misfit->detail = psprintf(said("%lld of its rows would refer to rows that \"%s\" does not have."),
 							  (long long) rows, get_rel_name(reference->to));
-	misfit->hint = pstrdup("Take both tables into one snapshot; or change or delete these rows first.");
+	misfit->hint = pstrdup(said("Take both tables into one snapshot; or change or delete these rows first."));
 	return misfit;
 }
 

@@ -334,15 +334,15 @@ kept_to_restore(int64 id, const char *kind)
 	if (strcmp(kept->kind, kind) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("kept data " INT64_FORMAT " is of kind \"%s\", not \"%s\"",
-						id, kept->kind, kind)));
+				 errmsg("kept data %lld is of kind \"%s\", not \"%s\"",
+						(long long) id, kept->kind, kind)));
 	if (strcmp(kept->state, "kept") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
 				 errmsg("%s %s is not in the vault any more",
 						kept->object_type, kept->identity),
-				 errdetail("Kept data " INT64_FORMAT " is in state \"%s\".",
-						   id, kept->state)));
+				 errdetail("Kept data %lld is in state \"%s\".",
+						   (long long) id, kept->state)));
 	return kept;
 }
 

@@ -111,16 +111,16 @@ conflict_of_error(const ErrorData *error, const RecordedCommand *command, const 
 	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_TO_CATEGORY(ERRCODE_SAFEMIG_CONFLICT))
 		return conflicts;
 	conflict->sqlstate = ERRCODE_SAFEMIG_CONFLICT;
-	conflict->message = psprintf("migration " INT64_FORMAT " cannot be rolled back exactly: %s",
-								 command->migration, error->message);
-	conflict->detail = psprintf("%s%sStatement: %s", error->detail ? error->detail : "",
+	conflict->message = psprintf(said("migration %lld cannot be rolled back exactly: %s"),
+								 (long long) command->migration, error->message);
+	conflict->detail = psprintf(said("%s%sStatement: %s"), error->detail ? error->detail : "",
 								error->detail ? "\n" : "", step->sql);
 	conflict->of_step = true;
 	query = misfit_query(command, step, error->sqlerrcode);
 	if (query)
 	{
 		conflict->command = query;
-		conflict->hint = psprintf("%s shows the rows.", query);
+		conflict->hint = psprintf(said("%s shows the rows."), query);
 	}
 	return conflicts;
 }
@@ -437,8 +437,8 @@ plan_warn_unkept(const RecordedCommand *command)
 {
 	if (command->unkept)
 		ereport(WARNING,
-				(errmsg("what migration " INT64_FORMAT " did stays as it is: %s",
-						command->migration, command->unkept)));
+				(errmsg("what migration %lld did stays as it is: %s",
+						(long long) command->migration, command->unkept)));
 }
 
 static List *

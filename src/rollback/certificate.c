@@ -148,7 +148,7 @@ kind_of(int64 id)
 	if (kind == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_UNKNOWN),
-				 errmsg("migration " INT64_FORMAT " does not exist, or is not yours to see", id),
+				 errmsg("migration %lld does not exist, or is not yours to see", (long long) id),
 				 errhint("SELECT id, label, state, started_at FROM safemig.migrations ORDER BY id DESC;")));
 	return kind;
 }
@@ -167,7 +167,7 @@ record_of(int64 id)
 	if (record == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("migration " INT64_FORMAT " has not been rolled back", id),
+				 errmsg("migration %lld has not been rolled back", (long long) id),
 				 errhint("safemig_certificate() takes the id of a rollback or a redo, or of a migration that is rolled back.")));
 	return strtoll(record, NULL, 10);
 }
@@ -185,7 +185,7 @@ safemig_certificate(PG_FUNCTION_ARGS)
 	if (text == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("%s " INT64_FORMAT " has no certificate", kind_of(record), record),
+				 errmsg("%s %lld has no certificate", kind_of(record), (long long) record),
 				 errdetail("It was recorded before safemig wrote any.")));
 	PG_RETURN_TEXT_P(cstring_to_text(text));
 }
@@ -210,7 +210,7 @@ safemig_recovery_target(PG_FUNCTION_ARGS)
 	if (text == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("migration " INT64_FORMAT " was not run in this database", id),
+				 errmsg("migration %lld was not run in this database", (long long) id),
 				 errdetail("Its history came with a dump: the log of this server knows nothing of it.")));
 	PG_RETURN_TEXT_P(cstring_to_text(text));
 }

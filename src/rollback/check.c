@@ -29,7 +29,7 @@ recovery_command(int64 migration)
 static char *
 recovery_hint(int64 migration)
 {
-	return psprintf("%s gives the settings of a point-in-time recovery that ends before it.",
+	return psprintf(said("%s gives the settings of a point-in-time recovery that ends before it."),
 					recovery_command(migration));
 }
 
@@ -51,7 +51,7 @@ check_irreversible(RollbackPlan *plan, List **conflicts)
 
 		if (command->irreversible && !(command->unkept && plan->on_conflict == CONFLICT_KEEP))
 			add_conflict(conflicts, ERRCODE_SAFEMIG_IRREVERSIBLE, command->tag,
-						 psprintf("is irreversible: %s", command->irreversible),
+						 psprintf(said("is irreversible: %s"), command->irreversible),
 						 recovery_hint(command->migration))->command =
 				recovery_command(command->migration);
 	}
@@ -192,9 +192,9 @@ check_later(RollbackPlan *plan, List **conflicts)
 
 		add_conflict(conflicts, ERRCODE_SAFEMIG_LATER,
 					 SPI_getvalue(tuple, SPI_tuptable->tupdesc, 3),
-					 label ? psprintf("was changed by the later migration %s \"%s\"", id, label) :
-					 psprintf("was changed by the later migration %s", id),
-					 "SELECT safemig_rollback_to(...) takes the later ones back too.")->command =
+					 label ? psprintf(said("was changed by the later migration %s \"%s\""), id, label) :
+					 psprintf(said("was changed by the later migration %s"), id),
+					 said("SELECT safemig_rollback_to(...) takes the later ones back too."))->command =
 			psprintf("SELECT safemig_rollback(%s);", id);
 		MemoryContextSwitchTo(old);
 	}
@@ -228,9 +228,9 @@ report_drift(void *arg, const char *part, const char *name,
 	DriftReport *report = arg;
 
 	add_conflict(report->conflicts, ERRCODE_SAFEMIG_CONFLICT, report->object,
-				 psprintf("%s%s%s is %s, but was recorded as %s",
+				 psprintf(said("%s%s%s is %s, but was recorded as %s"),
 						  part, part[0] ? " " : "", name,
-						  b ? b : "absent", a ? a : "absent"),
+						  b ? b : said("absent"), a ? a : said("absent")),
 				 report->hint)->command = report->command;
 }
 
@@ -280,8 +280,8 @@ check_name(const Image *image, const char *key, List *states, List **conflicts)
 	if (!address_find(image, &address) || is_of_states(states, address))
 		return;
 	conflict = add_conflict(conflicts, ERRCODE_SAFEMIG_CONFLICT, key,
-							pstrdup("has to come back, but the name is taken"),
-							"Rename or drop what has the name now.");
+							pstrdup(said("has to come back, but the name is taken")),
+							said("Rename or drop what has the name now."));
 	if (address.classId == RelationRelationId &&
 		get_rel_relkind(address.objectId) != RELKIND_COMPOSITE_TYPE)
 		conflict->command = psprintf("ALTER TABLE %s RENAME TO %s;", image->identity,
@@ -344,8 +344,8 @@ check_states(RollbackPlan *plan, List **conflicts)
 			continue;
 		if (now == NULL || strcmp(now->type, state->image->type) != 0)
 			add_conflict(conflicts, ERRCODE_SAFEMIG_CONFLICT, key,
-						 pstrdup("is no longer there"),
-						 "It was dropped or renamed without safemig having seen it.")->command =
+						 pstrdup(said("is no longer there")),
+						 said("It was dropped or renamed without safemig having seen it."))->command =
 				verify_command(plan);
 		else
 		{
@@ -393,7 +393,7 @@ check_kept_of(Change *change, List **conflicts)
 			 !OidIsValid(get_relname_relid(kept->vault_name,
 										   get_namespace_oid(kept->vault_schema, true)))))
 			add_conflict(conflicts, ERRCODE_SAFEMIG_PRUNED, kept->identity,
-						 psprintf("its kept data %s is not there",
+						 psprintf(said("its kept data %s is not there"),
 								  quote_qualified_identifier(kept->vault_schema, kept->vault_name)),
 						 recovery_hint(kept->migration))->command =
 				recovery_command(kept->migration);

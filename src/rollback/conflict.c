@@ -32,7 +32,7 @@ add_conflict(List **conflicts, int sqlstate, const char *object,
 static const char *
 policy_hint(const char *rows)
 {
-	return psprintf("safemig_rollback(..., on_conflict => 'keep') leaves %s as they are, 'restore' overwrites them.",
+	return psprintf(said("safemig_rollback(..., on_conflict => 'keep') leaves %s as they are, 'restore' overwrites them."),
 					rows);
 }
 
@@ -57,7 +57,7 @@ raise_one(const Conflict *conflict)
 			 errmsg_internal("%s", conflict->message),
 			 errdetail_internal("%s", conflict->detail ? conflict->detail : conflict->problem),
 			 conflict->of_policy ?
-			 errhint("%s%s", conflict->hint ? conflict->hint : "", policy_hint("these rows")) :
+			 errhint("%s%s", conflict->hint ? conflict->hint : "", policy_hint(said("these rows"))) :
 			 conflict->of_step ?
 			 errhint("Nothing has been changed.%s%s", conflict->hint ? " " : "",
 					 conflict->hint ? conflict->hint : "") :
@@ -77,7 +77,7 @@ lines(List *conflicts, const char *between)
 
 		if (foreach_current_index(lc) == CONFLICTS_TOLD)
 		{
-			appendStringInfo(&buf, "\n... and %d more",
+			appendStringInfo(&buf, said("\n... and %d more"),
 							 list_length(conflicts) - CONFLICTS_TOLD);
 			break;
 		}
@@ -107,8 +107,8 @@ hints(List *conflicts)
 	}
 	if (policy)
 		appendStringInfo(&buf, "%s%s", buf.len && buf.data[buf.len - 1] != ' ' ? " " : "",
-						 policy_hint(all_of_policy(conflicts) ? "these rows" :
-									 "rows that were written again"));
+						 policy_hint(all_of_policy(conflicts) ? said("these rows") :
+									 said("rows that were written again")));
 	return buf.len ? buf.data : NULL;
 }
 
@@ -158,14 +158,14 @@ conflicts_raise(const RollbackPlan *plan, List *conflicts)
 	ereport(ERROR,
 			(errcode(first->sqlstate),
 			 first->sqlstate == ERRCODE_SAFEMIG_IRREVERSIBLE ?
-			 errmsg("migration " INT64_FORMAT " cannot be rolled back: it is irreversible", migration) :
+			 errmsg("migration %lld cannot be rolled back: it is irreversible", (long long) migration) :
 			 met_on_the_way && all_of_policy(conflicts) ?
 			 errmsg("rows of %d tables were written again after the migration",
 					list_length(conflicts)) :
 			 met_on_the_way ?
-			 errmsg("migration " INT64_FORMAT " cannot be rolled back exactly: %d things are in the way",
-					migration, list_length(conflicts)) :
-			 errmsg("migration " INT64_FORMAT " cannot be rolled back exactly", migration),
+			 errmsg("migration %lld cannot be rolled back exactly: %d things are in the way",
+					(long long) migration, list_length(conflicts)) :
+			 errmsg("migration %lld cannot be rolled back exactly", (long long) migration),
 			 errdetail_internal("%s", lines(conflicts, " ")),
 			 hint ? errhint("%s", hint) : 0));
 }

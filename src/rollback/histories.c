@@ -124,8 +124,8 @@ named_rows_check(List *named, List **conflicts)
 		if (!are_the_same(rows->tids, rows_called(rows->history, rows->label)))
 			continue;
 		add_conflict(conflicts, ERRCODE_SAFEMIG_CONFLICT, pstrdup(rows->history),
-					 psprintf("would still have the row of \"%s\"", rows->label),
-					 "It was changed without safemig having seen it. safemig_rollback(..., on_conflict => 'keep') leaves it.")->command =
+					 psprintf(said("would still have the row of \"%s\""), rows->label),
+					 said("It was changed without safemig having seen it. safemig_rollback(..., on_conflict => 'keep') leaves it."))->command =
 			psprintf("SELECT * FROM %s;", rows->history);
 	}
 	PopActiveSnapshot();
@@ -173,10 +173,10 @@ check_rows_newer(const RollbackPlan *plan, const Migration *migration,
 			is_of_plan(plan, &found->row) || framework_row_is_recorded(framework, &found->row))
 			continue;
 		add_conflict(conflicts, ERRCODE_SAFEMIG_LATER,
-					 psprintf("row \"%s\" of %s", found->row.label, migration->history),
-					 psprintf("is newer than migration " INT64_FORMAT " \"%s\", and the order of migrations is binding for %s",
-							  migration->id, migration->label, framework->name),
-					 psprintf("Nothing is recorded of it: %s has to take it back itself.", framework->name));
+					 psprintf(said("row \"%s\" of %s"), found->row.label, migration->history),
+					 psprintf(said("is newer than migration %lld \"%s\", and the order of migrations is binding for %s"),
+							  (long long) migration->id, migration->label, framework->name),
+					 psprintf(said("Nothing is recorded of it: %s has to take it back itself."), framework->name));
 	}
 }
 

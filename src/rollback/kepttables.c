@@ -27,8 +27,8 @@ find_table(int64 id, const char *kind)
 	if (strcmp(table->kept->kind, kind) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("kept data " INT64_FORMAT " is of kind \"%s\", not \"%s\"",
-						id, table->kept->kind, kind)));
+				 errmsg("kept data %lld is of kind \"%s\", not \"%s\"",
+						(long long) id, table->kept->kind, kind)));
 	name = makeRangeVarFromNameList(qualified_name_list(table->kept->identity));
 	table->relid = RangeVarGetRelid(name, AccessExclusiveLock, true);
 	if (!OidIsValid(table->relid) ||

@@ -62,9 +62,9 @@ static void
 report_newer(List **conflicts, char *of, char *newer, char *newer_id, char *framework)
 {
 	add_conflict(conflicts, ERRCODE_SAFEMIG_LATER, newer,
-				 psprintf("is newer than %s, and the order of migrations is binding for %s",
+				 psprintf(said("is newer than %s, and the order of migrations is binding for %s"),
 						  of, framework),
-				 "SELECT safemig_rollback_to(...) takes the later ones back too.")->command =
+				 said("SELECT safemig_rollback_to(...) takes the later ones back too."))->command =
 		psprintf("SELECT safemig_rollback(%s);", newer_id);
 }
 
@@ -72,8 +72,8 @@ static void
 report_reverted(List **conflicts, char *of, char *by, char *by_id, char *framework)
 {
 	add_conflict(conflicts, ERRCODE_SAFEMIG_LATER, of,
-				 psprintf("was reverted by %s itself, in %s", framework, by),
-				 psprintf("SELECT safemig_rollback(%s); takes that back.", by_id))->command =
+				 psprintf(said("was reverted by %s itself, in %s"), framework, by),
+				 psprintf(said("SELECT safemig_rollback(%s); takes that back."), by_id))->command =
 		psprintf("SELECT safemig_rollback(%s);", by_id);
 }
 

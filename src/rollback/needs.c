@@ -53,11 +53,11 @@ refuse(const Image *image, const ObjectAddress *needed)
 
 	ereport(ERROR,
 			(errcode(ERRCODE_SAFEMIG_LATER),
-			 errmsg("%s needs %s, which migration " INT64_FORMAT " dropped",
-					image_address_key(image), needed_in_words(needed), migration),
+			 errmsg("%s needs %s, which migration %lld dropped",
+					image_address_key(image), needed_in_words(needed), (long long) migration),
 			 errdetail("Nothing has been changed."),
-			 errhint("SELECT safemig_rollback(" INT64_FORMAT "); first, or safemig_rollback_to(...), which takes the later ones back too.",
-					 migration)));
+			 errhint("SELECT safemig_rollback(%lld); first, or safemig_rollback_to(...), which takes the later ones back too.",
+					 (long long) migration)));
 }
 
 /* What PostgreSQL keeps apart and is part of the object all the same. */

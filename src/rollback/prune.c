@@ -88,7 +88,7 @@ check_not_open(const Migration *migration)
 	if (migration_is_open(migration))
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("migration " INT64_FORMAT " is still open", migration->id),
+				 errmsg("migration %lld is still open", (long long) migration->id),
 				 errhint("Its session has to call safemig_end() or safemig_abort() first.")));
 }
 
@@ -115,11 +115,11 @@ check_not_pinned(const Migration *migration)
 	if (role)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("what migration " INT64_FORMAT " keeps may not be pruned yet",
-						migration->id),
-				 errdetail("\"%s\" has asked to keep migration " INT64_FORMAT ": see kept_until in safemig.migrations.",
-						   role, pinned),
-				 errhint("SELECT safemig_keep(" INT64_FORMAT ", NULL); allows it.", pinned)));
+				 errmsg("what migration %lld keeps may not be pruned yet",
+						(long long) migration->id),
+				 errdetail("\"%s\" has asked to keep migration %lld: see kept_until in safemig.migrations.",
+						   role, (long long) pinned),
+				 errhint("SELECT safemig_keep(%lld, NULL); allows it.", (long long) pinned)));
 }
 
 /* A guard is about to need it, or not; also where a redo keeps it. */
@@ -138,10 +138,10 @@ check_not_guarded(const Migration *migration)
 			continue;
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("what migration " INT64_FORMAT " keeps may not be pruned yet",
-						migration->id),
-				 errdetail("Migration " INT64_FORMAT " is guarded: see safemig.guards.", id),
-				 errhint("SELECT safemig_unguard(" INT64_FORMAT "); ends that.", id)));
+				 errmsg("what migration %lld keeps may not be pruned yet",
+						(long long) migration->id),
+				 errdetail("Migration %lld is guarded: see safemig.guards.", (long long) id),
+				 errhint("SELECT safemig_unguard(%lld); ends that.", (long long) id)));
 	}
 }
 
@@ -181,17 +181,18 @@ report_pruned(const Migration *migration, List *kept)
 	if (kept == NIL)
 	{
 		ereport(NOTICE,
-				(errmsg("migration " INT64_FORMAT " keeps nothing that could be pruned", migration->id)));
+				(errmsg("migration %lld keeps nothing that could be pruned", (long long) migration->id)));
 		return;
 	}
 	if (is_migration(migration) && strcmp(migration->state, "rolled_back") != 0)
-		lost = ", it can no longer be rolled back";
+		lost = said(", it can no longer be rolled back");
 	else if (strcmp(migration->kind, "rollback") == 0 && strcmp(migration->state, "applied") == 0)
-		lost = ", what it took back can no longer be redone";
+		lost = said(", what it took back can no longer be redone");
 	ereport(NOTICE,
-			(errmsg("pruned %d %s kept by migration " INT64_FORMAT "%s",
-					list_length(kept), list_length(kept) == 1 ? "thing" : "things",
-					migration->id, lost)));
+			(errmsg_plural("pruned %d thing kept by migration %lld%s",
+						   "pruned %d things kept by migration %lld%s",
+						   list_length(kept), list_length(kept),
+						   (long long) migration->id, lost)));
 }
 
 /* Returns the bytes that lay there. */

@@ -82,7 +82,7 @@ obstacle(const Migration *migration, char *problem, char *detail, char *command,
 {
 	List	   *list = NIL;
 	Conflict   *conflict = add_conflict(&list, ERRCODE_SAFEMIG_WRONG_STATE,
-										psprintf("migration " INT64_FORMAT, migration->id),
+										psprintf(said("migration %lld"), (long long) migration->id),
 										problem, hint);
 
 	conflict->detail = detail;
@@ -96,21 +96,21 @@ migration_obstacle(const Migration *migration)
 	char	   *redo = psprintf("SELECT safemig_redo(" INT64_FORMAT ");", migration->id);
 
 	if (is_kind(migration, "rollback") || is_kind(migration, "redo"))
-		return obstacle(migration, psprintf("is a %s", migration->kind), NULL, redo,
-						psprintf("%s applies again what it took back.", redo));
+		return obstacle(migration, is_kind(migration, "redo") ? said("is a redo") : said("is a rollback"),
+						NULL, redo, psprintf(said("%s applies again what it took back."), redo));
 	if (is_kind(migration, "baseline"))
-		return obstacle(migration, "is a baseline",
-						"It changed nothing that could be taken back.",
+		return obstacle(migration, said("is a baseline"),
+						said("It changed nothing that could be taken back."),
 						psprintf("SELECT * FROM safemig_verify(" INT64_FORMAT ");", migration->id),
-						psprintf("SELECT * FROM safemig_verify(" INT64_FORMAT "); lists what differs from it now. SELECT safemig_rollback_to(" INT64_FORMAT "); takes back what came after it.",
-								 migration->id, migration->id));
+						psprintf(said("SELECT * FROM safemig_verify(%lld); lists what differs from it now. SELECT safemig_rollback_to(%lld); takes back what came after it."),
+								 (long long) migration->id, (long long) migration->id));
 	if (strcmp(migration->state, "rolled_back") == 0)
-		return obstacle(migration, psprintf("has been rolled back already, by " INT64_FORMAT,
-											migration->rolled_back_by), NULL, redo,
-						psprintf("%s applies it again.", redo));
+		return obstacle(migration, psprintf(said("has been rolled back already, by %lld"),
+											(long long) migration->rolled_back_by), NULL, redo,
+						psprintf(said("%s applies it again."), redo));
 	if (migration_is_open(migration))
-		return obstacle(migration, "is still open", NULL, NULL,
-						"Its session has to call safemig_end() or safemig_abort() first.");
+		return obstacle(migration, said("is still open"), NULL, NULL,
+						said("Its session has to call safemig_end() or safemig_abort() first."));
 	return NULL;
 }
 
@@ -312,8 +312,8 @@ check_shares_record(List *migrations)
 			if (!listed)
 				ereport(ERROR,
 						(errcode(ERRCODE_SAFEMIG_LATER),
-						 errmsg("migration " INT64_FORMAT " was redone together with " INT64_FORMAT,
-								migration->id, one->id),
+						 errmsg("migration %lld was redone together with %lld",
+								(long long) migration->id, (long long) one->id),
 						 errhint("safemig_rollback_to() takes them back together.")));
 		}
 	}
@@ -339,8 +339,8 @@ check_rollback_stands(const Migration *rollback)
 	if (strcmp(rollback->state, "applied") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("rollback " INT64_FORMAT " has been redone already, by " INT64_FORMAT,
-						rollback->id, rollback->rolled_back_by)));
+				 errmsg("rollback %lld has been redone already, by %lld",
+						(long long) rollback->id, (long long) rollback->rolled_back_by)));
 }
 
 /*
@@ -365,7 +365,7 @@ check_still_as_planned(List *migrations)
 			check_can_be_rolled_back(now);
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("migration " INT64_FORMAT " was rolled back and redone in the meantime", now->id),
+				 errmsg("migration %lld was rolled back and redone in the meantime", (long long) now->id),
 				 errhint("Try again.")));
 	}
 }
@@ -573,8 +573,8 @@ safemig_rollback_last(PG_FUNCTION_ARGS)
 		if (!anyone && strcmp(migration->session_role, session) != 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-					 errmsg("migration " INT64_FORMAT " was run by \"%s\", not by \"%s\"",
-							migration->id, migration->session_role, session),
+					 errmsg("migration %lld was run by \"%s\", not by \"%s\"",
+							(long long) migration->id, migration->session_role, session),
 					 errhint("safemig_rollback_last(anyone => true) takes it back all the same.")));
 		wanted = lappend(wanted, migration);
 	}
@@ -608,8 +608,8 @@ redo_one(int64 id, char *reason)
 	if (!is_kind(rollback, "rollback") || strcmp(rollback->state, "applied") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("migration " INT64_FORMAT " has not been rolled back",
-						id),
+				 errmsg("migration %lld has not been rolled back",
+						(long long) id),
 				 errhint("safemig_redo() takes the id of a migration that is rolled back, or of its rollback.")));
 
 	record = take_back(list_make1(rollback), &options, "redo");

@@ -16,52 +16,58 @@
 #include "point.h"
 #include "rollback/rollback.h"
 
-static char *
-counted(int64 n, const char *thing)
-{
-	return psprintf(INT64_FORMAT " %s%s", n, thing, n == 1 ? "" : "s");
-}
-
 static void
 announce(const RollbackPlan *plan)
 {
 	Migration  *first = linitial(plan->migrations);
-	char	   *lock = "no lock that anybody would notice";
+	char	   *steps = psprintf(said_of("%d step", "%d steps", plan->steps), plan->steps);
+	char	   *lock;
 
 	if (!safemig_notices || plan->rehearsal)
 		return;
 	if (plan->strongest_lock)
-		lock = psprintf("strongest lock %s on %s", plan->strongest_lock, plan->strongest_object);
+		lock = psprintf(said("strongest lock %s on %s"), plan->strongest_lock, plan->strongest_object);
+	else
+		lock = said("no lock that anybody would notice");
 	if (list_length(plan->migrations) > 1)
 		ereport(NOTICE,
 				(errmsg("rolling back %d migrations: %s, %s",
-						list_length(plan->migrations), counted(plan->steps, "step"), lock)));
+						list_length(plan->migrations), steps, lock)));
+	else if (first->label)
+		ereport(NOTICE,
+				(errmsg("rolling back migration %lld \"%s\": %s, %s",
+						(long long) first->id, first->label, steps, lock)));
 	else
 		ereport(NOTICE,
-				(errmsg("rolling back migration " INT64_FORMAT "%s%s%s: %s, %s",
-						first->id, first->label ? " \"" : "",
-						first->label ? first->label : "", first->label ? "\"" : "",
-						counted(plan->steps, "step"), lock)));
+				(errmsg("rolling back migration %lld: %s, %s",
+						(long long) first->id, steps, lock)));
 }
 
 static void
 report_done(const RollbackPlan *plan, int64 record, int objects)
 {
 	Migration  *first = linitial(plan->migrations);
-	char	   *what = list_length(plan->migrations) > 1 ?
-	psprintf("%d migrations", list_length(plan->migrations)) :
-	psprintf("migration " INT64_FORMAT, first->id);
+	int			n = list_length(plan->migrations);
+	char	   *what;
+	char	   *tables = "";
 
 	if (!safemig_notices || plan->rehearsal)
 		return;
+	what = n > 1 ? psprintf(said_of("%d migration", "%d migrations", n), n) :
+		psprintf(said("migration %lld"), (long long) first->id);
+	if (safemig_state.tables_restored > 0)
+		tables = psprintf(said_of("%lld table put back, ", "%lld tables put back, ", safemig_state.tables_restored),
+						  (long long) safemig_state.tables_restored);
 	ereport(NOTICE,
-			(errmsg("%s rolled back as " INT64_FORMAT ": %s%s, %s restored, %s kept, verified",
-					what, record, counted(objects, "object"),
-					safemig_state.tables_restored == 0 ? "" :
-					psprintf(", %s put back", counted(safemig_state.tables_restored, "table")),
-					counted(safemig_state.rows_restored, "row"),
-					counted(safemig_state.rows_later, "later write")),
-			 errhint("SELECT safemig_redo(" INT64_FORMAT "); applies it again.", record)));
+			(errmsg("%s rolled back as %lld: %s, %s%s, %s, verified",
+					what, (long long) record,
+					psprintf(said_of("%d object", "%d objects", objects), objects),
+					tables,
+					psprintf(said_of("%lld row restored", "%lld rows restored", safemig_state.rows_restored),
+							 (long long) safemig_state.rows_restored),
+					psprintf(said_of("%lld later write kept", "%lld later writes kept", safemig_state.rows_later),
+							 (long long) safemig_state.rows_later)),
+			 errhint("SELECT safemig_redo(%lld); applies it again.", (long long) record)));
 }
 
 List *
@@ -132,8 +138,8 @@ prepare(List *migrations, RollbackOptions *options, const char *kind)
 				(errcode(ERRCODE_SAFEMIG_STALE_PLAN),
 				 errmsg("the plan is stale"),
 				 errdetail("The objects or the plan have changed since it was made."),
-				 errhint("SELECT * FROM safemig_plan(" INT64_FORMAT ");",
-						 ((Migration *) linitial(migrations))->id)));
+				 errhint("SELECT * FROM safemig_plan(%lld);",
+						 (long long) ((Migration *) linitial(migrations))->id)));
 	conflicts = plan_check(plan);
 	SAFEMIG_POINT("rollback.checked");
 	progress_end_part(plan);

@@ -232,7 +232,7 @@ safemig_script_settle(PG_FUNCTION_ARGS)
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_SAFEMIG_STALE_PLAN),
-			 errmsg("command " INT64_FORMAT " is not part of the plan", PG_GETARG_INT64(0))));
+			 errmsg("command %lld is not part of the plan", (long long) PG_GETARG_INT64(0))));
 	PG_RETURN_VOID();
 }
 

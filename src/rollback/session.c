@@ -39,8 +39,8 @@ open_migration(const char *label, const char *reason)
 	if (open_migration_id())
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("this session has migration " INT64_FORMAT " open already",
-						safemig_state.explicit_id),
+				 errmsg("this session has migration %lld open already",
+						(long long) safemig_state.explicit_id),
 				 errhint("SELECT safemig_end(); or SELECT safemig_abort();")));
 	if (label[0] == '\0')
 		ereport(ERROR,
@@ -153,21 +153,21 @@ safemig_attach(PG_FUNCTION_ARGS)
 	if (open_migration_id())
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("this session has migration " INT64_FORMAT " open already",
-						safemig_state.explicit_id)));
+				 errmsg("this session has migration %lld open already",
+						(long long) safemig_state.explicit_id)));
 	frame_become_owner(&frame);
 	migration = history_get_migration(id, false);
 	frame_unpin(&frame);
 	if (strcmp(migration->state, "open") != 0 || migration_is_abandoned(id))
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("migration " INT64_FORMAT " is not open", id)));
+				 errmsg("migration %lld is not open", (long long) id)));
 	if (strcmp(migration->session_role,
 			   GetUserNameFromId(GetSessionUserId(), false)) != 0 &&
 		!is_administrator(GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to join migration " INT64_FORMAT, id),
+				 errmsg("permission denied to join migration %lld", (long long) id),
 				 errdetail("It was opened by \"%s\".", migration->session_role)));
 	data_explicit_begins();
 	open_lock_take(id);

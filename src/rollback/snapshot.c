@@ -237,9 +237,9 @@ put_back(KeptTable *restored)
 	rollback_count(restored->relid, inserted, 0);
 	if (safemig_notices && (inserted || deleted))
 		ereport(NOTICE,
-				(errmsg("%s %s: " INT64_FORMAT " rows put back, " INT64_FORMAT " taken away",
+				(errmsg("%s %s: %lld rows put back, %lld taken away",
 						restored->kept->object_type, restored->kept->identity,
-						inserted, deleted)));
+						(long long) inserted, (long long) deleted)));
 	table_close(rel, NoLock);
 }
 

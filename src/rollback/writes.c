@@ -30,8 +30,11 @@ static void
 append_conflict(StringInfo buf, int64 rows, const char *one, const char *many)
 {
 	if (rows > 0)
-		appendStringInfo(buf, "%s" INT64_FORMAT " %s", buf->len ? "; " : "",
-						 rows, rows == 1 ? one : many);
+	{
+		if (buf->len)
+			appendStringInfoString(buf, "; ");
+		appendStringInfo(buf, said_of(one, many, rows), (long long) rows);
+	}
 }
 
 /* The query that shows them, or the first of them; or NULL. */
@@ -59,9 +62,9 @@ show_hint(const NetTable *table)
 	char	   *query = show_query(table);
 
 	return query == NULL ? "" :
-		psprintf("%s shows %s. ", query,
-				 list_length(table->conflicts.rows) < UNDO_ROWS_TOLD ?
-				 "those that are there" : "some that are there");
+		psprintf(list_length(table->conflicts.rows) < UNDO_ROWS_TOLD ?
+				 said("%s shows those that are there. ") :
+				 said("%s shows some that are there. "), query);
 }
 
 /* What stands in the way in one table, in words; empty: nothing. */
@@ -72,22 +75,22 @@ conflicts_in_words(const UndoConflicts *conflicts)
 
 	initStringInfo(&detail);
 	append_conflict(&detail, conflicts->count[UNDO_CHANGED],
-					"row that the migration wrote was changed since",
-					"rows that the migration wrote were changed since");
+					"%lld row that the migration wrote was changed since",
+					"%lld rows that the migration wrote were changed since");
 	append_conflict(&detail, conflicts->count[UNDO_GONE],
-					"row that it changed is no longer there",
-					"rows that it changed are no longer there");
+					"%lld row that it changed is no longer there",
+					"%lld rows that it changed are no longer there");
 	append_conflict(&detail, conflicts->count[UNDO_UNFIT],
-					"row with what was written since, would break a CHECK, a NOT NULL or a partition's bound",
-					"rows with what was written since, would break a CHECK, a NOT NULL or a partition's bound");
+					"%lld row with what was written since, would break a CHECK, a NOT NULL or a partition's bound",
+					"%lld rows with what was written since, would break a CHECK, a NOT NULL or a partition's bound");
 	if (safemig_state.on_conflict == CONFLICT_RESTORE)
 		append_conflict(&detail, conflicts->count[UNDO_TAKEN],
-						"row took the place of one that it deleted or moved",
-						"rows took the place of those that it deleted or moved");
+						"%lld row took the place of one that it deleted or moved",
+						"%lld rows took the place of those that it deleted or moved");
 	else
 		append_conflict(&detail, conflicts->count[UNDO_TAKEN],
-						"row that it deleted or moved cannot come back beside rows with the same key",
-						"rows that it deleted or moved cannot come back beside rows with the same key");
+						"%lld row that it deleted or moved cannot come back beside rows with the same key",
+						"%lld rows that it deleted or moved cannot come back beside rows with the same key");
 	return detail.data;
 }
 
@@ -144,7 +147,7 @@ writes_conflicts(void)
 		conflict->command = show_query(table);
 		conflict->rows = all_conflicts(&table->conflicts);
 		conflict->of_policy = true;
-		conflict->message = psprintf("rows of %s %s were written again after the migration",
+		conflict->message = psprintf(said("rows of %s %s were written again after the migration"),
 									 table->type, table->identity);
 	}
 	return conflicts;
