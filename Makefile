@@ -1,11 +1,15 @@
 MODULE_big = safemig
 EXTENSION = safemig
 EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" safemig.control)
+# three numbers, as PGXN wants them
+DISTVERSION = $(EXTVERSION).0
 
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 HEADERFILES = $(wildcard src/*.h src/*/*.h)
 INSTALLSCRIPT = sql/safemig--$(EXTVERSION).sql
 DATA_built = $(INSTALLSCRIPT)
+# from one released version to the next; test/t/099_packaging.pl tries each
+DATA = $(wildcard sql/safemig--*--*.sql)
 PG_CPPFLAGS = -I$(srcdir)/src
 # "make POINTS=1" makes it fail where a test says so (src/point.h), and is for
 # tests alone; not by the environment, where somebody may have left it.
@@ -66,7 +70,8 @@ PG_CONFIG ?= pg_config
 # installed yet, it is their first step to change that.  "make check-versions"
 # does so for several versions, VERSIONS="17 18" for some of them; "make
 # check-upgrade" goes from one to the next with pg_upgrade; "make check-assert"
-# tests on a server built with assertions.  "make fidelity" proves it on
+# tests on a server built with assertions.  "make check-packages" builds the Debian
+# package of what "make dist" makes, and installs it in a bare system.  "make fidelity" proves it on
 # PostgreSQL's own regression scripts, FILES="alter_table" on some of them,
 # PASSES="schema" as an ordinary role that owns its schema.
 # "make real FOLDER=path" proves it on the migrations of a project, with ROWS=5
@@ -75,7 +80,7 @@ PG_CONFIG ?= pg_config
 # over, KILLS=1000 times, and proves each time that nothing was half done; "make
 # races" takes back what others write to, for SECONDS=1800; "make calls" gives
 # random arguments to every function, CALLS=20000 times.
-OWN_GOALS = bench check check-monitoring check-versions check-upgrade check-assert calls crash demo drill fidelity frameworks races real soak
+OWN_GOALS = bench check check-monitoring check-packages check-versions check-upgrade check-assert calls crash demo dist drill fidelity frameworks races real soak
 
 ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
 
@@ -95,6 +100,15 @@ check-versions:
 # UPGRADES="15:17" for some of them
 check-upgrade:
 	@script/upgrades $(UPGRADES)
+
+# SUITE=trixie for another one of Debian's
+check-packages:
+	@script/packages '$(or $(SUITE),bookworm)'
+
+# What is committed, as PGXN and Debian want it.
+dist:
+	git archive --format=zip --prefix=safemig-$(DISTVERSION)/ -o safemig-$(DISTVERSION).zip HEAD
+	git archive --format=tar.gz --prefix=safemig-$(DISTVERSION)/ -o safemig-$(DISTVERSION).tar.gz HEAD
 
 check-assert:
 	@PG_CONFIG='$(PG_CONFIG)' script/assert
@@ -151,6 +165,9 @@ else
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 
 ifneq ($(wildcard $(PGXS)),)
+
+# Bitcode for the JIT compiler is of no use to code that no query inlines.
+override with_llvm = no
 
 # messages in other languages need gettext's msgfmt; without it they are English
 ifeq ($(shell command -v msgfmt 2>/dev/null),)
