@@ -1,0 +1,3 @@
+-- The README makes it itself.
+\c postgres
+DROP DATABASE shop WITH (FORCE);
