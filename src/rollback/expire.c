@@ -94,8 +94,8 @@ prune_unless_needed(Migration *migration, const char *reason)
 	if (error->sqlerrcode != ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST)
 		ReThrowError(error);
 	ereport(WARNING,
-			(errmsg("migration " INT64_FORMAT " was not pruned: %s",
-					migration->id, error->message)));
+			(errmsg("migration %lld was not pruned: %s",
+					(long long) migration->id, error->message)));
 	return -1;
 }
 
