@@ -8,7 +8,7 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 HEADERFILES = $(wildcard src/*.h src/*/*.h)
 INSTALLSCRIPT = sql/safemig--$(EXTVERSION).sql
 DATA_built = $(INSTALLSCRIPT)
-# from one released version to the next; test/t/099_packaging.pl tries each
+# from one released version to the next; test/t/103_packaging.pl tries each
 DATA = $(wildcard sql/safemig--*--*.sql)
 PG_CPPFLAGS = -I$(srcdir)/src
 # "make POINTS=1" makes it fail where a test says so (src/point.h), and is for
@@ -134,12 +134,12 @@ crash:
 
 races:
 	@PG_CONFIG='$(PG_CONFIG)' SAFEMIG_SEED='$(or $(SEED),1)' SAFEMIG_SECONDS='$(or $(SECONDS),1800)' \
-	script/throwaway check script/long 097_races races
+	script/throwaway check script/long 099_races races
 	@bench/report tmp_check/races.md doc/reliability.md races
 
 calls:
 	@PG_CONFIG='$(PG_CONFIG)' SAFEMIG_SEED='$(or $(SEED),1)' SAFEMIG_CALLS='$(or $(CALLS),20000)' \
-	script/throwaway check script/long 098_calls calls
+	script/throwaway check script/long 100_calls calls
 	@bench/report tmp_check/calls.md doc/reliability.md calls
 
 demo:

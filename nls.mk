@@ -1,5 +1,5 @@
 # nls.mk: where the messages are.  "make update-po" merges new ones into
-# po/ja.po.new; test/t/098_messages.pl wants all of them in po/ja.po.
+# po/ja.po.new; test/t/102_messages.pl wants all of them in po/ja.po.
 CATALOG_NAME     = safemig
 AVAIL_LANGUAGES  = ja
 GETTEXT_FILES    = $(sort $(wildcard src/*.c src/*/*.c))
