@@ -200,8 +200,10 @@ report_kept(const Command *command)
 	ereport(NOTICE,
 			(tables == 1 ? errmsg("%s is kept, with its rows", first) :
 			 errmsg("%d tables are kept, with their rows", tables),
-			 errhint("SELECT safemig_prune(" INT64_FORMAT "); frees %s space for good.",
-					 command->migration, tables == 1 ? "its" : "their")));
+			 tables == 1 ? errhint("SELECT safemig_prune(%lld); frees its space for good.",
+								   (long long) command->migration) :
+			 errhint("SELECT safemig_prune(%lld); frees their space for good.",
+					 (long long) command->migration)));
 }
 
 /* ---- the whole ---- */

@@ -60,7 +60,7 @@ check_has_rows(const Kept *kept)
 				 errmsg("values of column \"%s\" of %s %s were kept without a key",
 						kept->part, kept->object_type, kept->identity),
 				 errdetail("Which row each of them belongs to is known only as long as all of them are there."),
-				 errhint("SELECT safemig_prune_kept(" INT64_FORMAT "); takes them as a whole.", kept->id)));
+				 errhint("SELECT safemig_prune_kept(%lld); takes them as a whole.", (long long) kept->id)));
 	if (!is_column(kept) && strcmp(kept->kind, "relation") != 0 &&
 		strcmp(kept->kind, "rows") != 0 && strcmp(kept->kind, "writes") != 0)
 		ereport(ERROR,
@@ -240,7 +240,7 @@ safemig_erase(PG_FUNCTION_ARGS)
 	if (migration_is_open(migration))
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("migration " INT64_FORMAT " is still open", migration->id)));
+				 errmsg("migration %lld is still open", (long long) migration->id)));
 	check_has_rows(kept);
 	rows = erase(kept, condition, reason);
 	own_work_end();

@@ -259,7 +259,7 @@ migration_row(int64 id)
 	if (rows == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_UNKNOWN),
-				 errmsg("migration " INT64_FORMAT " does not exist, or is not yours to see", id),
+				 errmsg("migration %lld does not exist, or is not yours to see", (long long) id),
 				 errhint("SELECT id, label, state, started_at FROM safemig.migrations ORDER BY id DESC;")));
 	return linitial(rows);
 }

@@ -115,7 +115,7 @@ say(const Reported *reported)
 				 reported->ms < 0 ?
 				 errdetail("Kept: %s. How long it may take is not known yet.", reported->kept) :
 				 errdetail("Kept: %s. It may take %.0f ms.", reported->kept, reported->ms),
-				 errhint("SELECT safemig_rollback(" INT64_FORMAT ");", reported->id)));
+				 errhint("SELECT safemig_rollback(%lld);", (long long) reported->id)));
 }
 
 static bool
@@ -155,7 +155,7 @@ migration_report(int64 id)
 	if (error)
 		ereport(WARNING,
 				(errcode(ERRCODE_SAFEMIG_CAPTURE),
-				 errmsg("safemig could not report on migration " INT64_FORMAT ": %s", id,
+				 errmsg("safemig could not report on migration %lld: %s", (long long) id,
 						error->message)));
 }
 

@@ -75,8 +75,8 @@ prune_some(void)
 	pgstat_report_activity(STATE_IDLE, NULL);
 	if (expiry.pruned > 0)
 		ereport(LOG,
-				(errmsg("pruned what %d migrations kept: " INT64_FORMAT " bytes had expired by safemig.retention",
-						expiry.pruned, expiry.bytes)));
+				(errmsg("pruned what %d migrations kept: %lld bytes had expired by safemig.retention",
+						expiry.pruned, (long long) expiry.bytes)));
 	return expiry.pruned;
 }
 
