@@ -155,6 +155,7 @@ bench:
 		bench/report tmp_check/bench/$$table.md doc/performance.md $$table || exit; \
 	done
 	@mkdir -p doc/performance && cp tmp_check/bench/*.svg doc/performance/
+	@bench/quote README.md README.ja.md
 
 # whatever else was asked for along with them
 $(filter-out $(OWN_GOALS),$(MAKECMDGOALS)):

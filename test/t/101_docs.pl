@@ -198,7 +198,7 @@ sub check_japanese
 sub check_figures
 {
 	my ($file) = @_;
-	my $measured = content('bench/README.md');
+	my $measured = content('doc/performance.md');
 	my ($base, %figure) = ('');
 	while ($measured =~ /^\| (.+?) \| .*? \| (.+?) \|$/mg)
 	{
