@@ -76,7 +76,7 @@ SELECT c.day, c.migrations, c.failures,
 	c.rollbacks, CASE WHEN c.migrations > 0 THEN c.rollbacks::double precision / c.migrations END AS rollback_rate, c.redos,
 	c.drills, c.drills_passed, c.guards_fired, c.guards_failed, c.irreversible_open, c.commands, c.kept_bytes,
 	c.recovery_total / NULLIF(c.rollbacks, 0) * interval '1 second' AS recovery_mean, c.recovery_worst * interval '1 second' AS recovery_worst,
-	c.own_ms_total / NULLIF(c.commands, 0) AS capture_ms_mean, c.own_ms_worst, c.oldest_kept
+	c.capture_ms_total / NULLIF(c.commands, 0) AS capture_ms_mean, c.capture_ms_worst, c.oldest_kept
 FROM counted c;
 GRANT SELECT ON safemig.stats TO PUBLIC;
 COMMENT ON VIEW safemig.stats IS
