@@ -91,6 +91,7 @@ sub run_in_shop
 {
 	my ($script) = @_;
 	must('postgres', 'DROP DATABASE IF EXISTS shop WITH (FORCE)');
+	must('postgres', 'DROP ROLE IF EXISTS exporter');
 	must('postgres', 'CREATE DATABASE shop');
 	my $folder = tempdir(CLEANUP => 1);
 	open my $handle, '>:encoding(UTF-8)', "$folder/script.sql" or die $!;
