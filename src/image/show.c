@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_largeobject.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
@@ -26,7 +27,8 @@ image_of_arguments(FunctionCallInfo fcinfo)
 	Image	   *image;
 
 	ObjectAddressSet(address, PG_GETARG_OID(0), PG_GETARG_OID(1));
-	if (!is_objectclass_supported(address.classId))
+	if (address.classId != LargeObjectRelationId &&
+		!is_objectclass_supported(address.classId))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%u is not a catalog of objects", address.classId)));
