@@ -20,6 +20,7 @@
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "commands/defrem.h"
 #include "commands/event_trigger.h"
@@ -39,6 +40,7 @@
 
 #include "capture/capture.h"
 #include "compat.h"
+#include "keep/column.h"
 
 /* Subcommands of ALTER TABLE that may take other objects along. */
 static bool
@@ -299,20 +301,29 @@ rehearse(void (*run) (void *arg), void *arg, List **notices)
 	return collected;
 }
 
-static int
-compare_oids(const ListCell *a, const ListCell *b)
+typedef struct Lockable
 {
-	Oid			x = lfirst_oid(a);
-	Oid			y = lfirst_oid(b);
+	Oid			relid;
+	int			depth;			/* below the root of its tree */
+} Lockable;
 
-	return x < y ? -1 : (x > y ? 1 : 0);
+static int
+compare_lockables(const ListCell *a, const ListCell *b)
+{
+	const Lockable *x = lfirst(a);
+	const Lockable *y = lfirst(b);
+
+	if (x->depth != y->depth)
+		return x->depth < y->depth ? -1 : 1;
+	return x->relid < y->relid ? -1 : (x->relid > y->relid ? 1 : 0);
 }
 
-/* In OID order, so that two of these cannot deadlock. */
-static void
-lock_relations(List *deleted)
+/* What goes of tables, views and sequences; and what a partition is one of. */
+static List *
+lockable(List *deleted)
 {
 	List	   *relids = NIL;
+	List	   *result = NIL;
 	ListCell   *lc;
 
 	foreach(lc, deleted)
@@ -323,19 +334,37 @@ lock_relations(List *deleted)
 		if (address->classId != RelationRelationId)
 			continue;
 		relkind = get_rel_relkind(address->objectId);
-		if (relkind == '\0' || relkind == RELKIND_COMPOSITE_TYPE ||
-			relkind == RELKIND_TOASTVALUE)
+		if (relkind == '\0' || relkind == RELKIND_COMPOSITE_TYPE || relkind == RELKIND_TOASTVALUE ||
+			relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX)
 			continue;
 		relids = list_append_unique_oid(relids, address->objectId);
+		if (address->objectSubId == 0 && get_rel_relispartition(address->objectId))
+			relids = list_append_unique_oid(relids, get_partition_parent(address->objectId, true));
 	}
-	list_sort(relids, compare_oids);
 	foreach(lc, relids)
 	{
-		char		relkind = get_rel_relkind(lfirst_oid(lc));
+		Lockable   *one = palloc(sizeof(Lockable));
 
-		if (relkind != RELKIND_INDEX && relkind != RELKIND_PARTITIONED_INDEX)
-			LockRelationOid(lfirst_oid(lc), AccessExclusiveLock);
+		one->relid = lfirst_oid(lc);
+		one->depth = relation_depth(one->relid);
+		result = lappend(result, one);
 	}
+	return result;
+}
+
+/*
+ * A parent, and then its children by OID, as PostgreSQL and everybody who
+ * writes come to them, so that none of them can deadlock with this.
+ */
+static void
+lock_relations(List *deleted)
+{
+	List	   *relations = lockable(deleted);
+	ListCell   *lc;
+
+	list_sort(relations, compare_lockables);
+	foreach(lc, relations)
+		LockRelationOid(((Lockable *) lfirst(lc))->relid, AccessExclusiveLock);
 }
 
 /* What the statement would delete as things are now; no lock remains. */

@@ -47,18 +47,6 @@ compare_wanted(const ListCell *a, const ListCell *b)
 	return x->relid < y->relid ? -1 : (x->relid > y->relid ? 1 : 0);
 }
 
-/* The longest way up to a table without parents. */
-static int
-depth_of(Oid relid)
-{
-	int			depth = 0;
-	ListCell   *lc;
-
-	foreach(lc, relation_parents(relid))
-		depth = Max(depth, 1 + depth_of(lfirst_oid(lc)));
-	return depth;
-}
-
 static void
 want(List **wanted, Oid relid, LOCKMODE mode)
 {
@@ -77,7 +65,7 @@ want(List **wanted, Oid relid, LOCKMODE mode)
 	entry = palloc(sizeof(Wanted));
 	entry->relid = relid;
 	entry->mode = mode;
-	entry->depth = depth_of(relid);
+	entry->depth = relation_depth(relid);
 	*wanted = lappend(*wanted, entry);
 }
 
