@@ -40,7 +40,7 @@
 
 #include "capture/capture.h"
 #include "compat.h"
-#include "keep/column.h"
+#include "safemig.h"
 
 /* Subcommands of ALTER TABLE that may take other objects along. */
 static bool
@@ -304,7 +304,7 @@ rehearse(void (*run) (void *arg), void *arg, List **notices)
 typedef struct Lockable
 {
 	Oid			relid;
-	int			depth;			/* below the root of its tree */
+	int			rank;			/* in the order of locks */
 } Lockable;
 
 static int
@@ -313,9 +313,7 @@ compare_lockables(const ListCell *a, const ListCell *b)
 	const Lockable *x = lfirst(a);
 	const Lockable *y = lfirst(b);
 
-	if (x->depth != y->depth)
-		return x->depth < y->depth ? -1 : 1;
-	return x->relid < y->relid ? -1 : (x->relid > y->relid ? 1 : 0);
+	return lock_order(x->rank, x->relid, y->rank, y->relid);
 }
 
 /* What goes of tables, views and sequences; and what a partition is one of. */
@@ -346,16 +344,12 @@ lockable(List *deleted)
 		Lockable   *one = palloc(sizeof(Lockable));
 
 		one->relid = lfirst_oid(lc);
-		one->depth = relation_depth(one->relid);
+		one->rank = lock_rank(one->relid);
 		result = lappend(result, one);
 	}
 	return result;
 }
 
-/*
- * A parent, and then its children by OID, as PostgreSQL and everybody who
- * writes come to them, so that none of them can deadlock with this.
- */
 static void
 lock_relations(List *deleted)
 {

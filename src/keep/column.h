@@ -156,7 +156,6 @@ extern char *kept_type(const Kept *kept, Oid *typid);
 extern Oid	kept_collation(const Kept *kept, Oid typid);
 extern List *kept_family(const Kept *kept);
 extern List *relation_parents(Oid relid);
-extern int	relation_depth(Oid relid);
 extern char *collation_name(Oid collation);
 
 /* ---- place.c: rows without a key ---- */

@@ -113,18 +113,6 @@ relation_parents(Oid relid)
 	return parents;
 }
 
-/* The longest way up to a table without parents. */
-int
-relation_depth(Oid relid)
-{
-	int			depth = 0;
-	ListCell   *lc;
-
-	foreach(lc, relation_parents(relid))
-		depth = Max(depth, 1 + relation_depth(lfirst_oid(lc)));
-	return depth;
-}
-
 /* All that the command kept for this column: one for each relation of a tree. */
 List *
 kept_family(const Kept *kept)
