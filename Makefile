@@ -55,6 +55,7 @@ ISOLATION = \
 	iso_changes \
 	iso_begin \
 	iso_locks \
+	iso_order \
 	iso_copy \
 	iso_snapshot \
 	$(if $(filter 15 16 17,$(MAJORVERSION)),iso_stranger)

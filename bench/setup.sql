@@ -182,16 +182,18 @@ CREATE TABLE bench.narrow (id bigint PRIMARY KEY, v int NOT NULL);
 INSERT INTO bench.narrow SELECT i, i FROM generate_series(1, :scale * 200000) i;
 
 -- a schema of many tables
-CREATE SCHEMA many;
-DO $$
+CREATE PROCEDURE bench.make_schema(name text, tables bigint) LANGUAGE plpgsql AS
+$$
 BEGIN
-	FOR i IN 1..current_setting('bench.tables')::int LOOP
-		EXECUTE format('CREATE TABLE many.t%s (id bigint PRIMARY KEY, v int NOT NULL DEFAULT 0, t text)', i);
+	EXECUTE format('CREATE SCHEMA %I', name);
+	FOR i IN 1..tables LOOP
+		EXECUTE format('CREATE TABLE %I.t%s (id bigint PRIMARY KEY, v int NOT NULL DEFAULT 0, t text)', name, i);
 		IF i % 100 = 0 THEN
 			COMMIT;
 		END IF;
 	END LOOP;
 END
 $$;
+SELECT format('CALL bench.make_schema(''many'', %s)', current_setting('bench.tables')) \gexec
 VACUUM ANALYZE;
 CHECKPOINT;

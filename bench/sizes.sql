@@ -62,13 +62,11 @@ SELECT 'CREATE TABLE bench.sized (id bigint PRIMARY KEY, v int NOT NULL, t text,
 FROM (VALUES (1000), (10000), (100000), (:scale * 1000000)) v (n) \gexec
 
 -- tables in a schema, partitions of a table
-CREATE PROCEDURE bench.make_objects(n bigint) LANGUAGE plpgsql AS
+CREATE PROCEDURE bench.make_partitions(n bigint) LANGUAGE plpgsql AS
 $$
 BEGIN
-	CREATE SCHEMA counted;
 	CREATE TABLE bench.parted (id bigint, v int) PARTITION BY RANGE (id);
 	FOR i IN 1..n LOOP
-		EXECUTE format('CREATE TABLE counted.t%s (id bigint PRIMARY KEY, v int NOT NULL DEFAULT 0, t text)', i);
 		EXECUTE format('CREATE TABLE bench.p%s PARTITION OF bench.parted FOR VALUES FROM (%1$s) TO (%s)', i, i + 1);
 		IF i % 100 = 0 THEN
 			COMMIT;
@@ -105,7 +103,7 @@ BEGIN
 	DROP TABLE bench.parted;
 END
 $$;
-SELECT format('CALL bench.make_objects(%s)', n), 'VACUUM ANALYZE', format('CALL bench.objects(%s)', n), format('CALL bench.drop_objects(%s)', n)
+SELECT format('CALL bench.make_schema(''counted'', %s)', n), format('CALL bench.make_partitions(%s)', n), 'VACUUM ANALYZE', format('CALL bench.objects(%s)', n), format('CALL bench.drop_objects(%s)', n)
 FROM (VALUES (10), (100), (:scale * 1000)) v (n) \gexec
 
 -- kinds of DDL, each on a table of ten columns

@@ -497,6 +497,10 @@ extern void retention_init(void);
 /* ---- attempt.c ---- */
 extern ErrorData *attempt(bool (*what) (void *arg), void *arg);
 
+/* ---- lockorder.c ---- */
+extern int	lock_rank(Oid relid);
+extern int	lock_order(int rank_x, Oid x, int rank_y, Oid y);
+
 /* ---- tuples.c: tuplestores ---- */
 struct Tuplestorestate;
 struct TupleTableSlot;

@@ -20,6 +20,7 @@
 #include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "commands/defrem.h"
 #include "commands/event_trigger.h"
@@ -39,6 +40,7 @@
 
 #include "capture/capture.h"
 #include "compat.h"
+#include "safemig.h"
 
 /* Subcommands of ALTER TABLE that may take other objects along. */
 static bool
@@ -299,20 +301,27 @@ rehearse(void (*run) (void *arg), void *arg, List **notices)
 	return collected;
 }
 
-static int
-compare_oids(const ListCell *a, const ListCell *b)
+typedef struct Lockable
 {
-	Oid			x = lfirst_oid(a);
-	Oid			y = lfirst_oid(b);
+	Oid			relid;
+	int			rank;			/* in the order of locks */
+} Lockable;
 
-	return x < y ? -1 : (x > y ? 1 : 0);
+static int
+compare_lockables(const ListCell *a, const ListCell *b)
+{
+	const Lockable *x = lfirst(a);
+	const Lockable *y = lfirst(b);
+
+	return lock_order(x->rank, x->relid, y->rank, y->relid);
 }
 
-/* In OID order, so that two of these cannot deadlock. */
-static void
-lock_relations(List *deleted)
+/* What goes of tables, views and sequences; and what a partition is one of. */
+static List *
+lockable(List *deleted)
 {
 	List	   *relids = NIL;
+	List	   *result = NIL;
 	ListCell   *lc;
 
 	foreach(lc, deleted)
@@ -323,19 +332,34 @@ lock_relations(List *deleted)
 		if (address->classId != RelationRelationId)
 			continue;
 		relkind = get_rel_relkind(address->objectId);
-		if (relkind == '\0' || relkind == RELKIND_COMPOSITE_TYPE ||
-			relkind == RELKIND_TOASTVALUE)
+		if (relkind == '\0' || relkind == RELKIND_COMPOSITE_TYPE || relkind == RELKIND_TOASTVALUE ||
+			relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX)
 			continue;
 		relids = list_append_unique_oid(relids, address->objectId);
+		if (address->objectSubId == 0 && get_rel_relispartition(address->objectId))
+			relids = list_append_unique_oid(relids, get_partition_parent(address->objectId, true));
 	}
-	list_sort(relids, compare_oids);
 	foreach(lc, relids)
 	{
-		char		relkind = get_rel_relkind(lfirst_oid(lc));
+		Lockable   *one = palloc(sizeof(Lockable));
 
-		if (relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX)
-			continue;
-		LockRelationOid(lfirst_oid(lc), AccessExclusiveLock);
+		one->relid = lfirst_oid(lc);
+		one->rank = lock_rank(one->relid);
+		result = lappend(result, one);
+	}
+	return result;
+}
+
+static void
+lock_relations(List *deleted)
+{
+	List	   *relations = lockable(deleted);
+	ListCell   *lc;
+
+	list_sort(relations, compare_lockables);
+	foreach(lc, relations)
+	{
+		LockRelationOid(((Lockable *) lfirst(lc))->relid, AccessExclusiveLock);
 		waits_look();
 	}
 }

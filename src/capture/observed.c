@@ -485,6 +485,7 @@ observed_rewrites(Command *command, Oid relid)
 void
 observed_commits(Command *command)
 {
+	waits_look();
 	if (command->observed)
 		look_at_locks(command);
 }

@@ -83,8 +83,7 @@ safemig_set_array_type_name(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("type must not be null")));
-	typid = DatumGetObjectId(DirectFunctionCall1(regtypein,
-												 CStringGetDatum(text_to_cstring(PG_GETARG_TEXT_PP(0)))));
+	typid = type_named(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	array = get_array_type(typid);
 	if (!OidIsValid(array))
 		ereport(ERROR,

@@ -335,6 +335,10 @@ safemig_set_detach_pending(PG_FUNCTION_ARGS)
 
 	check_is_extension_owner();
 	relid = RangeVarGetRelid(name, AccessExclusiveLock, false);
+	if (!get_rel_relispartition(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a partition", name->relname)));
 	parent = get_partition_parent(relid, true);
 	LockRelationOid(parent, AccessExclusiveLock);
 	check_no_default_partition(parent, relid);

@@ -39,8 +39,7 @@ PG_FUNCTION_INFO_V1(safemig_remove_enum_label);
 static Oid
 find_enum_type(const char *name)
 {
-	Oid			typid = DatumGetObjectId(DirectFunctionCall1(regtypein,
-															 CStringGetDatum(name)));
+	Oid			typid = type_named(name);
 
 	if (get_typtype(typid) != TYPTYPE_ENUM)
 		ereport(ERROR,

@@ -40,6 +40,7 @@
 #include "compat.h"
 #include "history/history.h"
 #include "keep/retype.h"
+#include "keep/vault.h"
 #include "point.h"
 #include "progress.h"
 
@@ -572,7 +573,7 @@ fill_column(PG_FUNCTION_ARGS)
 	SPI_connect();
 	if (!PG_ARGISNULL(1))
 		expression = text_to_cstring(PG_GETARG_TEXT_PP(1));
-	kept = history_get_kept(PG_GETARG_INT64(0));
+	kept = kept_of_kind(PG_GETARG_INT64(0), "column");
 	root_default = kept_detail(kept, "root default");
 	if (root_default)
 		expression = root_default[0] ? pstrdup(root_default) : NULL;

@@ -258,6 +258,19 @@ forget_arguments(Oid function)
 	CommandCounterIncrement();
 }
 
+/* regtypein() takes a number as it is, and the sign for none. */
+Oid
+type_named(const char *name)
+{
+	Oid			typid = DatumGetObjectId(DirectFunctionCall1(regtypein, CStringGetDatum(name)));
+
+	if (!SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(typid)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("type \"%s\" does not exist", name)));
+	return typid;
+}
+
 Oid
 function_of_signature(text *signature)
 {
@@ -265,7 +278,8 @@ function_of_signature(text *signature)
 	Oid			function = DatumGetObjectId(DirectFunctionCall1(regprocedurein,
 																CStringGetDatum(name)));
 
-	if (!OidIsValid(function))
+	/* it takes a number as it is, too */
+	if (!SearchSysCacheExists1(PROCOID, ObjectIdGetDatum(function)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_FUNCTION),
 				 errmsg("function %s does not exist", name)));

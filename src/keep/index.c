@@ -56,17 +56,25 @@ index_name(text *name)
 	return makeRangeVarFromNameList(textToQualifiedNameList(name));
 }
 
-/* The table first, as whoever plans with the index locks it. */
 static Oid
-lock_index(text *name)
+table_of_index(Oid indexid)
 {
-	Oid			indexid = RangeVarGetRelid(index_name(name), NoLock, false);
 	Oid			relid = IndexGetRelation(indexid, true);
 
 	if (!OidIsValid(relid))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not an index", get_rel_name(indexid))));
+	return relid;
+}
+
+/* The table first, as whoever plans with the index locks it. */
+static Oid
+lock_index(text *name)
+{
+	Oid			indexid = RangeVarGetRelid(index_name(name), NoLock, false);
+	Oid			relid = table_of_index(indexid);
+
 	LockRelationOid(relid, AccessExclusiveLock);
 	LockRelationOid(indexid, AccessExclusiveLock);
 	return indexid;
@@ -233,9 +241,9 @@ safemig_attach_index(PG_FUNCTION_ARGS)
 	check_own_call("attach_index");
 	parent = RangeVarGetRelid(index_name(PG_GETARG_TEXT_PP(0)), NoLock, false);
 	child = RangeVarGetRelid(index_name(PG_GETARG_TEXT_PP(1)), NoLock, false);
-	table = IndexGetRelation(child, false);
+	table = table_of_index(child);
 	if (!get_rel_relispartition(table) ||
-		get_partition_parent(table, true) != IndexGetRelation(parent, false))
+		get_partition_parent(table, true) != table_of_index(parent))
 		PG_RETURN_VOID();
 	run_statement(psprintf("ALTER INDEX %s ATTACH PARTITION %s",
 						   text_to_cstring(PG_GETARG_TEXT_PP(0)),

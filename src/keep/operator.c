@@ -90,8 +90,7 @@ type_argument(FunctionCallInfo fcinfo, int argument)
 {
 	if (PG_ARGISNULL(argument))
 		return InvalidOid;
-	return DatumGetObjectId(DirectFunctionCall1(regtypein,
-												CStringGetDatum(text_to_cstring(PG_GETARG_TEXT_PP(argument)))));
+	return type_named(text_to_cstring(PG_GETARG_TEXT_PP(argument)));
 }
 
 /*

@@ -339,8 +339,7 @@ safemig_set_range_functions(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("argument 1 must not be null")));
-	typid = DatumGetObjectId(DirectFunctionCall1(regtypein,
-												 CStringGetDatum(text_to_cstring(PG_GETARG_TEXT_PP(0)))));
+	typid = type_named(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	if (get_typtype(typid) != TYPTYPE_RANGE)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),

@@ -33,6 +33,7 @@
 
 #include "compat.h"
 #include "keep/retype.h"
+#include "keep/vault.h"
 #include "keep/writes.h"
 
 PG_FUNCTION_INFO_V1(restore_column_type);
@@ -407,7 +408,7 @@ restore_column_type(PG_FUNCTION_ARGS)
 	check_own_call("restore_column_type");
 	frame_become_owner(&frame);
 	SPI_connect();
-	kept = history_get_kept(PG_GETARG_INT64(0));
+	kept = kept_of_kind(PG_GETARG_INT64(0), "values");
 	if (kept_detail(kept, "restored") == NULL)
 	{
 		root = find_root(kept_relation(kept, AccessExclusiveLock), kept->part);

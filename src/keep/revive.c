@@ -49,6 +49,7 @@
 
 #include "compat.h"
 #include "keep/column.h"
+#include "keep/vault.h"
 #include "point.h"
 
 PG_FUNCTION_INFO_V1(revive_column);
@@ -642,7 +643,7 @@ revive_column(PG_FUNCTION_ARGS)
 	check_own_call("revive_column");
 	frame_become_owner(&frame);
 	SPI_connect();
-	kept = history_get_kept(PG_GETARG_INT64(0));
+	kept = kept_of_kind(PG_GETARG_INT64(0), "column");
 	relid = kept_relation(kept, AccessExclusiveLock);
 	tree = find_tree(kept, relid);
 	if (!already_revived(find_member(tree, relid)))

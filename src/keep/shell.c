@@ -149,8 +149,7 @@ safemig_empty_type(PG_FUNCTION_ARGS)
 	check_is_extension_owner();
 	own_work_begin();
 	frame_become_owner(&frame);
-	typid = DatumGetObjectId(DirectFunctionCall1(regtypein,
-												 CStringGetDatum(text_to_cstring(PG_GETARG_TEXT_PP(0)))));
+	typid = type_named(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	LockDatabaseObject(TypeRelationId, typid, 0, AccessExclusiveLock);
 	ObjectAddressSet(address, TypeRelationId, typid);
 	capture_internal_begin("EMPTY TYPE", list_make1(&address));

@@ -327,7 +327,7 @@ kept_start(const ObjectAddress *address, const char *kind, int64 migration,
 }
 
 Kept *
-kept_to_restore(int64 id, const char *kind)
+kept_of_kind(int64 id, const char *kind)
 {
 	Kept	   *kept = history_get_kept(id);
 
@@ -336,6 +336,14 @@ kept_to_restore(int64 id, const char *kind)
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
 				 errmsg("kept data %lld is of kind \"%s\", not \"%s\"",
 						(long long) id, kept->kind, kind)));
+	return kept;
+}
+
+Kept *
+kept_to_restore(int64 id, const char *kind)
+{
+	Kept	   *kept = kept_of_kind(id, kind);
+
 	if (strcmp(kept->state, "kept") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),

@@ -19,6 +19,7 @@
 /* for SQL functions that only a rollback's steps are meant to call */
 extern void check_is_extension_owner(void);
 /* kept_log row of that kind whose data is still there to be restored */
+extern Kept *kept_of_kind(int64 id, const char *kind);
 extern Kept *kept_to_restore(int64 id, const char *kind);
 extern Kept *kept_start(const ObjectAddress *address, const char *kind,
 						int64 migration, int64 command);
@@ -103,6 +104,7 @@ extern List *type_columns(List *typids);
 /* ---- function.c ---- */
 /* locked */
 extern Oid	function_of_signature(text *signature);
+extern Oid	type_named(const char *name);
 
 /* ---- acl.c ---- */
 /* writes the list as it is; NULL: the default */

@@ -15,6 +15,7 @@
 
 #include "compat.h"
 #include "history/history.h"
+#include "keep/vault.h"
 #include "rollback/rollback.h"
 
 static KeptTable *
@@ -23,12 +24,7 @@ find_table(int64 id, const char *kind)
 	KeptTable  *table = palloc0(sizeof(KeptTable));
 	RangeVar   *name;
 
-	table->kept = history_get_kept(id);
-	if (strcmp(table->kept->kind, kind) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_SAFEMIG_WRONG_STATE),
-				 errmsg("kept data %lld is of kind \"%s\", not \"%s\"",
-						(long long) id, table->kept->kind, kind)));
+	table->kept = kept_of_kind(id, kind);
 	name = makeRangeVarFromNameList(qualified_name_list(table->kept->identity));
 	table->relid = RangeVarGetRelid(name, AccessExclusiveLock, true);
 	if (!OidIsValid(table->relid) ||

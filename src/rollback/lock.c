@@ -22,7 +22,6 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
-#include "keep/column.h"
 #include "rollback/rollback.h"
 
 #define LOCK_TRIES 3
@@ -32,31 +31,16 @@ typedef struct Wanted
 {
 	Oid			relid;
 	LOCKMODE	mode;
-	int			depth;			/* below the root of its tree */
+	int			rank;			/* in the order of locks */
 } Wanted;
 
-/* As PostgreSQL comes to them: a parent, and then its children by OID. */
 static int
 compare_wanted(const ListCell *a, const ListCell *b)
 {
 	const Wanted *x = lfirst(a);
 	const Wanted *y = lfirst(b);
 
-	if (x->depth != y->depth)
-		return x->depth < y->depth ? -1 : 1;
-	return x->relid < y->relid ? -1 : (x->relid > y->relid ? 1 : 0);
-}
-
-/* The longest way up to a table without parents. */
-static int
-depth_of(Oid relid)
-{
-	int			depth = 0;
-	ListCell   *lc;
-
-	foreach(lc, relation_parents(relid))
-		depth = Max(depth, 1 + depth_of(lfirst_oid(lc)));
-	return depth;
+	return lock_order(x->rank, x->relid, y->rank, y->relid);
 }
 
 static void
@@ -77,7 +61,7 @@ want(List **wanted, Oid relid, LOCKMODE mode)
 	entry = palloc(sizeof(Wanted));
 	entry->relid = relid;
 	entry->mode = mode;
-	entry->depth = depth_of(relid);
+	entry->rank = lock_rank(relid);
 	*wanted = lappend(*wanted, entry);
 }
 
