@@ -145,6 +145,19 @@ net_unsettle(NetWrites *net, Oid relid)
 }
 
 bool
+net_any_is_unsettled(const NetWrites *net)
+{
+	ListCell   *lc;
+
+	foreach(lc, net->tables)
+	{
+		if (((const NetTable *) lfirst(lc))->unsettled)
+			return true;
+	}
+	return false;
+}
+
+bool
 net_is_unsettled(const NetWrites *net, Oid relid)
 {
 	ListCell   *lc;

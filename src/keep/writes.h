@@ -174,6 +174,7 @@ extern NetWrites *net_begin(List *parts);
 extern NetTable *net_table(NetWrites *net, Relation rel, const Kept *kept);
 extern List *net_tables(const NetWrites *net);
 extern void net_unsettle(NetWrites *net, Oid relid);
+extern bool net_any_is_unsettled(const NetWrites *net);
 extern bool net_is_unsettled(const NetWrites *net, Oid relid);
 extern bool net_is_doubtful(const NetWrites *net, Oid relid);
 extern NetChain *net_chain(const NetWrites *net, const Kept *kept, ItemPointer copied);

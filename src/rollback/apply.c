@@ -247,6 +247,8 @@ is_about_unsettled(const RecordedCommand *command)
 {
 	ListCell   *lc;
 
+	if (!net_any_is_unsettled(safemig_state.net))
+		return false;
 	foreach(lc, command->changes)
 	{
 		Change	   *change = lfirst(lc);

@@ -57,26 +57,42 @@ check_irreversible(RollbackPlan *plan, List **conflicts)
 	}
 }
 
-/* Is more than the object's rows concerned? */
-bool
-plan_changes(RollbackPlan *plan, const char *identity)
+/* Of what more than rows is concerned. */
+static void
+collect_changed(RollbackPlan *plan)
 {
+	int			size = 0;
 	ListCell   *lc;
 	ListCell   *inner;
 
 	foreach(lc, plan->commands)
+		size += 2 * list_length(((RecordedCommand *) lfirst(lc))->changes);
+	plan->changed = MemoryContextAlloc(GetMemoryChunkContext(plan), sizeof(char *) * Max(1, size));
+	foreach(lc, plan->commands)
 	{
 		foreach(inner, ((RecordedCommand *) lfirst(lc))->changes)
 		{
-			Change	   *change = lfirst(inner);
+			const Change *change = lfirst(inner);
 
-			if (change->action != 'w' &&
-				((change->before && strcmp(change->before->identity, identity) == 0) ||
-				 (change->after && strcmp(change->after->identity, identity) == 0)))
-				return true;
+			if (change->action == 'w')
+				continue;
+			if (change->before)
+				plan->changed[plan->nchanged++] = change->before->identity;
+			if (change->after)
+				plan->changed[plan->nchanged++] = change->after->identity;
 		}
 	}
-	return false;
+	qsort(plan->changed, plan->nchanged, sizeof(char *), pg_qsort_strcmp);
+}
+
+/* Is more than the object's rows concerned? */
+bool
+plan_changes(RollbackPlan *plan, const char *identity)
+{
+	if (plan->changed == NULL)
+		collect_changed(plan);
+	return bsearch(&identity, plan->changed, plan->nchanged, sizeof(char *),
+				   pg_qsort_strcmp) != NULL;
 }
 
 /*

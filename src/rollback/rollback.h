@@ -48,6 +48,8 @@ typedef struct RollbackPlan
 	List	   *records;		/* of int64*: whose commands these are */
 	List	   *commands;		/* of RecordedCommand* */
 	HTAB	   *tables;			/* of these by name, once asked for */
+	const char **changed;		/* identities, sorted, once asked for */
+	int			nchanged;
 	ConflictPolicy on_conflict;
 	List	   *conflicts;		/* of Conflict*: constraints that rows break */
 	bool		doomed;			/* some step could not be run */
