@@ -47,8 +47,8 @@ CREATE TABLE safemig.migration_log (
 );
 CREATE INDEX migration_log_label ON safemig.migration_log (label);
 CREATE INDEX migration_log_state ON safemig.migration_log (state, id);
-CREATE INDEX migration_log_history ON safemig.migration_log (history, id) WHERE history IS NOT NULL;
-CREATE INDEX migration_log_reverted ON safemig.migration_log (reverted_by) WHERE reverted_by IS NOT NULL;
+CREATE INDEX migration_log_history ON safemig.migration_log (history, id);
+CREATE INDEX migration_log_reverted ON safemig.migration_log (reverted_by);
 
 CREATE TABLE safemig.command_log (
 	seq			bigint PRIMARY KEY,

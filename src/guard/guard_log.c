@@ -152,9 +152,9 @@ guard_is_over(const Guard *guard)
 }
 
 static Datum
-text_or_null(const char *text, bool *isnull)
+text_or_null(const char *text, char *null)
 {
-	*isnull = text == NULL;
+	*null = text ? ' ' : 'n';
 	return text ? CStringGetTextDatum(text) : (Datum) 0;
 }
 
@@ -167,41 +167,44 @@ interval_of(int64 microseconds)
 	return IntervalPGetDatum(interval);
 }
 
+/* By SPI: the table has an index with a condition. */
 int64
 guard_insert(const Guard *guard, int64 within, const char *reason)
 {
+	Oid			types[15] = {INT8OID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INTERVALOID, INTERVALOID,
+	INT4OID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		args[15];
+	char		nulls[15];
 	int64		id = history_nextval("guard_id");
-	Datum		values[26] = {0};
-	bool		nulls[26] = {false};
 	int			n = 0;
 
-	values[n++] = Int64GetDatum(id);
-	values[n++] = Int64GetDatum(guard->migration);
-	values[n++] = CStringGetTextDatum(GUARD_WATCHING);
-	values[n++] = CStringGetTextDatum(guard->session_role);
-	values[n++] = CStringGetTextDatum(guard->role);
-	values[n] = text_or_null(guard->check_query, &nulls[n]);
+	memset(nulls, ' ', sizeof(nulls));
+	args[n++] = Int64GetDatum(id);
+	args[n++] = Int64GetDatum(guard->migration);
+	args[n++] = CStringGetTextDatum(guard->session_role);
+	args[n++] = CStringGetTextDatum(guard->role);
+	args[n] = text_or_null(guard->check_query, &nulls[n]);
 	n++;
-	values[n++] = CStringGetTextDatum(guard->search_path);
-	values[n++] = interval_of(guard->every);
-	values[n++] = interval_of(within);
-	values[n++] = Int32GetDatum(guard->failures);
-	values[n++] = BoolGetDatum(guard->confirm);
-	values[n++] = CStringGetTextDatum(guard->on_conflict);
-	values[n] = text_or_null(reason, &nulls[n]);
+	args[n++] = CStringGetTextDatum(guard->search_path);
+	args[n++] = interval_of(guard->every);
+	args[n++] = interval_of(within);
+	args[n++] = Int32GetDatum(guard->failures);
+	args[n++] = BoolGetDatum(guard->confirm);
+	args[n++] = CStringGetTextDatum(guard->on_conflict);
+	args[n] = text_or_null(reason, &nulls[n]);
 	n++;
-	values[n++] = CStringGetTextDatum(history_incarnation());
-	values[n++] = TimestampTzGetDatum(GetCurrentTimestamp());
-	values[n++] = TimestampTzGetDatum(guard->deadline);
-	nulls[n++] = true;			/* checked_at */
-	values[n++] = Int64GetDatum(0); /* checks */
-	values[n++] = Int32GetDatum(0); /* failed */
-	values[n++] = Int32GetDatum(0); /* tries */
-	/* problem, confirmed_at, rollback, ended_at, ended_by, end_reason */
-	while (n < (int) lengthof(nulls))
-		nulls[n++] = true;
-	history_insert("guard_log", values, nulls, n);
-	CommandCounterIncrement();
+	args[n++] = CStringGetTextDatum(history_incarnation());
+	args[n++] = TimestampTzGetDatum(GetCurrentTimestamp());
+	args[n++] = TimestampTzGetDatum(guard->deadline);
+	SPI_connect();
+	if (SPI_execute_with_args("INSERT INTO safemig.guard_log (id, migration, state, session_role, role,"
+							  " check_query, search_path, every, within, failures, confirm,"
+							  " on_conflict, reason, incarnation, started_at, deadline, checks, failed, tries)"
+							  " VALUES ($1, $2, '" GUARD_WATCHING "', $3, $4, $5, $6, $7, $8, $9, $10,"
+							  " $11, $12, $13, $14, $15, 0, 0, 0)",
+							  lengthof(args), types, args, nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write guard_log");
+	SPI_finish();
 	return id;
 }
 
