@@ -71,7 +71,8 @@ PG_CONFIG ?= pg_config
 # installed yet, it is their first step to change that.  "make check-versions"
 # does so for several versions, VERSIONS="17 18" for some of them; "make
 # check-upgrade" goes from one to the next with pg_upgrade; "make check-assert"
-# tests on a server built with assertions.  "make check-packages" builds the Debian
+# tests on a server built with assertions, with FIDELITY=1 PostgreSQL's own
+# regression scripts under capture instead.  "make check-packages" builds the Debian
 # package of what "make dist" makes, and installs it in a bare system.  "make fidelity" proves it on
 # PostgreSQL's own regression scripts, FILES="alter_table" on some of them,
 # PASSES="schema" as an ordinary role that owns its schema.
@@ -112,7 +113,7 @@ dist:
 	git archive --format=tar.gz --prefix=safemig-$(DISTVERSION)/ -o safemig-$(DISTVERSION).tar.gz HEAD
 
 check-assert:
-	@PG_CONFIG='$(PG_CONFIG)' script/assert
+	@FIDELITY='$(FIDELITY)' PG_CONFIG='$(PG_CONFIG)' script/assert
 
 fidelity:
 	@PASSES='$(or $(PASSES),superuser schema tables)' PG_CONFIG='$(PG_CONFIG)' script/fidelity $(FILES)
