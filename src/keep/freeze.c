@@ -177,9 +177,11 @@ static bool
 decides_bound_in_tree(Oid relid, AttrNumber attnum)
 {
 	char	   *name = get_attname(relid, attnum, false);
+	Oid			root = topmost_relation(relid);
 	ListCell   *lc;
 
-	foreach(lc, find_all_inheritors(topmost_relation(relid), AccessExclusiveLock, NULL))
+	LockRelationOid(root, AccessExclusiveLock);
+	foreach(lc, find_all_inheritors(root, AccessExclusiveLock, NULL))
 	{
 		AttrNumber	there = get_attnum(lfirst_oid(lc), name);
 
