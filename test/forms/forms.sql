@@ -30,6 +30,9 @@ ALTER TABLE parent ALTER note SET NOT NULL;
 ALTER TABLE t ALTER total DROP EXPRESSION;
 -- form: ALTER TABLE AT_DropExpression if exists
 ALTER TABLE t ALTER total DROP EXPRESSION IF EXISTS, ALTER number DROP EXPRESSION IF EXISTS;
+-- form: ALTER TABLE AT_SetExpression
+-- since: 17
+ALTER TABLE t ALTER total SET EXPRESSION AS (price * 3);
 -- form: ALTER TABLE AT_SetStatistics
 ALTER TABLE t ALTER number SET STATISTICS 300;
 -- form: ALTER INDEX AT_SetStatistics
@@ -750,3 +753,6 @@ REASSIGN OWNED BY alice TO bob;
 CLUSTER t USING t_number;
 -- form: DATA large objects
 SELECT lo_unlink(4711), lo_from_bytea(4712, 'x');
+-- form: REINDEX of an invalid index
+-- given: UPDATE pg_index SET indisvalid = false WHERE indexrelid = 't_number'::regclass
+REINDEX TABLE t;

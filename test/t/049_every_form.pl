@@ -25,11 +25,13 @@ new_database('forms_remote');
 must('forms_remote', 'CREATE TABLE imported (a int PRIMARY KEY, b text)');
 must($database, "SET safemig.enabled = off; SET client_min_messages = warning;\n" . read_file("$folder/setup.sql"));
 
-# Tags that no command bears, and subcommands that no statement has: the parser
-# makes the first two of these, and only a server that crashed leaves the third.
-my @never = ('ALTER ACCESS METHOD', 'ALTER CAST', 'ALTER CONSTRAINT', 'ALTER TRANSFORM', 'CREATE CONSTRAINT', 'CREATE ROUTINE', 'DROP CONSTRAINT');
+# Tags that no command bears (LOGIN is an event), and subcommands that no
+# statement has: the parser makes the first two of these, and only a server that
+# crashed leaves the third.
+my @never = ('ALTER ACCESS METHOD', 'ALTER CAST', 'ALTER CONSTRAINT', 'ALTER TRANSFORM', 'CREATE CONSTRAINT', 'CREATE ROUTINE', 'DROP CONSTRAINT', 'LOGIN');
 my @inner = qw(AT_CookedColumnDefault AT_CheckNotNull AT_DetachPartitionFinalize);
 
+my $version = value('postgres', "SELECT current_setting('server_version_num')::int / 10000");
 my (%tags, %subcommands, %types);
 my $observer = session('SET safemig.enabled = off');
 my $operator = session('');
@@ -37,6 +39,7 @@ my $dump = dump_text();
 my $state = catalog_text();
 foreach my $form (forms())
 {
+	next if $form->{since} > $version;
 	next if defined $ENV{SAFEMIG_CASE} && $form->{name} !~ /$ENV{SAFEMIG_CASE}/;
 	subtest $form->{name} => sub { proved($form) };
 }
@@ -96,14 +99,15 @@ sub catalog_text
 
 # ---- a form ----
 
-# { name, label, given, same, declared, sql }
+# { name, label, since, given, same, declared, sql }
 sub forms
 {
 	my @forms;
 	foreach my $line (split /\n/, read_file("$folder/forms.sql"))
 	{
-		if ($line =~ /^-- form: (.*)/) { push @forms, { name => $1, label => 'form ' . @forms, sql => '' } }
+		if ($line =~ /^-- form: (.*)/) { push @forms, { name => $1, label => 'form ' . @forms, since => 0, sql => '' } }
 		elsif ($line =~ /^-- given: (.*)/) { $forms[-1]{given} = $1 }
+		elsif ($line =~ /^-- since: (\d+)/) { $forms[-1]{since} = $1 }
 		elsif ($line =~ /^-- (same|declared)$/) { $forms[-1]{$1} = 1 }
 		elsif ($line !~ /^--|^$/) { $forms[-1]{sql} .= "$line\n" }
 	}
