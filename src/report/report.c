@@ -106,6 +106,16 @@ put_table(Report *page, const char *heading, int ncolumns, const char *const *he
 		page_text(page, psprintf("There are %d more: %s", more, all));
 }
 
+/* In place of a table that could not be read. */
+static void
+put_problem(Report *page, const char *heading, const char *problem)
+{
+	if (problem == NULL)
+		return;
+	page_heading(page, heading);
+	page_text(page, problem);
+}
+
 #define NAMES(...) (const char *const[]) {__VA_ARGS__}
 
 static void
@@ -138,11 +148,7 @@ put_changes(Report *page, int64 id)
 
 	put_table(page, "What it changed", 4, NAMES("Object", "What", "Before", "After"), "1011", rows,
 			  psprintf("SELECT * FROM safemig_diff(" INT64_FORMAT ")", id));
-	if (problem)
-	{
-		page_heading(page, "What it changed");
-		page_text(page, problem);
-	}
+	put_problem(page, "What it changed", problem);
 }
 
 static void
@@ -190,11 +196,7 @@ put_plan(Report *page, int64 id)
 	put_table(page, "How it would be taken back now", 8,
 			  NAMES("Step", "Object", "Lock", "Cost", "Rows", "ms, estimated", "Note", "Statement"), "11001101", rows,
 			  psprintf("SELECT * FROM safemig_plan(" INT64_FORMAT ")", id));
-	if (problem)
-	{
-		page_heading(page, "How it would be taken back now");
-		page_text(page, problem);
-	}
+	put_problem(page, "How it would be taken back now", problem);
 }
 
 static void

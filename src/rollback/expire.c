@@ -78,7 +78,7 @@ prune_one(void *arg)
 	Pruning    *pruning = arg;
 
 	pruning->bytes = prune_records(pruning->migration, list_make1(&pruning->migration->id),
-						   pruning->reason);
+								   pruning->reason);
 	return true;
 }
 
