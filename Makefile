@@ -113,7 +113,7 @@ dist:
 	git archive --format=tar.gz --prefix=safemig-$(DISTVERSION)/ -o safemig-$(DISTVERSION).tar.gz HEAD
 
 check-assert:
-	@FIDELITY='$(FIDELITY)' PG_CONFIG='$(PG_CONFIG)' script/assert
+	@FIDELITY='$(FIDELITY)' PG_CONFIG='$(PG_CONFIG)' script/assert $(FILES)
 
 fidelity:
 	@PASSES='$(or $(PASSES),superuser schema tables)' PG_CONFIG='$(PG_CONFIG)' script/fidelity $(FILES)

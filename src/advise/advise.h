@@ -173,7 +173,11 @@ extern double facts_number(const char *sql, Oid relid, int attnum);
 extern void facts_size(Oid relid, double *rows, double *bytes);
 extern double facts_kept_bytes(Oid relid, AttrNumber attnum);
 extern List *facts_views_over(Oid relid, AttrNumber attnum);
+extern List *facts_read_by(Oid view);
+extern List *facts_policies_over(Oid relid);
+extern List *facts_checks_elsewhere(Oid relid, AttrNumber attnum);
 extern List *facts_below(Oid relid);
+extern List *facts_children(Oid relid);
 extern List *facts_typed_tables(Oid relid);
 extern Oid	facts_default_partition(Oid relid);
 extern List *facts_referenced_by(Oid relid, AttrNumber attnum);
@@ -191,6 +195,14 @@ extern char *lock_holders(const TakenLock *lock);
 
 /* ---- altertable.c, column.c, constraint.c, make.c, drop.c, other.c, shape.c ---- */
 extern void takes_relations(Assessment *a, List *relids, LOCKMODE mode);
+
+/* ---- partners.c: tables on the other side of foreign keys ---- */
+extern void takes_tree(Assessment *a, Oid relid, LOCKMODE mode);
+extern void takes_for_new_key(Assessment *a, const Target *target, const Target *other,
+							  const Constraint *key);
+extern void takes_for_lost_key(Assessment *a, Oid referenced);
+extern void takes_for_new_partition(Assessment *a, Oid parent, Oid child);
+extern void takes_for_lost_partition(Assessment *a, Oid parent, Oid child);
 extern void assess_alter_table(Assessment *a, AlterTableStmt *stmt);
 extern void assess_new_column(Assessment *a, const Target *target, ColumnDef *column);
 extern void assess_column_types(Assessment *a, const Target *target, ColumnDef *column,
@@ -208,7 +220,12 @@ extern void assess_drop(Assessment *a, DropStmt *stmt);
 extern void assess_drop_column(Assessment *a, const Target *target, const char *column,
 							   bool cascade);
 extern void assess_truncate(Assessment *a, TruncateStmt *stmt);
+extern void assess_drop_owned(Assessment *a, DropOwnedStmt *stmt);
 extern bool assess_other(Assessment *a, Node *node);
+
+/* ---- rename.c ---- */
+extern void assess_rename(Assessment *a, RenameStmt *stmt);
+extern void assess_set_schema(Assessment *a, AlterObjectSchemaStmt *stmt);
 extern bool assess_maintenance(Assessment *a, Node *node);
 extern void shape_begin(Assessment *a, Node *node);
 extern void shape_end(Assessment *a, Node *node);

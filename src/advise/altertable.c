@@ -7,7 +7,9 @@
  */
 #include "postgres.h"
 
+#include "catalog/index.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
@@ -18,6 +20,7 @@
 #include "utils/lsyscache.h"
 
 #include "advise/advise.h"
+#include "capture/target.h"
 #include "compat.h"
 
 /* ---- locks ---- */
@@ -31,35 +34,20 @@ takes_relations(Assessment *a, List *relids, LOCKMODE mode)
 		takes(a, target_of_relation(lfirst_oid(lc)), mode);
 }
 
-/* Does it go down to partitions and tables that inherit? */
+/* Are the partitions looked at, whether their columns may hold NULL? */
 static bool
-recurses(const AlterTableCmd *cmd)
+adds_key_to_partitions(const AlterTableCmd *cmd, Oid relid)
 {
-	switch (cmd->subtype)
-	{
-		case AT_AddColumn:
-		case AT_DropColumn:
-		case AT_ColumnDefault:
-		case AT_DropNotNull:
-		case AT_SetNotNull:
-		case AT_SetStatistics:
-		case AT_SetStorage:
-		case AT_AlterColumnType:
-		case AT_AddConstraint:
-		case AT_DropConstraint:
-		case AT_ValidateConstraint:
-		case AT_EnableTrig:
-		case AT_EnableAlwaysTrig:
-		case AT_EnableReplicaTrig:
-		case AT_EnableTrigAll:
-		case AT_EnableTrigUser:
-		case AT_DisableTrig:
-		case AT_DisableTrigAll:
-		case AT_DisableTrigUser:
-			return true;
-		default:
-			return false;
-	}
+	return cmd->subtype == AT_AddConstraint && get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE &&
+		castNode(Constraint, cmd->def)->contype == CONSTR_PRIMARY;
+}
+
+/* ONLY: what children have as well becomes their own. */
+static bool
+reaches_children(const AlterTableCmd *cmd, Oid relid)
+{
+	return cmd->subtype == AT_DropColumn || adds_key_to_partitions(cmd, relid) ||
+		(cmd->subtype == AT_DropConstraint && constraint_is_inherited(relid, cmd->name));
 }
 
 static void
@@ -71,16 +59,17 @@ take_locks(Assessment *a, const AlterTableStmt *stmt, const Target *target)
 	takes(a, target, mode);
 	if (target->made)
 		return;
-	takes_relations(a, facts_typed_tables(target->relid), mode);
+	foreach(lc, facts_typed_tables(target->relid))
+		takes_tree(a, lfirst_oid(lc), mode);
 	foreach(lc, stmt->cmds)
 	{
 		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
 
-		/* ONLY: the column becomes the children's own */
-		if (!recurses(cmd) || (!stmt->relation->inh && cmd->subtype != AT_DropColumn))
-			continue;
-		takes_relations(a, facts_below(target->relid), mode);
-		break;
+		if (stmt->relation->inh)
+			takes_relations(a, facts_below(target->relid),
+							subcommand_locks_below(cmd, target->relid, mode));
+		else if (reaches_children(cmd, target->relid))
+			takes_relations(a, facts_children(target->relid), mode);
 	}
 }
 
@@ -113,10 +102,13 @@ static void
 set_persistence(Assessment *a, const Target *target, bool logged)
 {
 	char		wanted = logged ? RELPERSISTENCE_PERMANENT : RELPERSISTENCE_UNLOGGED;
+	Finding    *finding;
 
 	if (target->made || get_rel_persistence(target->relid) == wanted)
 		return;
-	(void) fire(a, logged ? RULE_SET_LOGGED : RULE_SET_UNLOGGED, target);
+	finding = fire(a, logged ? RULE_SET_LOGGED : RULE_SET_UNLOGGED, target);
+	if (target->relkind == RELKIND_SEQUENCE)
+		finding->cost = "catalog";
 }
 
 /* ---- triggers ---- */
@@ -132,6 +124,28 @@ disable_triggers(Assessment *a, const Target *target, const char *name, const ch
 
 /* ---- partitions ---- */
 
+/*
+ * With the last of its partitions an index gets valid, and so may the one that
+ * it is itself a partition of: the tables of those are locked for that.
+ */
+static void
+takes_for_valid_index(Assessment *a, Oid index, Oid last)
+{
+	double		missing = facts_number("SELECT (SELECT count(*) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+									   " WHERE i.inhparent = x.indrelid AND c.relkind IN ('r', 'p'))"
+									   " - (SELECT count(*) FROM pg_inherits i JOIN pg_index y ON y.indexrelid = i.inhrelid"
+									   " WHERE i.inhparent = x.indexrelid AND y.indisvalid AND i.inhrelid <> $2::oid)"
+									   " FROM pg_index x WHERE x.indexrelid = $1 AND NOT x.indisvalid",
+									   index, last);
+	Oid			above;
+
+	if (missing != 1 || !get_rel_relispartition(index))
+		return;
+	above = get_partition_parent(index, true);
+	takes(a, target_of_relation(IndexGetRelation(above, false)), AccessExclusiveLock);
+	takes_for_valid_index(a, above, index);
+}
+
 static void
 attach_partition(Assessment *a, const Target *parent, PartitionCmd *cmd)
 {
@@ -142,13 +156,14 @@ attach_partition(Assessment *a, const Target *parent, PartitionCmd *cmd)
 	takes(a, child, AccessExclusiveLock);
 	if (!child->made)
 		takes_relations(a, facts_below(child->relid), AccessExclusiveLock);
-	/* not by PostgreSQL: the whole tree is looked at, to be recorded */
-	if (!parent->made)
-		takes_relations(a, facts_below(parent->relid), ShareUpdateExclusiveLock);
 	if (parent->relkind == RELKIND_PARTITIONED_INDEX)
+	{
+		if (!parent->made && !child->made && get_index_isvalid(child->relid))
+			takes_for_valid_index(a, parent->relid, child->relid);
 		return;
+	}
 	if (!parent->made)
-		takes_relations(a, facts_referenced_by(parent->relid, 0), ShareRowExclusiveLock);
+		takes_for_new_partition(a, parent->relid, child->made ? InvalidOid : child->relid);
 	finding = fire(a, RULE_ATTACH_PARTITION, child);
 	if (!child->made && !parent->made &&
 		facts_bound_is_implied(parent->relid, child->relid, cmd->bound, false))
@@ -161,7 +176,7 @@ attach_partition(Assessment *a, const Target *parent, PartitionCmd *cmd)
 	{
 		Target	   *rest = target_of_relation(other);
 
-		takes(a, rest, AccessExclusiveLock);
+		takes_tree(a, other, AccessExclusiveLock);
 		finding = fire(a, RULE_ATTACH_PARTITION, rest);
 		if (facts_bound_is_implied(parent->relid, other, cmd->bound, true))
 			finding->cost = "catalog";
@@ -183,11 +198,10 @@ detach_partition(Assessment *a, const Target *parent, PartitionCmd *cmd)
 	takes(a, child, AccessExclusiveLock);
 	if (OidIsValid(other))
 		takes(a, target_of_relation(other), AccessExclusiveLock);
-	/* not by PostgreSQL: the whole tree is looked at, to be recorded */
-	if (!parent->made)
-		takes_relations(a, facts_below(parent->relid), AccessExclusiveLock);
-	if (!parent->made)
-		takes_relations(a, facts_referenced_by(parent->relid, 0), ShareRowExclusiveLock);
+	if (!child->made)
+		takes_relations(a, facts_below(child->relid), AccessExclusiveLock);
+	if (!parent->made && !child->made)
+		takes_for_lost_partition(a, parent->relid, child->relid);
 	(void) fire_part(a, RULE_DETACH_PARTITION, parent, "partition", cmd->name->relname);
 	if (OidIsValid(other))
 		(void) fire(a, RULE_DETACH_PARTITION, target_of_relation(other));
@@ -204,6 +218,9 @@ change_column(Assessment *a, const Target *target, AlterTableCmd *cmd)
 	switch (cmd->subtype)
 	{
 		case AT_AddColumn:
+			if (cmd->missing_ok && !target->made &&
+				get_attnum(target->relid, castNode(ColumnDef, cmd->def)->colname) != InvalidAttrNumber)
+				break;
 			assess_new_column(a, target, castNode(ColumnDef, cmd->def));
 			break;
 		case AT_DropColumn:

@@ -359,6 +359,9 @@ dispatch(Assessment *a, Node *node)
 		case T_TruncateStmt:
 			assess_truncate(a, (TruncateStmt *) node);
 			break;
+		case T_DropOwnedStmt:
+			assess_drop_owned(a, (DropOwnedStmt *) node);
+			break;
 		case T_AlterDomainStmt:
 			assess_domain(a, (AlterDomainStmt *) node);
 			break;

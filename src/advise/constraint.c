@@ -187,7 +187,7 @@ add_foreign_key(Assessment *a, const Target *target, const Constraint *constrain
 	Target	   *other = target_of(a, constraint->pktable);
 	Finding    *finding;
 
-	takes(a, other, ShareRowExclusiveLock);
+	takes_for_new_key(a, target, other, constraint);
 	if (!target->made && !has_index_on(target, constraint->fk_attrs))
 	{
 		finding = fire_part(a, RULE_FK_MISSING_INDEX, target, "constraint", name_of(target, constraint));
@@ -320,7 +320,7 @@ assess_constraint(Assessment *a, const Target *target, Constraint *constraint)
 	if (!constraint_is_enforced(constraint))
 	{
 		if (constraint->contype == CONSTR_FOREIGN)
-			takes(a, target_of(a, constraint->pktable), ShareRowExclusiveLock);
+			takes_for_new_key(a, target, target_of(a, constraint->pktable), constraint);
 		(void) fire_part(a, RULE_NOT_ENFORCED, target, "constraint", name_of(target, constraint));
 		return;
 	}
@@ -368,11 +368,11 @@ assess_set_not_null(Assessment *a, const Target *target, const char *column)
 }
 
 static Oid
-referenced_by_constraint(const Target *target, const char *name)
+referenced_by_constraint(const Target *target, const char *name, const char *condition)
 {
 	return (Oid) Max(facts_number(psprintf("SELECT confrelid FROM pg_constraint WHERE conrelid = $1"
-										   " AND conname = %s AND contype = 'f' AND $2 = 0",
-										   quote_literal_cstr(name)), target->relid, 0), 0);
+										   " AND conname = %s AND contype = 'f' AND $2 = 0 AND %s",
+										   quote_literal_cstr(name), condition), target->relid, 0), 0);
 }
 
 void
@@ -392,7 +392,7 @@ assess_validate(Assessment *a, const Target *target, const char *name)
 	}
 	if (!target->made)
 	{
-		Oid			other = referenced_by_constraint(target, name);
+		Oid			other = referenced_by_constraint(target, name, "NOT convalidated");
 
 		if (OidIsValid(other))
 			takes(a, target_of_relation(other), RowShareLock);
@@ -408,12 +408,12 @@ assess_drop_constraint(Assessment *a, const Target *target, const char *name, bo
 	finding = fire_part(a, RULE_DROP_CONSTRAINT, target, "constraint", name);
 	if (target->made)
 		return;
-	other = referenced_by_constraint(target, name);
+	other = referenced_by_constraint(target, name, "true");
 	if (OidIsValid(other))
 		finding->undo_lock = "SHARE ROW EXCLUSIVE";
 	if (OidIsValid(other) && other != target->relid)
 	{
-		takes(a, target_of_relation(other), AccessExclusiveLock);
+		takes_for_lost_key(a, other);
 		fire(a, RULE_DROP_CONSTRAINT, target_of_relation(other))->undo_lock = "SHARE ROW EXCLUSIVE";
 	}
 	if (facts_number(psprintf("SELECT count(*) FROM pg_constraint WHERE conrelid = $1 AND $2 = 0"

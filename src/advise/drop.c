@@ -18,6 +18,7 @@
 #include "commands/extension.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_type.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -92,6 +93,7 @@ assess_drop_column(Assessment *a, const Target *target, const char *column, bool
 	if (!cascade)
 		return;
 	fire_cascade(a, facts_views_over(target->relid, attnum), "kept");
+	fire_cascade(a, facts_checks_elsewhere(target->relid, attnum), "exact");
 	fire_cascade(a, facts_referring_to(target->relid, attnum), "exact");
 }
 
@@ -147,6 +149,7 @@ drop_table(Assessment *a, const Target *target, bool cascade)
 	if (!cascade)
 		return;
 	fire_cascade(a, facts_views_over(target->relid, 0), "kept");
+	fire_cascade(a, facts_policies_over(target->relid), "exact");
 	fire_cascade(a, facts_referring_to(target->relid, 0), "exact");
 }
 
@@ -163,6 +166,8 @@ drop_index(Assessment *a, const Target *target, bool concurrent)
 	takes(a, table, mode);
 	if (concurrent)
 		return;
+	if (target->relkind == RELKIND_PARTITIONED_INDEX)
+		takes_relations(a, facts_below(table->relid), mode);
 	(void) fire(a, RULE_DROP_INDEX, target);
 	fire(a, RULE_DROP_INDEX, table)->safer = NULL;
 }
@@ -185,8 +190,10 @@ drop_relation(Assessment *a, DropStmt *stmt, RuleId id, const Target *target)
 		finding->kept = pstrdup("the position");
 	else
 		destructive_without_expand(a, target, NULL);
-	if (stmt->behavior == DROP_CASCADE)
-		fire_cascade(a, facts_views_over(target->relid, 0), "kept");
+	if (stmt->behavior != DROP_CASCADE)
+		return;
+	fire_cascade(a, facts_views_over(target->relid, 0), "kept");
+	fire_cascade(a, facts_policies_over(target->relid), "exact");
 }
 
 static void
@@ -236,6 +243,10 @@ drop_part(Assessment *a, DropStmt *stmt, RuleId id, const char *type)
 																				 list_length(names) - 1)));
 
 		takes(a, target, AccessExclusiveLock);
+		/* triggers of a partitioned table have copies */
+		if (stmt->removeType == OBJECT_TRIGGER && !target->made &&
+			target->relkind == RELKIND_PARTITIONED_TABLE)
+			takes_relations(a, facts_below(target->relid), AccessExclusiveLock);
 		if (id < RULE_COUNT)
 			(void) fire_part(a, id, target, type, strVal(llast(names)));
 	}
@@ -350,9 +361,20 @@ drop_schemas(Assessment *a, DropStmt *stmt)
 									 " WHERE relnamespace = $1 AND relkind IN ('r', 'm') AND $2 = 0", schema, 0);
 		finding->bytes = facts_number("SELECT sum(pg_table_size(oid)) FROM pg_class"
 									  " WHERE relnamespace = $1 AND relkind IN ('r', 'm') AND $2 = 0", schema, 0);
-		fire_cascade(a, facts_oids("SELECT oid FROM pg_class WHERE relnamespace = $1"
+		/* with views over it, and what inherits from it, that are elsewhere */
+		fire_cascade(a, facts_oids("WITH RECURSIVE g (oid) AS (SELECT oid FROM pg_class WHERE relnamespace = $1"
 								   " AND relkind IN ('r', 'p', 'v', 'm', 'f') AND $2 = 0"
-								   " ORDER BY relname COLLATE \"C\"", schema, 0), "kept");
+								   " UNION SELECT n.oid FROM g, LATERAL (SELECT r.ev_class FROM pg_depend d"
+								   " JOIN pg_rewrite r ON r.oid = d.objid WHERE d.classid = 'pg_rewrite'::regclass"
+								   " AND d.refclassid = 'pg_class'::regclass AND d.refobjid = g.oid"
+								   " UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent = g.oid) n (oid))"
+								   " SELECT oid FROM g JOIN pg_class c USING (oid) WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+								   " ORDER BY c.relnamespace <> $1, c.relnamespace::regnamespace::text COLLATE \"C\","
+								   " relname COLLATE \"C\"", schema, 0), "kept");
+		takes_relations(a, facts_oids("SELECT DISTINCT p.oid FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid"
+									  " JOIN pg_class p ON p.oid = i.inhparent WHERE c.relnamespace = $1 AND $2 = 0"
+									  " AND c.relispartition AND c.relkind IN ('r', 'p', 'f') AND p.relnamespace <> $1"
+									  " ORDER BY 1", schema, 0), AccessExclusiveLock);
 	}
 }
 
@@ -457,6 +479,32 @@ assess_truncate(Assessment *a, TruncateStmt *stmt)
 			finding->safer = psprintf("TRUNCATE %s, %s;", target->name, child->name);
 			finding->kept = pstrdup("all rows, copied");
 			finding->kept_bytes = facts_kept_bytes(child->relid, 0);
+			takes_relations(a, facts_below(child->relid), AccessExclusiveLock);
 		}
+	}
+}
+
+/* What the roles own here, and the tables whose policies name them. */
+void
+assess_drop_owned(Assessment *a, DropOwnedStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->roles)
+	{
+		Oid			role = get_rolespec_oid(lfirst_node(RoleSpec, lc), true);
+
+		if (!OidIsValid(role))
+			continue;
+		takes_relations(a, facts_oids("SELECT c.oid FROM pg_shdepend s JOIN pg_class c ON c.oid = s.objid"
+									  " WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = $1 AND $2 = 0"
+									  " AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+									  " AND s.classid = 'pg_class'::regclass AND s.deptype = 'o'"
+									  " AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't'"
+									  " UNION SELECT p.polrelid FROM pg_shdepend s JOIN pg_policy p ON p.oid = s.objid"
+									  " WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = $1"
+									  " AND s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())"
+									  " AND s.classid = 'pg_policy'::regclass ORDER BY 1", role, 0),
+						AccessExclusiveLock);
 	}
 }

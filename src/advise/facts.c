@@ -149,6 +149,42 @@ facts_views_over(Oid relid, AttrNumber attnum)
 					  relid, attnum);
 }
 
+/* What a view reads, through other views, and what inherits from that. */
+List *
+facts_read_by(Oid view)
+{
+	return facts_oids("WITH RECURSIVE v (oid) AS (SELECT $1 UNION"
+					  " SELECT n.oid FROM v, LATERAL (SELECT d.refobjid FROM pg_rewrite r JOIN pg_depend d"
+					  " ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid AND d.refclassid = 'pg_class'::regclass"
+					  " JOIN pg_class c ON c.oid = v.oid AND c.relkind = 'v' WHERE r.ev_class = v.oid AND r.rulename = '_RETURN'"
+					  " UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent = v.oid) n (oid))"
+					  " SELECT oid FROM v JOIN pg_class c USING (oid) WHERE oid <> $1 AND $2 = 0"
+					  " AND c.relkind IN ('r', 'p', 'v') ORDER BY c.oid::regclass::text COLLATE \"C\"", view, 0);
+}
+
+/* Tables with policies that ask it, or a view over it. */
+List *
+facts_policies_over(Oid relid)
+{
+	return facts_oids("WITH RECURSIVE v (oid) AS (SELECT $1 UNION"
+					  " SELECT r.ev_class FROM v, pg_depend d JOIN pg_rewrite r ON r.oid = d.objid"
+					  " WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass"
+					  " AND d.refobjid = v.oid)"
+					  " SELECT DISTINCT p.polrelid FROM v, pg_depend d JOIN pg_policy p ON p.oid = d.objid"
+					  " WHERE d.classid = 'pg_policy'::regclass AND d.refclassid = 'pg_class'::regclass"
+					  " AND d.refobjid = v.oid AND p.polrelid <> $1 AND $2 = 0 ORDER BY 1", relid, 0);
+}
+
+/* Tables whose constraints look into the attribute of a composite type. */
+List *
+facts_checks_elsewhere(Oid relid, AttrNumber attnum)
+{
+	return facts_oids("SELECT DISTINCT c.conrelid FROM pg_depend d JOIN pg_constraint c ON c.oid = d.objid"
+					  " WHERE d.classid = 'pg_constraint'::regclass AND d.refclassid = 'pg_class'::regclass"
+					  " AND d.refobjid = $1 AND d.refobjsubid = $2 AND c.contype <> 'f'"
+					  " AND c.conrelid NOT IN (0, $1) ORDER BY 1", relid, attnum);
+}
+
 /* Partitions and tables that inherit, at any depth. */
 List *
 facts_below(Oid relid)
@@ -157,6 +193,15 @@ facts_below(Oid relid)
 					  " UNION SELECT i.inhrelid FROM b JOIN pg_inherits i ON i.inhparent = b.oid)"
 					  " SELECT b.oid FROM b JOIN pg_class c USING (oid) WHERE c.relkind IN ('r', 'p', 'f') AND $2 = 0"
 					  " ORDER BY b.oid::regclass::text COLLATE \"C\"", relid, 0);
+}
+
+/* Those right below it. */
+List *
+facts_children(Oid relid)
+{
+	return facts_oids("SELECT i.inhrelid FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+					  " WHERE i.inhparent = $1 AND c.relkind IN ('r', 'p', 'f') AND $2 = 0"
+					  " ORDER BY i.inhrelid::regclass::text COLLATE \"C\"", relid, 0);
 }
 
 /* Tables OF a composite type. */
@@ -289,7 +334,7 @@ facts_bound_is_implied(Oid parent, Oid relid, PartitionBoundSpec *bound, bool as
 {
 	BoundQuestion question = {parent, relid, bound, as_default, false};
 
-	return attempt(bound_asked, &question) == NULL && question.implied;
+	return bound != NULL && attempt(bound_asked, &question) == NULL && question.implied;
 }
 
 /* ---- text of a statement ---- */

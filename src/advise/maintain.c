@@ -48,6 +48,10 @@ assess_vacuum(Assessment *a, VacuumStmt *stmt)
 		Target	   *target = target_of(a, relation->relation);
 
 		takes(a, target, full ? AccessExclusiveLock : ShareUpdateExclusiveLock);
+		/* each is gone through */
+		if (!target->made && target->relkind == RELKIND_PARTITIONED_TABLE)
+			takes_relations(a, facts_below(target->relid),
+							full ? AccessExclusiveLock : ShareUpdateExclusiveLock);
 		if (full)
 			(void) fire(a, RULE_VACUUM_FULL, target);
 	}

@@ -64,7 +64,7 @@ is_key(const ColumnDef *column, List *constraints)
 
 /* Nobody writes to what its foreign keys refer to. */
 static void
-lock_referenced(Assessment *a, List *constraints)
+lock_referenced(Assessment *a, const Target *target, List *constraints)
 {
 	ListCell   *lc;
 
@@ -73,7 +73,7 @@ lock_referenced(Assessment *a, List *constraints)
 		Constraint *constraint = lfirst(lc);
 
 		if (IsA(constraint, Constraint) && constraint->contype == CONSTR_FOREIGN)
-			takes(a, target_of(a, constraint->pktable), ShareRowExclusiveLock);
+			takes_for_new_key(a, target, target_of(a, constraint->pktable), constraint);
 	}
 }
 
@@ -98,9 +98,9 @@ assess_elements(Assessment *a, CreateStmt *stmt, const Target *target)
 			continue;
 		assess_name(a, target, "column", column->colname);
 		assess_column_types(a, target, column, is_key(column, stmt->tableElts));
-		lock_referenced(a, column->constraints);
+		lock_referenced(a, target, column->constraints);
 	}
-	lock_referenced(a, stmt->tableElts);
+	lock_referenced(a, target, stmt->tableElts);
 }
 
 static void
@@ -113,14 +113,27 @@ assess_partition(Assessment *a, CreateStmt *stmt)
 	takes(a, parent, AccessExclusiveLock);
 	if (parent->made)
 		return;
-	takes_relations(a, facts_referenced_by(parent->relid, 0), ShareRowExclusiveLock);
+	takes_for_new_partition(a, parent->relid, InvalidOid);
 	other = facts_default_partition(parent->relid);
 	if (!OidIsValid(other))
 		return;
-	takes(a, target_of_relation(other), AccessExclusiveLock);
+	takes_tree(a, other, AccessExclusiveLock);
 	finding = fire(a, RULE_PARTITION_WITH_DEFAULT, target_of_relation(other));
+	if (facts_bound_is_implied(parent->relid, other, stmt->partbound, true))
+		finding->cost = "catalog";
 	set_safer(finding, rules[RULE_PARTITION_WITH_DEFAULT].safer, parent, stmt->relation->relname,
 			  a->now->sql ? "FOR VALUES ..." : NULL);
+}
+
+/* Others do not see it, but its parents are changed. */
+static void
+assess_temporary(Assessment *a, CreateStmt *stmt)
+{
+	ListCell   *lc;
+
+	foreach(lc, stmt->inhRelations)
+		takes(a, target_of(a, lfirst_node(RangeVar, lc)),
+			  stmt->partbound ? AccessExclusiveLock : ShareUpdateExclusiveLock);
 }
 
 void
@@ -130,7 +143,10 @@ assess_create_table(Assessment *a, CreateStmt *stmt)
 	ListCell   *lc;
 
 	if (stmt->relation->relpersistence == RELPERSISTENCE_TEMP)
+	{
+		assess_temporary(a, stmt);
 		return;
+	}
 	if (!stmt->if_not_exists)
 		(void) fire(a, RULE_NOT_IDEMPOTENT, target_made(a, stmt->relation));
 	target = target_made(a, stmt->relation);

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * other.c
- *	  Everything that is neither ALTER TABLE nor made nor dropped: names,
+ *	  Everything that is neither ALTER TABLE nor made nor dropped:
  *	  rights, triggers, rules, policies, views, functions, enums, rows.
  *
  *-------------------------------------------------------------------------
@@ -23,83 +23,6 @@
 
 #include "advise/advise.h"
 #include "compat.h"
-
-/* ---- names ---- */
-
-static void
-rename_relation(Assessment *a, RenameStmt *stmt)
-{
-	Target	   *target = target_of(a, stmt->relation);
-	Finding    *finding;
-
-	if (target->relkind == RELKIND_INDEX || target->relkind == RELKIND_PARTITIONED_INDEX)
-	{
-		takes(a, target, ShareUpdateExclusiveLock);
-		return;
-	}
-	takes(a, target, AccessExclusiveLock);
-	finding = fire(a, RULE_RENAME_TABLE, target);
-	set_safer(finding, rules[RULE_RENAME_TABLE].safer, target, NULL, quote_identifier(stmt->newname));
-	target_renamed(a, target, NULL, stmt->newname);
-}
-
-static void
-rename_column(Assessment *a, RenameStmt *stmt)
-{
-	Target	   *target = target_of(a, stmt->relation);
-	Finding    *finding;
-
-	takes(a, target, AccessExclusiveLock);
-	if (!target->made && stmt->relation->inh)
-		takes_relations(a, facts_below(target->relid), AccessExclusiveLock);
-	finding = fire_part(a, RULE_RENAME_COLUMN, target, "column", stmt->subname);
-	set_safer(finding, rules[RULE_RENAME_COLUMN].safer, target, stmt->subname,
-			  quote_identifier(stmt->newname));
-}
-
-static void
-assess_rename(Assessment *a, RenameStmt *stmt)
-{
-	switch (stmt->renameType)
-	{
-		case OBJECT_TABLE:
-		case OBJECT_VIEW:
-		case OBJECT_MATVIEW:
-		case OBJECT_FOREIGN_TABLE:
-		case OBJECT_INDEX:
-		case OBJECT_SEQUENCE:
-			rename_relation(a, stmt);
-			break;
-		case OBJECT_COLUMN:
-			rename_column(a, stmt);
-			break;
-		case OBJECT_SCHEMA:
-			(void) fire_named(a, RULE_RENAME_SCHEMA,
-							  psprintf("schema %s", quote_identifier(stmt->subname)));
-			break;
-		default:
-			if (stmt->relation)
-				takes(a, target_of(a, stmt->relation), AccessExclusiveLock);
-	}
-}
-
-static void
-assess_set_schema(Assessment *a, AlterObjectSchemaStmt *stmt)
-{
-	Target	   *target;
-	Finding    *finding;
-
-	if (stmt->relation == NULL)
-		return;
-	target = target_of(a, stmt->relation);
-	takes(a, target, AccessExclusiveLock);
-	finding = fire(a, RULE_SET_SCHEMA, target);
-	if (OidIsValid(target->relid))
-		set_safer(finding, rules[RULE_SET_SCHEMA].safer, target, NULL,
-				  quote_qualified_identifier(stmt->newschema, get_rel_name(target->relid)));
-	if (OidIsValid(target->relid))
-		target_renamed(a, target, stmt->newschema, NULL);
-}
 
 /* ---- rights ---- */
 
@@ -383,10 +306,6 @@ assess_comment(Assessment *a, CommentStmt *stmt)
 		case OBJECT_SEQUENCE:
 			break;
 		case OBJECT_COLUMN:
-		case OBJECT_TABCONSTRAINT:
-		case OBJECT_TRIGGER:
-		case OBJECT_POLICY:
-		case OBJECT_RULE:
 			names = list_truncate(list_copy(names), list_length(names) - 1);
 			break;
 		default:
@@ -431,7 +350,18 @@ assess_lock(Assessment *a, LockStmt *stmt)
 	ListCell   *lc;
 
 	foreach(lc, stmt->relations)
-		takes(a, target_of(a, lfirst_node(RangeVar, lc)), stmt->mode);
+	{
+		RangeVar   *name = lfirst_node(RangeVar, lc);
+		Target	   *target = target_of(a, name);
+
+		takes(a, target, stmt->mode);
+		if (target->made)
+			continue;
+		if (target->relkind == RELKIND_VIEW)
+			takes_relations(a, facts_read_by(target->relid), stmt->mode);
+		else if (name->inh)
+			takes_relations(a, facts_below(target->relid), stmt->mode);
+	}
 }
 
 /* ---- rows ---- */

@@ -172,14 +172,10 @@ drop_index_concurrently_targets(Command *command, DropStmt *stmt)
 
 	foreach(lc, stmt->objects)
 	{
-		ObjectAddress address;
 		Oid			relid = RangeVarGetRelid(makeRangeVarFromNameList(lfirst(lc)),
 											 NoLock, true);
 
-		if (!OidIsValid(relid))
-			continue;
-		ObjectAddressSet(address, RelationRelationId, relid);
-		command_add_root(command, &address);
+		target_add_root(command, RelationRelationId, relid);
 	}
 }
 

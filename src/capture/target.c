@@ -69,7 +69,8 @@ targets_in_table(Command *command, Node *parsetree)
 				Oid			relid = target_resolve_relation(stmt->relation, lockmode, true);
 
 				target_add_tree(command, relid, lockmode,
-						 stmt->relation->inh && !stmt->concurrent);
+						 stmt->relation->inh && !stmt->concurrent && OidIsValid(relid) &&
+						 get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE);
 				/* an index of a partition may be attached */
 				command->spares_contents = !stmt->concurrent &&
 					get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE;

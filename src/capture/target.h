@@ -45,6 +45,11 @@ extern void target_reindex(Command *command, ReindexStmt *stmt);
 extern bool cluster_is_of_partitions(const ClusterStmt *stmt);
 extern void target_cluster(Command *command, ClusterStmt *stmt);
 
+/* ---- subcommand.c: what each subcommand of ALTER TABLE reaches and spares ---- */
+extern LOCKMODE subcommand_locks_below(const AlterTableCmd *cmd, Oid relid, LOCKMODE lockmode);
+extern bool subcommand_spares_contents(AlterTableCmd *cmd, bool alone);
+extern bool constraint_is_inherited(Oid relid, const char *name);
+
 /* ---- target_table.c ---- */
 extern void target_move_all(Command *command, AlterTableMoveAllStmt *stmt);
 extern void target_alter_table(Command *command, AlterTableStmt *stmt);
@@ -52,6 +57,7 @@ extern void target_add_referring_to_relation(Command *command, Oid relid);
 extern void target_composite(Command *command, Oid typid, LOCKMODE lockmode);
 
 /* ---- target_rename.c ---- */
+extern bool renames_below(const RenameStmt *stmt, Oid relid);
 extern void target_rename(Command *command, RenameStmt *stmt);
 extern void target_named(Command *command, RangeVar *relation,
 				ObjectType type, Node *object);

@@ -15,6 +15,7 @@
 #include "commands/trigger.h"
 #include "parser/parse_func.h"
 #include "rewrite/rewriteSupport.h"
+#include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 
 #include "capture/target.h"
@@ -51,12 +52,49 @@ add_renamed_part(Command *command, RenameStmt *stmt, Oid relid)
 	}
 }
 
+/* Does it go down to partitions, or to tables that inherit? */
+bool
+renames_below(const RenameStmt *stmt, Oid relid)
+{
+	switch (stmt->renameType)
+	{
+		case OBJECT_COLUMN:
+			return stmt->relation->inh;
+		case OBJECT_TABCONSTRAINT:
+			return stmt->relation->inh && constraint_is_inherited(relid, stmt->subname);
+		case OBJECT_TRIGGER:
+			return get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE;
+		default:
+			return false;
+	}
+}
+
+/* ALTER INDEX may rename a table: what it is decides about the lock. */
+static Oid
+lock_renamed(RenameStmt *stmt, LOCKMODE *lockmode)
+{
+	for (;;)
+	{
+		Oid			seen = RangeVarGetRelid(stmt->relation, NoLock, true);
+		char		relkind = OidIsValid(seen) ? get_rel_relkind(seen) : '\0';
+		Oid			relid;
+
+		*lockmode = stmt->renameType == OBJECT_INDEX &&
+			(relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX) ?
+			ShareUpdateExclusiveLock : AccessExclusiveLock;
+		relid = target_resolve_relation(stmt->relation, *lockmode, true);
+		if (relid == seen)
+			return relid;
+		if (OidIsValid(relid))
+			UnlockRelationOid(relid, *lockmode);
+	}
+}
+
 static void
 rename_relation(Command *command, RenameStmt *stmt)
 {
-	LOCKMODE	lockmode = stmt->renameType == OBJECT_INDEX ?
-	ShareUpdateExclusiveLock : AccessExclusiveLock;
-	Oid			relid = target_resolve_relation(stmt->relation, lockmode, true);
+	LOCKMODE	lockmode;
+	Oid			relid = lock_renamed(stmt, &lockmode);
 	ListCell   *lc;
 
 	if (!OidIsValid(relid))
@@ -67,13 +105,10 @@ rename_relation(Command *command, RenameStmt *stmt)
 		target_add_referring_to_relation(command, relid);
 		return;
 	}
-	target_add_tree(command, relid, lockmode,
-			 stmt->renameType == OBJECT_COLUMN ||
-			 stmt->renameType == OBJECT_TABCONSTRAINT ||
-			 stmt->renameType == OBJECT_TRIGGER);
+	target_add_tree(command, relid, lockmode, renames_below(stmt, relid));
 	add_renamed_part(command, stmt, relid);
 	target_add_referring_to_relation(command, relid);
-	if (stmt->renameType != OBJECT_COLUMN || !has_subclass(relid))
+	if (stmt->renameType != OBJECT_COLUMN || !stmt->relation->inh || !has_subclass(relid))
 		return;
 	/* locked with the tree */
 	foreach(lc, find_all_inheritors(relid, NoLock, NULL))

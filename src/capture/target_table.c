@@ -218,6 +218,19 @@ add_sequences_that_fill(Node *node, Command *command)
 	return raw_expression_tree_walker(node, add_sequences_that_fill, command);
 }
 
+static LOCKMODE
+locks_below(const AlterTableStmt *stmt, Oid relid, LOCKMODE lockmode)
+{
+	LOCKMODE	below = NoLock;
+	ListCell   *lc;
+
+	if (!stmt->relation->inh)
+		return NoLock;
+	foreach(lc, stmt->cmds)
+		below = Max(below, subcommand_locks_below(lfirst_node(AlterTableCmd, lc), relid, lockmode));
+	return below;
+}
+
 /*
  * What subcommands concern beside the tree that is altered, which the roots
  * from first on are.
@@ -255,8 +268,11 @@ add_others(Command *command, AlterTableStmt *stmt, Oid relid,
 					break;
 				}
 			case AT_DropColumn:
-			case AT_DropConstraint:
 				if (!stmt->relation->inh)
+					add_children(command, relid, lockmode);
+				break;
+			case AT_DropConstraint:
+				if (!stmt->relation->inh && constraint_is_inherited(relid, cmd->name))
 					add_children(command, relid, lockmode);
 				break;
 			case AT_EnableTrig:
@@ -289,110 +305,6 @@ add_others(Command *command, AlterTableStmt *stmt, Oid relid,
 				break;
 		}
 	}
-}
-
-/* A column and what at most the table itself has of it. */
-static bool
-is_plain_column(ColumnDef *column)
-{
-	ListCell   *lc;
-
-	foreach(lc, column->constraints)
-	{
-		Constraint *constraint = lfirst_node(Constraint, lc);
-
-		if (constraint->contype != CONSTR_DEFAULT &&
-			constraint->contype != CONSTR_NOTNULL &&
-			constraint->contype != CONSTR_NULL)
-			return false;
-	}
-	return true;
-}
-
-/*
- * Does the subcommand change nothing that lives in the table?  Without a
- * default, so that the compiler names what a newer PostgreSQL has.
- * A constraint is merged with one that a parent or a child has, so it is told
- * whether the table stands alone.
- */
-static bool
-subcommand_spares_contents(AlterTableCmd *cmd, bool alone)
-{
-	switch (cmd->subtype)
-	{
-		case AT_AddColumn:
-			return is_plain_column(castNode(ColumnDef, cmd->def));
-		case AT_AddConstraint:
-			/* an index that becomes a constraint's is renamed */
-			return alone && castNode(Constraint, cmd->def)->indexname == NULL;
-		case AT_ColumnDefault:
-		case AT_SetNotNull:
-		case AT_DropNotNull:
-		case AT_SetStatistics:
-		case AT_SetOptions:
-		case AT_ResetOptions:
-		case AT_SetRelOptions:
-		case AT_ResetRelOptions:
-		case AT_SetStorage:
-		case AT_SetCompression:
-		case AT_EnableRowSecurity:
-		case AT_DisableRowSecurity:
-		case AT_ForceRowSecurity:
-		case AT_NoForceRowSecurity:
-		case AT_GenericOptions:
-		case AT_AlterColumnGenericOptions:
-			return true;
-		case AT_AddColumnToView:
-		case AT_CookedColumnDefault:
-		case AT_DropExpression:
-		case AT_DropColumn:
-		case AT_AddIndex:
-		case AT_ReAddIndex:
-		case AT_ReAddConstraint:
-		case AT_ReAddDomainConstraint:
-		case AT_AlterConstraint:
-		case AT_ValidateConstraint:
-		case AT_AddIndexConstraint:
-		case AT_DropConstraint:
-		case AT_ReAddComment:
-		case AT_AlterColumnType:
-		case AT_ChangeOwner:
-		case AT_ClusterOn:
-		case AT_DropCluster:
-		case AT_SetLogged:
-		case AT_SetUnLogged:
-		case AT_DropOids:
-		case AT_SetAccessMethod:
-		case AT_SetTableSpace:
-		case AT_ReplaceRelOptions:
-		case AT_EnableTrig:
-		case AT_EnableAlwaysTrig:
-		case AT_EnableReplicaTrig:
-		case AT_DisableTrig:
-		case AT_EnableTrigAll:
-		case AT_DisableTrigAll:
-		case AT_EnableTrigUser:
-		case AT_DisableTrigUser:
-		case AT_EnableRule:
-		case AT_EnableAlwaysRule:
-		case AT_EnableReplicaRule:
-		case AT_DisableRule:
-		case AT_AddInherit:
-		case AT_DropInherit:
-		case AT_AddOf:
-		case AT_DropOf:
-		case AT_ReplicaIdentity:
-		case AT_AttachPartition:
-		case AT_DetachPartition:
-		case AT_DetachPartitionFinalize:
-		case AT_AddIdentity:
-		case AT_SetIdentity:
-		case AT_DropIdentity:
-		case AT_ReAddStatistics:
-		VERSION_SUBCOMMANDS
-			return false;
-	}
-	return false;
 }
 
 /* Neither partitioned nor a partition, and without a parent. */
@@ -542,7 +454,11 @@ target_alter_table(Command *command, AlterTableStmt *stmt)
 	if (get_rel_relkind(relid) == RELKIND_COMPOSITE_TYPE)
 		target_composite(command, get_rel_type_id(relid), lockmode);
 	else
-		target_add_tree(command, relid, lockmode, stmt->relation->inh);
+	{
+		LOCKMODE	below = locks_below(stmt, relid, lockmode);
+
+		target_add_tree(command, relid, below, below != NoLock);
+	}
 	command->spares_contents = spares_contents(stmt, list_length(command->roots) == first + 1 &&
 											   stands_alone(relid));
 	add_others(command, stmt, relid, lockmode, first);

@@ -50,10 +50,11 @@ static void
 read_definition(Image *image, Form_pg_index form)
 {
 	char	   *text = pg_get_indexdef_string(form->indexrelid);
+	char	   *schema = get_namespace_name_or_temp(get_rel_namespace(form->indrelid));
 	char	   *prefix = psprintf("CREATE %sINDEX %s ON %s ",
 								  form->indisunique ? "UNIQUE " : "",
 								  quote_identifier(image->name),
-								  qualified_relation_name(form->indrelid));
+								  quote_qualified_identifier(schema, get_rel_name(form->indrelid)));
 
 	if (strncmp(text, prefix, strlen(prefix)) != 0)
 		elog(ERROR, "unexpected index definition: %s", text);
