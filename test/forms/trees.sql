@@ -67,6 +67,8 @@ CREATE POLICY named ON guarded TO safemig_trees USING (true);
 ANALYZE;
 RESET search_path;
 
+-- form: an index that is a table, which is refused
+ALTER INDEX trees.goal ATTACH PARTITION trees.goal_3;
 -- form: a key to partitions
 CREATE TABLE trees.fresh (goal int, part int, FOREIGN KEY (goal, part) REFERENCES trees.goal);
 -- form: a key to partitions, added

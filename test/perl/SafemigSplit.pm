@@ -142,10 +142,18 @@ sub _data
 	foreach (split /;/, $bare)
 	{
 		next unless /\A\s*copy\b.*\bfrom\s+std(?:in|out)\b/is;
-		# one that fails at once has none, but psql looks for its end
-		$self->{piece} .= $$text =~ /\G[^\n]*\n.*?^\\\.(?:\n|\z)/gcms ? $& : "\n\\.\n";
+		$self->{piece} .= _has_data($text) && $$text =~ /\G[^\n]*\n.*?^\\\.(?:\n|\z)/gcms ? $& : "\n\\.\n";
 	}
 	return;
+}
+
+# One that fails at once has none, but psql looks for its end: what comes next
+# is commands, and the end that of another one's data.
+sub _has_data
+{
+	my ($text) = @_;
+	my ($data) = substr($$text, pos $$text) =~ /\A[^\n]*\n(.*?)^\\\.(?:\n|\z)/ms or return 0;
+	return $data !~ /^(?:alter|begin|commit|copy|create|delete|drop|insert|rollback|select|set|truncate|update)\b[^\n]*;\s*$/im;
 }
 
 1;

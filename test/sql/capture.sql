@@ -84,5 +84,12 @@ SELECT safemig_end() IS NOT NULL AS ended;
 SELECT safemig_rollback('in one') IS NOT NULL AS rolled_back;
 SELECT attname FROM pg_attribute WHERE attrelid = 'cap.l1'::regclass AND attnum > 0 AND NOT attisdropped;
 ROLLBACK;
+
+-- what is temporary is not recorded
+SELECT safemig_mark() AS mark \gset
+CREATE TEMPORARY TABLE short (a int);
+CREATE INDEX short_a ON short (a);
+DROP INDEX CONCURRENTLY short_a;
+SELECT safemig_mark() = :mark AS nothing;
 SET client_min_messages = warning;
 DROP SCHEMA cap CASCADE;
