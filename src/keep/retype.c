@@ -139,7 +139,9 @@ describe_misfit(Oid root, const Retyped *column)
 	misfit->rows = column->misfits;
 	misfit->table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(root)),
 											   get_rel_name(root));
-	misfit->message = psprintf(said("column \"%s\" of table \"%s\" cannot go back to type %s: %lld rows do not fit"),
+	misfit->message = psprintf(said_of("column \"%s\" of table \"%s\" cannot go back to type %s: %lld row does not fit",
+									   "column \"%s\" of table \"%s\" cannot go back to type %s: %lld rows do not fit",
+									   column->misfits),
 							   column->name, get_rel_name(root), column->type,
 							   (long long) column->misfits);
 	misfit->detail = pstrdup(said("They were written since the type was changed."));

@@ -121,7 +121,7 @@ round_trips(
 		setup => q(CREATE TYPE e AS ENUM ('a', 'b'); CREATE TABLE t (id int PRIMARY KEY, x e); INSERT INTO t VALUES (1, 'a')),
 		migration => q(CREATE TYPE f AS ENUM ('a', 'z'); ALTER TABLE t ALTER x TYPE f USING x::text::f),
 		after => q(INSERT INTO t VALUES (2, 'z')),
-		refused => qr/SM003: .*cannot go back to type public\.e: 1 rows do not fit/,
+		refused => qr/SM003: .*cannot go back to type public\.e: 1 row does not fit/,
 	},
 	{
 		name => 'many subcommands in one ALTER TABLE',
