@@ -381,7 +381,7 @@ sub is_broken
 sub expected_of
 {
 	my ($file) = @_;
-	my $answers = $file =~ s{/sql/([^/]*)\.sql\z}{/expected/$1}r;
+	my $answers = $file =~ s{/sql/+([^/]*)\.sql\z}{/expected/$1}r;
 	return join '', map { read_file($_) } glob "\Q$answers\E*.out";
 }
 
