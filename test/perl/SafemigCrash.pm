@@ -111,20 +111,25 @@ sub new
 
 # ---- the server ----
 
+# A process that comes anew when the server restarts by itself: a session that
+# was killed is gone a moment before the server knows of it.
+my $checkpointer = q(SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer');
+
 sub _answers
 {
-	my ($status) = SafemigOracle::psql(connection_to('postgres'), 'SELECT 1');
-	return !$status;
+	my ($old) = @_;
+	my ($status, $pid) = SafemigOracle::psql(connection_to('postgres'), $checkpointer);
+	return !$status && $pid =~ /^(\d+)$/m && $1 != $old;
 }
 
 # After a kill of a backend the server comes back by itself; after one of the
 # server it is started, as soon as what is left of the old one has gone.
 sub _wait_for_server
 {
-	my ($action) = @_;
+	my ($action, $old) = @_;
 	foreach (1 .. 600)
 	{
-		return if _answers();
+		return if _answers($old);
 		if ($action eq 'stop')
 		{
 			# a start that came too early has found it again
@@ -345,6 +350,7 @@ sub fault
 	my $name = join ' ', $act->{name}, map { $_ . '=' . $fault{$_} } grep { !ref $fault{$_} } sort keys %fault;
 	my $record = $self->_record;
 	my $before = [ split /\|/, $self->_ask($progress_query) ];
+	my $old = $deadly{ $fault{action} } ? $self->_ask($checkpointer) : 0;
 	$fault{prepare}->() if $fault{prepare};
 	my ($session, $error) = $self->_run_until($act, %fault);
 	my $fired = defined $error;
@@ -353,7 +359,7 @@ sub fault
 	if ($deadly{ $fault{action} })
 	{
 		$session->close;
-		_wait_for_server($fault{action});
+		_wait_for_server($fault{action}, $fired ? $old : 0);
 		$self->{hits}{ $fault{point} }++ if $fired && $fault{point};
 		fail("$name: nobody was killed") unless $fired;
 	}
