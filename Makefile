@@ -72,17 +72,18 @@ PG_CONFIG ?= pg_config
 # does so for several versions, VERSIONS="17 18" for some of them; "make
 # check-upgrade" goes from one to the next with pg_upgrade; "make check-assert"
 # tests on a server built with assertions, with FIDELITY=1 PostgreSQL's own
-# regression scripts under capture instead.  "make check-packages" builds the Debian
-# package of what "make dist" makes, and installs it in a bare system.  "make fidelity" proves it on
-# PostgreSQL's own regression scripts, FILES="alter_table" on some of them,
-# PASSES="schema" as an ordinary role that owns its schema.
+# regression scripts under capture instead; "make check-valgrind" looks at each
+# access to memory.  "make check-packages" builds the Debian package of what
+# "make dist" makes, and installs it in a bare system.  "make fidelity" proves
+# it on PostgreSQL's own regression scripts, FILES="alter_table" on some of
+# them, PASSES="schema" as an ordinary role that owns its schema.
 # "make real FOLDER=path" proves it on the migrations of a project, with ROWS=5
-# in each table.  "make soak" runs random cases for hours: CASES=2000 of rows, SEQUENCES=5000 of
-# everything, from the case SEED=1 on.  "make crash" kills the server over and
+# in each table.  "make soak" runs random cases for hours: CASES=2000 of rows,
+# SEQUENCES=5000 of everything, from the case SEED=1 on.  "make crash" kills the server over and
 # over, KILLS=1000 times, and proves each time that nothing was half done; "make
 # races" takes back what others write to, for SECONDS=1800; "make calls" gives
 # random arguments to every function, CALLS=20000 times.
-OWN_GOALS = bench check check-monitoring check-packages check-versions check-upgrade check-assert calls crash demo dist drill fidelity frameworks races real soak
+OWN_GOALS = bench check check-monitoring check-packages check-versions check-upgrade check-assert check-valgrind calls crash demo dist drill fidelity frameworks races real soak
 
 ifneq ($(filter $(OWN_GOALS),$(MAKECMDGOALS)),)
 
@@ -114,6 +115,10 @@ dist:
 
 check-assert:
 	@FIDELITY='$(FIDELITY)' PG_CONFIG='$(PG_CONFIG)' script/assert $(FILES)
+
+# FILES="010_columns" for TAP files too
+check-valgrind:
+	@VALGRIND=1 FILES='$(FILES)' PG_CONFIG='$(PG_CONFIG)' script/assert
 
 fidelity:
 	@PASSES='$(or $(PASSES),superuser schema tables)' PG_CONFIG='$(PG_CONFIG)' script/fidelity $(FILES)
