@@ -90,10 +90,12 @@ on_subxact(SubXactEvent event, SubTransactionId my_subid,
 		while (saved && saved->nest_level >= level)
 			pop_saved(true);
 		command_stack_abort(level);
+		written_subtransaction_ends(level, true);
 		failures_abort();
 	}
 	else if (event == SUBXACT_EVENT_COMMIT_SUB)
 	{
+		written_subtransaction_ends(level, false);
 		/* what was saved for this level now stands for the one outside */
 		if (saved && saved->nest_level >= level)
 		{
@@ -145,6 +147,7 @@ on_xact(XactEvent event, void *arg)
 			safemig_state.positions = safemig_state.positions_of = safemig_state.foreign_written = NIL;
 			safemig_state.positions_recorded = 0;
 			positions_forget();
+			written_forget_statement();
 			safemig_state.truncation = NULL;
 			safemig_state.touched = NULL;
 			safemig_state.emptied = safemig_state.overrides = NIL;
@@ -167,6 +170,7 @@ on_xact(XactEvent event, void *arg)
 			safemig_state.positions = safemig_state.positions_of = safemig_state.foreign_written = NIL;
 			safemig_state.positions_recorded = 0;
 			positions_forget();
+			written_forget_statement();
 			safemig_state.truncation = NULL;
 			safemig_state.touched = NULL;
 			safemig_state.emptied = safemig_state.overrides = NIL;

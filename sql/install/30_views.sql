@@ -90,7 +90,7 @@ WHERE (SELECT safemig.administers()) OR safemig.acts_as(c.role)
 			   WHERE x.command = c.seq AND safemig.owns_change(x.before, x.after));
 GRANT SELECT ON safemig.commands TO PUBLIC;
 COMMENT ON VIEW safemig.commands IS
-'One row per captured command, in the order in which they took effect (seq). ms is the time the command took, in milliseconds, with what safemig did for it; irreversible is the reason why it has no exact reverse, or NULL; query is for the role that ran it and administrators, and NULL if it holds a password; unkept tells, for tag DATA, how many rows of which table the migration wrote without their having been kept, for others what a rollback leaves as it is.';
+'One row per captured command, in the order in which they took effect (seq). ms is the time the command took, in milliseconds, with what safemig did for it; irreversible is the reason why it has no exact reverse, or NULL; query is for the role that ran it and administrators, and NULL if it holds a password; for tag DATA it is the statement that wrote last, if that is known, and started_at its start; unkept tells, for tag DATA, how many rows of which table the migration wrote without their having been kept, for others what a rollback leaves as it is.';
 
 CREATE FUNCTION safemig.lock_strength(lock_mode text)
 RETURNS int IMMUTABLE LANGUAGE sql PARALLEL SAFE

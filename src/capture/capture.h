@@ -183,7 +183,7 @@ extern void command_reverse(Command *command, List *changes, Steps *steps);
 /* ---- record.c: the end of a command, writing ---- */
 extern void command_record(Command *command);
 extern void command_record_unfinished(void);
-extern const char *command_text(const char *tag);
+extern const char *command_text(const char *tag, const char *text);
 
 /* ---- expand.c: what lives in an object ---- */
 extern List *object_contents(const ObjectAddress *address);

@@ -209,6 +209,8 @@ record_written(int64 migration, List *tables)
 	RecordedCommand *command = data_begin_command("DATA", migration);
 	StringInfoData ids;
 	Written    *large_objects;
+	const char *text;
+	TimestampTz start;
 	ListCell   *lc;
 
 	initStringInfo(&ids);
@@ -231,7 +233,9 @@ record_written(int64 migration, List *tables)
 	large_objects = large_objects_written(tables);
 	if (large_objects)
 		record_large_objects(command, large_objects);
-	data_end_command(command);
+	text = written_statement(&start);
+	data_end_command(command, text, start);
+	written_forget_statement();
 }
 
 static void

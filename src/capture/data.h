@@ -25,7 +25,8 @@ extern RecordedCommand *data_begin_command(const char *tag, int64 migration);
 extern const char *data_keep_table(RecordedCommand *command, Oid relid, FindVersions find,
 								   uint32 since, StringInfo ids);
 extern void data_add_steps(RecordedCommand *command, StringInfo ids);
-extern void data_end_command(RecordedCommand *command);
+extern void data_end_command(RecordedCommand *command, const char *text,
+							 TimestampTz start);
 
 /* ---- data_truncate.c ---- */
 extern void data_end_truncation(int64 migration);

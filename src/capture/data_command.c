@@ -139,14 +139,13 @@ data_add_steps(RecordedCommand *command, StringInfo ids)
 }
 
 void
-data_end_command(RecordedCommand *command)
+data_end_command(RecordedCommand *command, const char *text, TimestampTz start)
 {
 	if (command->changes == NIL)
 		return;
 	policy_note_overrides(command->migration);
-	history_write_command(command, command_text(command->tag),
-						  GetConfigOption("search_path", false, false),
-						  GetCurrentTimestamp(), 0, NIL);
+	history_write_command(command, command_text(command->tag, text),
+						  GetConfigOption("search_path", false, false), start, 0, NIL);
 }
 
 /* ---- what another session wrote ---- */

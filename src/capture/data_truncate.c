@@ -11,6 +11,7 @@
 #include "access/xact.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "tcop/tcopprot.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -42,6 +43,8 @@ typedef struct Truncation
 {
 	RecordedCommand command;
 	StringInfoData ids;
+	const char *text;			/* NULL if that is not known */
+	TimestampTz start;
 } Truncation;
 
 /* The one under way, as a copy that an outer level does not share; or a new one. */
@@ -57,9 +60,15 @@ open_truncation(int64 migration)
 		truncation->command = before->command;
 		truncation->command.changes = list_copy(before->command.changes);
 		appendStringInfoString(&truncation->ids, before->ids.data);
+		truncation->text = before->text;
+		truncation->start = before->start;
 	}
 	else
+	{
 		truncation->command = *data_begin_command("TRUNCATE", migration);
+		truncation->text = debug_query_string ? pstrdup(debug_query_string) : NULL;
+		truncation->start = GetCurrentStatementStartTimestamp();
+	}
 	state_save();
 	safemig_state.truncation = truncation;
 	return truncation;
@@ -94,7 +103,7 @@ data_end_truncation(int64 migration)
 	safemig_state.truncation = NULL;
 	truncation->command.migration = migration;
 	data_add_steps(&truncation->command, &truncation->ids);
-	data_end_command(&truncation->command);
+	data_end_command(&truncation->command, truncation->text, truncation->start);
 }
 
 static bool

@@ -45,7 +45,7 @@ remember(const ErrorData *edata, const Command *command)
 {
 	MemoryContext old = MemoryContextSwitchTo(failure_context);
 	Failure    *failure = palloc0(sizeof(Failure));
-	const char *text = command_text(command->tag);
+	const char *text = command_text(command->tag, debug_query_string);
 
 	failure->migration = safemig_state.explicit_id;
 	failure->tag = pstrdup(command->tag);

@@ -190,6 +190,7 @@ note_written_into(List *range_table)
 
 		if (rte->rtekind != RTE_RELATION || rte->rellockmode < RowExclusiveLock)
 			continue;
+		written_note_statement();
 		if (rte->relkind == RELKIND_FOREIGN_TABLE)
 			note_foreign(rte->relid);
 		else if ((rte->relkind == RELKIND_RELATION ||

@@ -150,13 +150,12 @@ literal_follows(const char *text, const char *word)
  * a string of several, or in a DO block.  NULL if it is not to be stored.
  */
 const char *
-command_text(const char *tag)
+command_text(const char *tag, const char *text)
 {
-	if (debug_query_string == NULL || command_holds_secrets(tag) ||
-		literal_follows(debug_query_string, "password") ||
-		literal_follows(debug_query_string, "connection"))
+	if (text == NULL || command_holds_secrets(tag) ||
+		literal_follows(text, "password") || literal_follows(text, "connection"))
 		return NULL;
-	return debug_query_string;
+	return text;
 }
 
 static void
@@ -229,7 +228,7 @@ write_down(Command *command, List *changes, Steps *steps)
 	record.changes = changes;
 	record.facts = observed_facts(command, INSTR_TIME_GET_MILLISEC(now));
 	history_write_command(&record,
-						  command_text(command->tag),
+						  command_text(command->tag, debug_query_string),
 						  command->search_path, command->started,
 						  INSTR_TIME_GET_MILLISEC(now), command->rewrote);
 }

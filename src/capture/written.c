@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * written.c
- *	  Which tables this transaction has written since the last look.
+ *	  Which tables this transaction has written since the last look, and who did.
  *
  * PostgreSQL's own statistics counters tell, for every table and level of
  * subtransactions, also for what was written before this library was loaded.
@@ -18,6 +18,7 @@
 #include "catalog/pg_largeobject.h"
 #include "catalog/pg_largeobject_metadata.h"
 #include "executor/executor.h"
+#include "tcop/tcopprot.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/pgstat_internal.h"
@@ -147,6 +148,53 @@ written_init(void)
 	ExecutorStart_hook = on_executor_start;
 	next_executor_run_hook = ExecutorRun_hook;
 	ExecutorRun_hook = on_executor_run;
+}
+
+/*
+ * What the client sent that wrote last, and when: by the time the rows are
+ * looked for it has gone on to something else.
+ */
+static char *statement = NULL;	/* in TopTransactionContext */
+static TimestampTz statement_start;
+static int	statement_level;
+
+void
+written_forget_statement(void)
+{
+	if (statement)
+		pfree(statement);
+	statement = NULL;
+}
+
+void
+written_note_statement(void)
+{
+	statement_start = GetCurrentStatementStartTimestamp();
+	statement_level = GetCurrentTransactionNestLevel();
+	if (statement && debug_query_string && strcmp(statement, debug_query_string) == 0)
+		return;
+	written_forget_statement();
+	if (debug_query_string)
+		statement = MemoryContextStrdup(TopTransactionContext, debug_query_string);
+}
+
+void
+written_subtransaction_ends(int level, bool aborted)
+{
+	if (statement_level < level)
+		return;
+	if (aborted)
+		written_forget_statement();
+	else
+		statement_level = level - 1;
+}
+
+/* NULL if that is not known; then it is now. */
+const char *
+written_statement(TimestampTz *start)
+{
+	*start = statement ? statement_start : GetCurrentTimestamp();
+	return statement;
 }
 
 /* COPY does not run in the executor, but its triggers know that they are ones. */

@@ -96,6 +96,27 @@ RESET safemig.notes;
 SELECT m.kind, n.key, n.value FROM safemig.notes n JOIN safemig.migrations m ON m.id = n.migration
 WHERE n.key = 'notes' ORDER BY m.id;
 
+-- the text is that of what wrote the rows, not of what came after it
+CREATE TABLE written (id int);
+SET safemig.label = 'rows';
+BEGIN;
+INSERT INTO written VALUES (1), (2);
+COMMENT ON TABLE written IS 'some';
+COPY written FROM STDIN;
+3
+\.
+COMMENT ON TABLE written IS 'more';
+DO $$BEGIN DELETE FROM written WHERE id = 1; END$$;
+TRUNCATE written;
+SAVEPOINT a;
+INSERT INTO written VALUES (4);
+RELEASE a;
+COMMIT;
+INSERT INTO written VALUES (5);
+RESET safemig.label;
+SELECT c.tag, c.query FROM safemig.commands c JOIN safemig.migrations m ON m.id = c.migration
+WHERE m.label = 'rows' ORDER BY c.seq;
+
 SET client_min_messages = warning;
 DROP SCHEMA rec CASCADE;
 DROP ROLE regress_ann, regress_tom;
