@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_extension.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_policy.h"
 #include "catalog/pg_rewrite.h"
@@ -118,17 +119,17 @@ rename_relation(Command *command, RenameStmt *stmt)
 	}
 }
 
-/* Everything in the schema, and everything that refers to something in it. */
+/*
+ * What is in a schema, or a member of an extension, and everything that refers
+ * to something of it.
+ */
 static void
-rename_schema(Command *command, Oid namespace)
+add_referring_to_members(Command *command, Oid class_id, Oid object_id)
 {
 	int			had = list_length(command->referring);
 	int			inside;
 
-	if (!OidIsValid(namespace))
-		return;
-	target_add_root(command, NamespaceRelationId, namespace);
-	target_add_referring(command, NamespaceRelationId, namespace);
+	target_add_referring(command, class_id, object_id);
 	inside = list_length(command->referring);
 	for (int i = had; i < inside; i++)
 	{
@@ -151,7 +152,13 @@ target_rename(Command *command, RenameStmt *stmt)
 	if (stmt->relation)
 		rename_relation(command, stmt);
 	else if (stmt->renameType == OBJECT_SCHEMA)
-		rename_schema(command, get_namespace_oid(stmt->subname, true));
+	{
+		Oid			namespace = get_namespace_oid(stmt->subname, true);
+
+		target_add_root(command, NamespaceRelationId, namespace);
+		if (OidIsValid(namespace))
+			add_referring_to_members(command, NamespaceRelationId, namespace);
+	}
 	else if (stmt->renameType == OBJECT_DOMCONSTRAINT)
 	{
 		Oid			domain = target_add_type(command, (List *) stmt->object);
@@ -197,7 +204,11 @@ target_named(Command *command, RangeVar *relation, ObjectType type,
 		{
 			ObjectAddress *root = lfirst(lc);
 
-			target_add_referring(command, root->classId, root->objectId);
+			/* SET SCHEMA of an extension takes its members along */
+			if (root->classId == ExtensionRelationId)
+				add_referring_to_members(command, root->classId, root->objectId);
+			else
+				target_add_referring(command, root->classId, root->objectId);
 		}
 	}
 }

@@ -343,7 +343,9 @@ content_is_known(const Kept *kept, Relation rel, CopyShape *shape)
 			const char *revived = kept_detail(kept, "revived");
 
 			find_siblings(kept, rel, shape);
+			/* not if it came back as another column, which has none */
 			shape->holds_values = revived && atoi(revived) == shape->value.attnum &&
+				shape->value.attnum == (AttrNumber) kept_number(kept, "attnum") &&
 				kept_is_same_relation(kept, RelationGetRelid(rel)) &&
 				rel->rd_rel->relfilenode == (Oid) kept_number(kept, "relfilenode");
 		}

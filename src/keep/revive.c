@@ -162,8 +162,7 @@ find_tree(const Kept *kept, Oid relid)
  * The bytes in the rows are of a type that went, with its extension say; one
  * of the same name is there now.  They must never be read by that: a rewrite
  * of the table while the column is dropped leaves none.  But rows that are
- * known by their places alone, for this column or another one, would not be
- * known any more.
+ * known by their places alone would not be known any more.
  */
 static const char *
 why_not_rewritten(Member *member, Oid typid)
@@ -172,8 +171,7 @@ why_not_rewritten(Member *member, Oid typid)
 
 	if (typid == (Oid) kept_number(kept, "type") ||
 		(kept->vault_name && kept_detail(kept, "keyless") &&
-		 kept_detail(kept, "content") == NULL) ||
-		column_keep_follow(member->relid, NULL) != NIL)
+		 kept_detail(kept, "content") == NULL))
 		return psprintf("type %s is not what it was", kept_detail(kept, "type_name"));
 	member->rewrite = true;
 	return NULL;
@@ -470,6 +468,19 @@ inherit_again(const Tree *tree, const Member *member)
 	table_close(catalog, RowExclusiveLock);
 }
 
+/* The rows of other kept columns, where places tell them, are followed. */
+static void
+rewrite_member(const Member *member)
+{
+	List	   *followed = column_keep_follow(member->relid, NULL);
+	ListCell   *lc;
+
+	rewrite_without_dropped(member->relid);
+	CommandCounterIncrement();
+	foreach(lc, followed)
+		column_keep_finish(*(int64 *) lfirst(lc));
+}
+
 static void
 revive_in_place(Tree *tree)
 {
@@ -481,9 +492,8 @@ revive_in_place(Tree *tree)
 		Member	   *member = lfirst(lc);
 
 		if (member->rewrite && RELKIND_HAS_STORAGE(get_rel_relkind(member->relid)))
-			rewrite_without_dropped(member->relid);
+			rewrite_member(member);
 	}
-	CommandCounterIncrement();
 	/* queries are read while the catalogs still say what they were made for */
 	foreach(lc, tree->members)
 	{

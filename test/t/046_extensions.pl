@@ -185,6 +185,22 @@ SQL
 		migration => 'DROP EXTENSION citext, hstore CASCADE',
 	},
 	{
+		name => 'and another one is computed from it',
+		setup => q(CREATE EXTENSION hstore; CREATE TABLE t (h hstore, k int, g text GENERATED ALWAYS AS (h -> 'a') STORED, l text);
+			INSERT INTO t VALUES ('a=>1', 1), ('a=>2', 2), ('b=>1', 2), ('a=>2', 2), (NULL, NULL)),
+		migration => 'DROP EXTENSION hstore CASCADE; ALTER TABLE t ADD COLUMN h text',
+		after => 'INSERT INTO t (k) VALUES (9)',
+		same => 'INSERT INTO t (k) VALUES (9)',
+	},
+	{
+		name => 'an extension goes to another schema, and then away',
+		setup => q(CREATE EXTENSION hstore; CREATE SCHEMA x; CREATE DOMAIN dh AS hstore CHECK (VALUE ? 'a');
+			CREATE TABLE t (h hstore, k int DEFAULT length('a=>1'::hstore::text), g text GENERATED ALWAYS AS (h -> 'a') STORED); INSERT INTO t VALUES ('a=>1', 1);
+			CREATE INDEX ON t USING gist (h); CREATE INDEX ON t ((h -> 'b')) WHERE h ? 'b';
+			CREATE VIEW v AS SELECT h -> 'a' AS a FROM t; CREATE FUNCTION f(hstore) RETURNS hstore[] LANGUAGE sql AS 'SELECT ARRAY[$1]'),
+		migration => 'ALTER EXTENSION hstore SET SCHEMA x; ALTER TABLE t ADD COLUMN n x.hstore; DROP EXTENSION hstore CASCADE; ALTER TABLE t ADD COLUMN h text',
+	},
+	{
 		name => 'a collation and what uses it, in one migration',
 		setup => 'SELECT 1',
 		migration => "BEGIN; $collated COMMIT;",
