@@ -191,6 +191,7 @@ extern List *object_contents(const ObjectAddress *address);
 extern bool type_is_dependent(Oid typid);
 /* the object whose image shows a sub-object: a default's table; false if the
  * address is an internal part of something else */
+extern Oid relation_of_part(const ObjectAddress *address);
 extern bool object_owner_address(const ObjectAddress *address,
 								 ObjectAddress *owner);
 

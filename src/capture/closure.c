@@ -316,7 +316,10 @@ compare_lockables(const ListCell *a, const ListCell *b)
 	return lock_order(x->rank, x->relid, y->rank, y->relid);
 }
 
-/* What goes of tables, views and sequences; and what a partition is one of. */
+/*
+ * What goes of tables, views and sequences, what a partition is one of, and
+ * what loses a part.
+ */
 static List *
 lockable(List *deleted)
 {
@@ -327,17 +330,17 @@ lockable(List *deleted)
 	foreach(lc, deleted)
 	{
 		ObjectAddress *address = lfirst(lc);
+		Oid			relid = relation_of_part(address);
 		char		relkind;
 
-		if (address->classId != RelationRelationId)
+		if (!OidIsValid(relid) && address->classId == RelationRelationId)
+			relid = address->objectId;
+		relkind = OidIsValid(relid) ? get_rel_relkind(relid) : '\0';
+		if (relkind == '\0' || relkind == RELKIND_COMPOSITE_TYPE || relkind == RELKIND_TOASTVALUE)
 			continue;
-		relkind = get_rel_relkind(address->objectId);
-		if (relkind == '\0' || relkind == RELKIND_COMPOSITE_TYPE || relkind == RELKIND_TOASTVALUE ||
-			relkind == RELKIND_INDEX || relkind == RELKIND_PARTITIONED_INDEX)
-			continue;
-		relids = list_append_unique_oid(relids, address->objectId);
-		if (address->objectSubId == 0 && get_rel_relispartition(address->objectId))
-			relids = list_append_unique_oid(relids, get_partition_parent(address->objectId, true));
+		relids = list_append_unique_oid(relids, relid);
+		if (relid == address->objectId && address->objectSubId == 0 && get_rel_relispartition(relid))
+			relids = list_append_unique_oid(relids, get_partition_parent(relid, true));
 	}
 	foreach(lc, relids)
 	{

@@ -12,6 +12,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "catalog/dependency.h"
+#include "catalog/index.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
@@ -191,6 +192,39 @@ row_reference(Oid catalog, Oid oid_index, AttrNumber oid_attnum, Oid oid,
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return result;
+}
+
+/* The relation that a part of one, or an index, stands in; else InvalidOid. */
+Oid
+relation_of_part(const ObjectAddress *address)
+{
+	switch (address->classId)
+	{
+		case RelationRelationId:
+			return IndexGetRelation(address->objectId, true);
+		case AttrDefaultRelationId:
+			return row_reference(AttrDefaultRelationId, AttrDefaultOidIndexId,
+								 Anum_pg_attrdef_oid, address->objectId,
+								 Anum_pg_attrdef_adrelid);
+		case ConstraintRelationId:
+			return row_reference(ConstraintRelationId, ConstraintOidIndexId,
+								 Anum_pg_constraint_oid, address->objectId,
+								 Anum_pg_constraint_conrelid);
+		case PolicyRelationId:
+			return row_reference(PolicyRelationId, PolicyOidIndexId,
+								 Anum_pg_policy_oid, address->objectId,
+								 Anum_pg_policy_polrelid);
+		case RewriteRelationId:
+			return row_reference(RewriteRelationId, RewriteOidIndexId,
+								 Anum_pg_rewrite_oid, address->objectId,
+								 Anum_pg_rewrite_ev_class);
+		case TriggerRelationId:
+			return row_reference(TriggerRelationId, TriggerOidIndexId,
+								 Anum_pg_trigger_oid, address->objectId,
+								 Anum_pg_trigger_tgrelid);
+		default:
+			return InvalidOid;
+	}
 }
 
 /* The row type of a relation, an array type or a multirange is no object of its own. */

@@ -23,6 +23,7 @@
 #include "commands/user.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -356,7 +357,10 @@ target_composite(Command *command, Oid typid, LOCKMODE lockmode)
 
 	target_add_root(command, TypeRelationId, typid);
 	foreach(lc, type_tables(typid))
+	{
+		LockRelationOid(lfirst_oid(lc), lockmode);
 		target_add_tree(command, lfirst_oid(lc), lockmode, true);
+	}
 }
 
 /* Likewise: what refers to the relation, or to its rows. */

@@ -12,6 +12,8 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "nodes/parsenodes.h"
+#include "parser/parser.h"
 #include "utils/snapmgr.h"
 
 #include "compat.h"
@@ -20,6 +22,19 @@
 #include "safemig.h"
 
 PG_FUNCTION_INFO_V1(safemig_expect);
+
+static void
+check_is_select(const char *query)
+{
+	List	   *parsed = raw_parser(query, RAW_PARSE_DEFAULT);
+	Node	   *stmt = list_length(parsed) == 1 ? linitial_node(RawStmt, parsed)->stmt : NULL;
+
+	if (stmt == NULL || !IsA(stmt, SelectStmt) || ((SelectStmt *) stmt)->intoClause)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("what is to be checked is not one SELECT"),
+				 errhint("Write it as in: SELECT count(*) = 0 FROM orders WHERE total < 0")));
+}
 
 static void
 check_yields_boolean(void)
@@ -41,6 +56,7 @@ query_verdict(const char *query)
 	bool		isnull;
 	Datum		value;
 
+	check_is_select(query);
 	SPI_connect();
 	PushActiveSnapshot(GetTransactionSnapshot());
 
@@ -48,12 +64,8 @@ query_verdict(const char *query)
 	XactReadOnly = true;
 	PG_TRY();
 	{
-		int			result = SPI_execute(query, true, 2);
-
-		if (result < 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("cannot check with this statement: %s", SPI_result_code_string(result))));
+		if (SPI_execute(query, true, 2) != SPI_OK_SELECT)
+			elog(ERROR, "could not run \"%s\"", query);
 		check_yields_boolean();
 	}
 	PG_FINALLY();

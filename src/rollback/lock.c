@@ -10,7 +10,9 @@
  */
 #include "postgres.h"
 
+#include "catalog/index.h"
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_constraint.h"
 #include "catalog/pg_inherits.h"
 #include "executor/spi.h"
@@ -96,6 +98,22 @@ want_of_foreign_key(List **wanted, const AlterTableStmt *stmt)
 	}
 }
 
+/* What detaches or marks an index locks the index's table before it. */
+static void
+want_of_call(List **wanted, const Step *step)
+{
+	List	   *parsed = raw_parser(step->sql, RAW_PARSE_DEFAULT);
+	SelectStmt *stmt = (SelectStmt *) linitial_node(RawStmt, parsed)->stmt;
+	FuncCall   *call = (FuncCall *) linitial_node(ResTarget, stmt->targetList)->val;
+	const char *index = strVal(&castNode(A_Const, linitial(call->args))->val);
+	Oid			indexid = RangeVarGetRelid(makeRangeVarFromNameList(qualified_name_list(index)),
+										   NoLock, true);
+	Oid			relid = OidIsValid(indexid) ? IndexGetRelation(indexid, true) : InvalidOid;
+
+	if (OidIsValid(relid))
+		want(wanted, relid, AccessExclusiveLock);
+}
+
 /* ALTER TABLE without ONLY goes down the tree. */
 static void
 want_of_step(List **wanted, const Step *step)
@@ -105,6 +123,9 @@ want_of_step(List **wanted, const Step *step)
 	Oid			relid;
 	ListCell   *lc;
 
+	if (strncmp(step->sql, "SELECT safemig.detach_index(", 28) == 0 ||
+		strncmp(step->sql, "SELECT safemig.set_index_valid(", 31) == 0)
+		want_of_call(wanted, step);
 	if (strncmp(step->sql, "ALTER TABLE ", 12) != 0)
 		return;
 	parsed = raw_parser(step->sql, RAW_PARSE_DEFAULT);
@@ -119,32 +140,66 @@ want_of_step(List **wanted, const Step *step)
 		want(wanted, lfirst_oid(lc), AccessExclusiveLock);
 }
 
-/* A foreign key that goes takes its triggers from the table it refers to. */
-static void
-want_of_going(List **wanted, ObjectState *state, List *before)
+/* Is the object one that the plan takes away? */
+static bool
+is_to_go(ObjectState *state, List *before)
 {
-	ObjectAddress address;
-	HeapTuple	tuple;
 	ListCell   *lc;
 
-	if (!state->present || state->image->address.classId != ConstraintRelationId)
-		return;
+	if (!state->present)
+		return false;
 	foreach(lc, before)
 	{
 		ObjectState *once = lfirst(lc);
 
 		if (once->present && strcmp(once->key, state->key) == 0)
-			return;
+			return false;
 	}
-	if (!address_find(state->image, &address))
+	return true;
+}
+
+/*
+ * A foreign key that goes takes its triggers from the table it refers to; if
+ * that is a partition another one, to the whole, takes its place or loses it.
+ */
+static void
+want_of_going(List **wanted, ObjectState *state, List *before)
+{
+	ObjectAddress address;
+	HeapTuple	tuple;
+	Oid			confrelid;
+	ListCell   *lc;
+
+	if (state->image->address.classId != ConstraintRelationId ||
+		!is_to_go(state, before) || !address_find(state->image, &address))
 		return;
 	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(address.objectId));
 	if (!HeapTupleIsValid(tuple))
 		return;
-	if (OidIsValid(((Form_pg_constraint) GETSTRUCT(tuple))->confrelid))
-		want(wanted, ((Form_pg_constraint) GETSTRUCT(tuple))->confrelid,
-			 AccessExclusiveLock);
+	confrelid = ((Form_pg_constraint) GETSTRUCT(tuple))->confrelid;
+	if (OidIsValid(confrelid))
+		want(wanted, confrelid, AccessExclusiveLock);
+	if (OidIsValid(confrelid) && get_rel_relispartition(confrelid))
+	{
+		foreach(lc, get_partition_ancestors(confrelid))
+			want(wanted, lfirst_oid(lc), ShareRowExclusiveLock);
+	}
 	ReleaseSysCache(tuple);
+}
+
+/* The table of an index that comes or goes. */
+static void
+want_of_index(List **wanted, ObjectState *state, List *before)
+{
+	const char *table = image_get(state->image, "", "@table");
+	Oid			relid = table ? lockable_relation(table) : InvalidOid;
+
+	if (!OidIsValid(relid))
+		return;
+	if (is_to_go(state, before))
+		want(wanted, relid, AccessExclusiveLock);
+	else if (!state->present)
+		want(wanted, relid, ShareLock);
 }
 
 /*
@@ -171,7 +226,12 @@ plan_wanted(RollbackPlan *plan)
 			relid = lockable_relation(identity);
 		if (OidIsValid(relid))
 			want(&wanted, relid, AccessExclusiveLock);
+		/* a partition does not go without its table */
+		if (OidIsValid(relid) && get_rel_relispartition(relid) && is_to_go(lfirst(lc), before))
+			want(&wanted, get_partition_parent(relid, true), AccessExclusiveLock);
 		want_of_going(&wanted, lfirst(lc), before);
+		if (strcmp(image->type, "index") == 0)
+			want_of_index(&wanted, lfirst(lc), before);
 	}
 	foreach(lc, plan->commands)
 	{
@@ -259,6 +319,7 @@ harmless_up_to(LOCKMODE mode)
 	{
 		case AccessExclusiveLock:
 			return NoLock;
+		case ShareLock:
 		case ShareRowExclusiveLock:
 			return RowShareLock;
 		default:

@@ -11,8 +11,10 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
+use SafemigSession ();
 use SafemigTest;
 use Test::More;
+use Time::HiRes ();
 
 if (bare())
 {
@@ -30,6 +32,7 @@ assessed(read_file("$folder/setup.sql"), 500, forms("$folder/forms.sql"));
 assessed(setup_of("$folder/trees.sql"), 150, forms("$folder/trees.sql"));
 nothing_more(read_file("$folder/setup.sql"), 150, forms("$folder/forms.sql"));
 nothing_more(setup_of("$folder/trees.sql"), 50, forms("$folder/trees.sql"));
+parents_first(setup_of("$folder/trees.sql"), 50, forms("$folder/trees.sql"));
 done_testing();
 
 # What it makes of other extensions may not be there: these forms fail, and say
@@ -108,6 +111,93 @@ SQL
 	}
 	cmp_ok(scalar keys %taken, '>=', $least, 'locks are those that the command takes');
 	return;
+}
+
+# Whoever writes locks a parent before its children.  While somebody writes to a
+# parent, a command that wants to lock the tree, its rollback and its redo must
+# not hold one of the children already: that would be a deadlock.
+sub parents_first
+{
+	my ($setup, $least, @forms) = @_;
+	my $database = database_with($setup);
+	my ($writer, $observer, $operator) = map { SafemigSession->new(connection_to($database),
+		"SET client_min_messages = error;\nSET lock_timeout = '2s';\nSET safemig.label = 'form'") } 1 .. 3;
+	my $pid = value_of($operator, 'SELECT pg_backend_pid()');
+	my $early = sub { return held_too_early($writer, $observer, $operator, $pid, @_) };
+	my @parents = split /\n/, value_of($writer, q(SELECT DISTINCT inhparent::regclass FROM pg_inherits i JOIN pg_class c ON c.oid = inhparent WHERE relkind IN ('r', 'p') ORDER BY 1));
+	my ($compared, $undone) = (0, 0);
+	foreach my $form (@forms)
+	{
+		next if $form->{sql} =~ /CONCURRENTLY|VACUUM|^BEGIN|DATABASE/im;
+		my $mark = value_of($operator, 'SELECT coalesce(max(id), 0) FROM safemig.migrations');
+		# PostgreSQL itself locks some of what goes as it comes
+		my @orderly = grep { !$early->($_, "SET LOCAL safemig.enabled = off;\n$form->{sql}") } @parents;
+		my @early = map { $early->($_, $form->{sql}) } @orderly;
+		is("@early", '', $form->{name}) if @early;
+		$compared++;
+		my (undef, $error) = $operator->run($form->{sql});
+		my $undo = "SELECT safemig_rollback_to($mark)";
+		if (value_of($operator, 'SELECT coalesce(max(id), 0) FROM safemig.migrations') > $mark)
+		{
+			@early = map { $early->($_, $undo) } @parents;
+			is("@early", '', "$form->{name}, taken back") if @early;
+			my $rollback;
+			($rollback, $error) = $operator->run($undo);
+			is($error, undef, "$form->{name} is taken back") if defined $error;
+			if (my ($id) = ($rollback // '') =~ /(\d+)/)
+			{
+				$undone++;
+				@early = map { $early->($_, "SELECT safemig_redo($id)") } @parents;
+				is("@early", '', "$form->{name}, done again") if @early;
+			}
+		}
+	}
+	$_->close foreach $writer, $observer, $operator;
+	cmp_ok($compared, '>=', $least, 'parents are locked before their children');
+	cmp_ok($undone, '>=', $least - 10, '... also by rollbacks');
+	return;
+}
+
+sub value_of
+{
+	my ($session, $sql) = @_;
+	my ($answer, $error) = $session->run($sql);
+	die "$sql: $error" if defined $error;
+	return $answer =~ s/\s+\z//r;
+}
+
+# "child before parent", if it is so.
+sub held_too_early
+{
+	my ($writer, $observer, $operator, $pid, $parent, $sql) = @_;
+	my (undef, $gone) = $writer->run("BEGIN; LOCK TABLE ONLY $parent IN ROW EXCLUSIVE MODE");
+	if (defined $gone)
+	{
+		$writer->run('ROLLBACK');
+		return ();
+	}
+	$operator->run('BEGIN');
+	$operator->begin("$sql;\nSELECT 'all done'");
+	my $held = '';
+	foreach (1 .. 100)
+	{
+		my $seen = value_of($observer, <<"SQL");
+WITH RECURSIVE below AS (SELECT inhrelid FROM pg_inherits WHERE inhparent = '$parent'::regclass
+	UNION SELECT i.inhrelid FROM pg_inherits i JOIN below b ON i.inhparent = b.inhrelid)
+SELECT a.query LIKE '%all done%' AND a.state <> 'active', EXISTS (SELECT FROM pg_locks WHERE pid = $pid AND NOT granted AND relation = '$parent'::regclass),
+	(SELECT string_agg(DISTINCT l.relation::regclass::text, ',') FROM pg_locks l JOIN below ON l.relation = inhrelid
+	WHERE l.pid = $pid AND l.granted AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))
+FROM pg_stat_activity a WHERE pid = $pid
+SQL
+		my ($done, $waits, $children) = split /\|/, $seen, -1;
+		$held = "$children before $parent" if $waits eq 't' && $children ne '';
+		last if $waits eq 't' || $done eq 't';
+		Time::HiRes::sleep(0.005);
+	}
+	value_of($writer, "SELECT pg_cancel_backend($pid); ROLLBACK");
+	$operator->answer;
+	$operator->run('ROLLBACK');
+	return $held eq '' ? () : $held;
 }
 
 sub read_file

@@ -26,6 +26,7 @@ plan skip_all => 'nothing is taken back without safemig' if bare();
 
 my $seconds = $ENV{SAFEMIG_SECONDS} // 15;
 my $seed = $ENV{SAFEMIG_SEED} // 1;
+my $took;
 my %count = map { $_ => 0 } qw(migrations rollbacks redos looks waits);
 my @wrong;
 
@@ -255,7 +256,8 @@ sub migrate_and_take_back
 {
 	srand $seed;
 	my %operator = map { $_ => operator($_) } keys %acts;
-	my $end = Time::HiRes::time() + $seconds;
+	my $start = Time::HiRes::time();
+	my $end = $start + $seconds;
 	my $turn = 0;
 	my %order;
 	while (Time::HiRes::time() < $end && !@wrong)
@@ -280,6 +282,7 @@ sub migrate_and_take_back
 		}
 		look(\%act) if $turn % 10 == 0;
 	}
+	$took = Time::HiRes::time() - $start;
 	$_->close foreach values %operator;
 	return;
 }
@@ -336,7 +339,7 @@ sub write_table
 	return unless $ENV{SAFEMIG_TABLE};
 	my @rows = (
 		[ 'PostgreSQL', value($database, "SELECT split_part(current_setting('server_version'), ' ', 1)") ],
-		[ 'minutes', sprintf('%.1f', $seconds / 60) ],
+		[ 'minutes', sprintf('%.1f', $took / 60) ],
 		[ 'migrations', $count{migrations} ],
 		[ 'rollbacks', $count{rollbacks} ],
 		[ 'redos', $count{redos} ],
