@@ -374,6 +374,31 @@ put_space(ReturnSetInfo *result, RollbackPlan *plan)
 /* ---- rows ---- */
 
 static void
+put_leaving(ReturnSetInfo *result, RollbackPlan *plan)
+{
+	List	   *all;
+	ListCell   *lc;
+	Frame		frame;
+
+	frame_become_owner(&frame);
+	all = plan_leaving(plan, false);
+	frame_unpin(&frame);
+	foreach(lc, all)
+	{
+		const Leaving *leaving = lfirst(lc);
+		char	   *name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(leaving->relid)),
+													 get_rel_name(leaving->relid));
+
+		put_row(result, "warning", name,
+				psprintf("goes with rows that were written since, out of %s",
+						 quote_qualified_identifier(get_namespace_name(get_rel_namespace(leaving->parent)),
+													get_rel_name(leaving->parent))),
+				leaving->rows,
+				psprintf("SELECT * FROM %s; -- safemig_redo brings them back.", name));
+	}
+}
+
+static void
 put_rehearsed(ReturnSetInfo *result, Migration *migration)
 {
 	Rehearsal	rehearsal = {.budget = CHECK_BUDGET,.quiet = true};
@@ -443,6 +468,7 @@ safemig_check(PG_FUNCTION_ARGS)
 				"SELECT pg_promote(); -- or roll it back on the primary");
 	if (missing || conflicts != NIL || RecoveryInProgress())
 		return (Datum) 0;
+	put_leaving(result, plan);
 	if (in_use)
 		put_row(result, "warning", psprintf("migration " INT64_FORMAT, migration->id),
 				"was not proved: its tables are in use", -1,

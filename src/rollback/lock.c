@@ -140,24 +140,6 @@ want_of_step(List **wanted, const Step *step)
 		want(wanted, lfirst_oid(lc), AccessExclusiveLock);
 }
 
-/* Is the object one that the plan takes away? */
-static bool
-is_to_go(ObjectState *state, List *before)
-{
-	ListCell   *lc;
-
-	if (!state->present)
-		return false;
-	foreach(lc, before)
-	{
-		ObjectState *once = lfirst(lc);
-
-		if (once->present && strcmp(once->key, state->key) == 0)
-			return false;
-	}
-	return true;
-}
-
 /*
  * A foreign key that goes takes its triggers from the table it refers to; if
  * that is a partition another one, to the whole, takes its place or loses it.
@@ -171,7 +153,7 @@ want_of_going(List **wanted, ObjectState *state, List *before)
 	ListCell   *lc;
 
 	if (state->image->address.classId != ConstraintRelationId ||
-		!is_to_go(state, before) || !address_find(state->image, &address))
+		!state_is_to_go(state, before) || !address_find(state->image, &address))
 		return;
 	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(address.objectId));
 	if (!HeapTupleIsValid(tuple))
@@ -196,7 +178,7 @@ want_of_index(List **wanted, ObjectState *state, List *before)
 
 	if (!OidIsValid(relid))
 		return;
-	if (is_to_go(state, before))
+	if (state_is_to_go(state, before))
 		want(wanted, relid, AccessExclusiveLock);
 	else if (!state->present)
 		want(wanted, relid, ShareLock);
@@ -227,7 +209,7 @@ plan_wanted(RollbackPlan *plan)
 		if (OidIsValid(relid))
 			want(&wanted, relid, AccessExclusiveLock);
 		/* a partition does not go without its table */
-		if (OidIsValid(relid) && get_rel_relispartition(relid) && is_to_go(lfirst(lc), before))
+		if (OidIsValid(relid) && get_rel_relispartition(relid) && state_is_to_go(lfirst(lc), before))
 			want(&wanted, get_partition_parent(relid, true), AccessExclusiveLock);
 		want_of_going(&wanted, lfirst(lc), before);
 		if (strcmp(image->type, "index") == 0)

@@ -125,8 +125,20 @@ typedef struct Conflict
 /* ---- state.c: what the history says ---- */
 extern List *states_before(List *commands);	/* of ObjectState*, once undone */
 extern List *states_after(List *commands);	/* as the last command left it */
+extern bool state_is_to_go(const ObjectState *state, List *before);
 extern bool address_find(const Image *image, ObjectAddress *address);
 extern Image *image_now(const Image *recorded);	/* NULL: not there */
+
+/* ---- leaving.c ---- */
+typedef struct Leaving
+{
+	Oid			relid;			/* goes */
+	Oid			parent;			/* stays */
+	int64		rows;			/* that were written since */
+} Leaving;
+
+extern List *plan_leaving(RollbackPlan *plan, bool one);	/* of Leaving* */
+extern void plan_warn_of_leaving(RollbackPlan *plan);
 
 /* ---- reworded.c ---- */
 /* what another major version recorded, in the words of this one; why not, or NULL */

@@ -141,6 +141,8 @@ prepare(List *migrations, RollbackOptions *options, const char *kind)
 				 errhint("SELECT * FROM safemig_plan(%lld);",
 						 (long long) ((Migration *) linitial(migrations))->id)));
 	conflicts = plan_check(plan);
+	if (conflicts == NIL && plan->rehearsal == NULL && strcmp(kind, "rollback") == 0)
+		plan_warn_of_leaving(plan);
 	SAFEMIG_POINT("rollback.checked");
 	progress_end_part(plan);
 	own_work_end();

@@ -146,6 +146,24 @@ states_after(List *commands)
 	return map.order;
 }
 
+/* Is the object one that the plan takes away? */
+bool
+state_is_to_go(const ObjectState *state, List *before)
+{
+	ListCell   *lc;
+
+	if (!state->present)
+		return false;
+	foreach(lc, before)
+	{
+		const ObjectState *once = lfirst(lc);
+
+		if (once->present && strcmp(once->key, state->key) == 0)
+			return false;
+	}
+	return true;
+}
+
 /* ---- what is there ---- */
 
 static Oid

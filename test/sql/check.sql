@@ -118,6 +118,35 @@ SELECT safemig_begin('open') IS NOT NULL AS begun;
 SELECT severity, problem, hint FROM safemig_check(safemig_current());
 SELECT safemig_end() IS NOT NULL AS ended;
 
+-- rows that go with a partition, out of a table that stays
+CREATE TABLE whole (id int, note text) PARTITION BY RANGE (id);
+CREATE TABLE lower PARTITION OF whole FOR VALUES FROM (0) TO (10);
+CREATE TABLE upper PARTITION OF whole FOR VALUES FROM (10) TO (20);
+INSERT INTO whole SELECT i, 'before' FROM generate_series(0, 19) i;
+SET safemig.label = 'merged';
+BEGIN;
+CREATE TABLE merged (LIKE whole);
+SAVEPOINT a;
+INSERT INTO merged SELECT * FROM whole;
+RELEASE a;
+DROP TABLE lower, upper;
+ALTER TABLE whole ATTACH PARTITION merged FOR VALUES FROM (0) TO (20);
+COMMIT;
+RESET safemig.label;
+SELECT id AS merged FROM safemig.migrations WHERE label = 'merged' \gset
+SELECT * FROM safemig_check(:merged);
+INSERT INTO whole VALUES (5, 'later');
+UPDATE whole SET note = 'later' WHERE id = 12;
+SELECT * FROM safemig_check(:merged);
+SET client_min_messages = warning;
+\set VERBOSITY terse
+SELECT safemig_rollback(:merged) > 0 AS rolled_back;
+\set VERBOSITY default
+SELECT count(*) FROM whole;
+SELECT safemig_redo(max(id)) > 0 AS redone FROM safemig.migrations WHERE kind = 'rollback';
+SELECT * FROM whole WHERE note = 'later' ORDER BY id;
+RESET client_min_messages;
+
 -- who may ask
 SELECT * FROM safemig_check(NULL);
 SELECT * FROM safemig_check(0);
