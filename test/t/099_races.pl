@@ -294,6 +294,23 @@ sub operator
 		"SET client_min_messages = warning;\nSET lock_timeout = '3s';\nSET statement_timeout = '100s'");
 }
 
+# What is given up in the middle of CONCURRENTLY leaves an index that is not
+# valid, or a partition half detached; that is a migration, too.
+sub half_done
+{
+	my ($operator) = @_;
+	my ($left) = $operator->run("SELECT id FROM safemig.migrations WHERE label = current_setting('safemig.label') AND state <> 'rolled_back'");
+	return () if ($left // '') !~ /(\d+)/;
+	my $error;
+	foreach (1 .. 30)
+	{
+		(undef, $error) = $operator->run("SELECT safemig_rollback($1)");
+		last unless defined $error && $error =~ /^55P03/;
+		$count{waits}++;
+	}
+	return defined $error ? "what was left: $error" : ();
+}
+
 # Both at once, each as often as others keep him from his locks.
 sub both
 {
@@ -314,6 +331,7 @@ sub both
 			{
 				$count{waits}++;
 				$operator->{$who}->run('ROLLBACK') if $act->{$who} =~ /^BEGIN/;
+				push @wrong, half_done($operator->{$who}) if $what eq 'migrations' && $act->{$who} =~ /CONCURRENTLY/;
 			}
 			else
 			{
