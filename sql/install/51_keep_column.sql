@@ -41,6 +41,12 @@ REVOKE EXECUTE ON FUNCTION safemig.set_generated(text, text, text, boolean) FROM
 COMMENT ON FUNCTION safemig.set_generated(text, text, text, boolean) IS
 	'makes a column GENERATED ALWAYS AS (expression) STORED, its values being there, or VIRTUAL (PostgreSQL 18)';
 
+CREATE FUNCTION safemig.compute_column(table_name text, column_name text, expression text) RETURNS void
+	LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'compute_column';
+REVOKE EXECUTE ON FUNCTION safemig.compute_column(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION safemig.compute_column(text, text, text) IS
+	'gives the rows of a table, not of its children, the values of a column that is about to be generated';
+
 CREATE FUNCTION safemig.unset_generated(table_name text, column_name text) RETURNS void
 	LANGUAGE C STRICT AS 'MODULE_PATHNAME', 'unset_generated';
 REVOKE EXECUTE ON FUNCTION safemig.unset_generated(text, text) FROM PUBLIC;

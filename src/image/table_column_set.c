@@ -51,7 +51,7 @@ alter_default(TableChange *change, const Column *have, const Column *want,
 
 /*
  * A stored expression is put back as a catalog change: rows written before it
- * was taken away still hold its values, fill_column has computed the others.
+ * was taken away still hold its values, compute_column or fill_column computes the others.
  * A virtual one has no values in the rows.
  */
 static void
@@ -93,10 +93,10 @@ alter_generated(TableChange *change, const Column *have, const Column *want)
 	if (kept && !virtual)
 		column_fill(change, kept, text);
 	else if (!virtual)
-		step_add(change->steps, RANK_DEFAULT, RUN_OWNER, ACCESS_EXCLUSIVE,
-				 "scan", "UPDATE ONLY %s SET %s = (%s)"
-				 " WHERE pg_catalog.record_image_ne(ROW(%s), ROW(CAST((%s) AS %s)))",
-				 change->name, name, text, name, text, column_get(want, "type"));
+		step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
+				 "scan", "SELECT safemig.compute_column(%s, %s, %s)",
+				 quote_literal_cstr(change->name), quote_literal_cstr(want->name),
+				 quote_literal_cstr(text));
 	step_add(change->steps, RANK_DEFAULT, RUN_CATALOG, ACCESS_EXCLUSIVE,
 			 "catalog", "SELECT safemig.set_generated(%s, %s, %s%s)",
 			 quote_literal_cstr(change->name), quote_literal_cstr(want->name),

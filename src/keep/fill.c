@@ -40,6 +40,7 @@
 #include "compat.h"
 #include "history/history.h"
 #include "keep/retype.h"
+#include "keep/rowwriter.h"
 #include "keep/vault.h"
 #include "point.h"
 #include "progress.h"
@@ -55,111 +56,6 @@ typedef enum FillWhich
 	FILL_ONLY_NEW,				/* only those without one, the expression */
 	FILL_AS_NEW					/* all are known to be new: the expression */
 } FillWhich;
-
-/* Writes one column of rows that are known by their place. */
-typedef struct RowWriter
-{
-	Relation	rel;
-	AttrNumber	attnum;
-	EState	   *estate;
-	ResultRelInfo *target;
-	EPQState	epq;			/* unused: no trigger asks for it */
-	TupleTableSlot *old;
-	TupleTableSlot *new;
-	const char *text;			/* expression for rows written since, or NULL */
-	Datum		snapshot;		/* leave the rows that it saw alone, or 0 */
-	bool		only_new;		/* leave the rows of the copy alone */
-	char		generated;		/* pg_attribute.attgenerated */
-	ExprState  *expression;		/* made for the first such row */
-	MemoryContext context;		/* of one row */
-} RowWriter;
-
-static void
-writer_begin(RowWriter *writer, Relation rel, AttrNumber attnum)
-{
-	memset(writer, 0, sizeof(RowWriter));
-	writer->rel = rel;
-	writer->attnum = attnum;
-	writer->estate = estate_for_update(rel, attnum);
-	writer->estate->es_snapshot = RegisterSnapshot(GetLatestSnapshot());
-	writer->estate->es_output_cid = GetCurrentCommandId(true);
-	writer->target = makeNode(ResultRelInfo);
-	InitResultRelInfo(writer->target, rel, 1, NULL, 0);
-	writer->target->ri_TrigDesc = NULL;
-	writer->estate->es_opened_result_relations = list_make1(writer->target);
-	ExecOpenIndices(writer->target, false);
-	writer->old = table_slot_create(rel, NULL);
-	writer->new = ExecInitExtraTupleSlot(writer->estate, RelationGetDescr(rel),
-										 &TTSOpsVirtual);
-	writer->context = AllocSetContextCreate(CurrentMemoryContext,
-											"safemig fill", ALLOCSET_DEFAULT_SIZES);
-}
-
-static void
-writer_end(RowWriter *writer)
-{
-	ExecCloseIndices(writer->target);
-	ExecDropSingleTupleTableSlot(writer->old);
-	ExecResetTupleTable(writer->estate->es_tupleTable, false);
-	UnregisterSnapshot(writer->estate->es_snapshot);
-	FreeExecutorState(writer->estate);
-	MemoryContextDelete(writer->context);
-	CommandCounterIncrement();
-}
-
-static void
-fetch_old(RowWriter *writer, ItemPointer place)
-{
-	if (!table_tuple_fetch_row_version(writer->rel, place,
-									   writer->estate->es_snapshot, writer->old))
-		elog(ERROR, "could not find row (%u,%u) of \"%s\"",
-			 ItemPointerGetBlockNumber(place), ItemPointerGetOffsetNumber(place),
-			 RelationGetRelationName(writer->rel));
-}
-
-/* Gives the fetched row its value. */
-static void
-write_value(RowWriter *writer, Datum value, bool isnull)
-{
-	int			natts = RelationGetDescr(writer->rel)->natts;
-
-	slot_getallattrs(writer->old);
-	ExecClearTuple(writer->new);
-	memcpy(writer->new->tts_values, writer->old->tts_values, natts * sizeof(Datum));
-	memcpy(writer->new->tts_isnull, writer->old->tts_isnull, natts * sizeof(bool));
-	writer->new->tts_values[writer->attnum - 1] = value;
-	writer->new->tts_isnull[writer->attnum - 1] = isnull;
-	ExecStoreVirtualTuple(writer->new);
-	ExecSimpleRelationUpdate(writer->target, writer->estate, &writer->epq,
-							 writer->old, writer->new);
-	ResetPerTupleExprContext(writer->estate);
-}
-
-/*
- * Planning alone may raise an error: it parses the bodies of SQL functions,
- * which may not be made for our search_path.
- */
-static void
-prepare_expression(RowWriter *writer)
-{
-	MemoryContext old = MemoryContextSwitchTo(writer->estate->es_query_cxt);
-	Node	   *cooked = cook_column_expression(writer->rel, writer->attnum,
-												writer->text, writer->generated);
-
-	writer->expression = ExecPrepareExpr((Expr *) cooked, writer->estate);
-	MemoryContextSwitchTo(old);
-}
-
-static Datum
-evaluate(RowWriter *writer, bool *isnull)
-{
-	ExprContext *econtext = GetPerTupleExprContext(writer->estate);
-
-	if (writer->expression == NULL)
-		prepare_expression(writer);
-	econtext->ecxt_scantuple = writer->old;
-	return ExecEvalExpr(writer->expression, econtext, isnull);
-}
 
 /* ---- the rows ---- */
 
@@ -224,17 +120,17 @@ fill_row(RowWriter *writer, StoredColumn *stored, HeapTuple row, TupleDesc desc,
 		place_row_is_seen(writer->snapshot,
 						  DatumGetTransactionId(SPI_getbinval(row, desc, 2, &isnull))))
 		return false;
-	fetch_old(writer, place);
+	writer_fetch(writer, place);
 	if (kept)
 	{
 		value = SPI_getbinval(row, desc, 6, &isnull);
-		write_value(writer, isnull ? value : stored_to_value(stored, value), isnull);
+		writer_put(writer, isnull ? value : stored_to_value(stored, value), isnull);
 		counts->written++;
 		return true;
 	}
-	value = evaluate(writer, &isnull);
+	value = writer_evaluate(writer, &isnull);
 	if (!isnull)
-		write_value(writer, value, false);
+		writer_put(writer, value, false);
 	return false;
 }
 

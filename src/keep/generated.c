@@ -5,7 +5,7 @@
  *
  * PostgreSQL can take a generation expression away, if it is not a virtual
  * one, but not put one on a column that exists.  The values are there already:
- * kept in place, or computed by fill.c.
+ * kept in place, or computed here or by fill.c.
  *
  *-------------------------------------------------------------------------
  */
@@ -35,9 +35,11 @@
 
 #include "compat.h"
 #include "keep/column.h"
+#include "keep/rowwriter.h"
 
 PG_FUNCTION_INFO_V1(set_generated);
 PG_FUNCTION_INFO_V1(unset_generated);
+PG_FUNCTION_INFO_V1(compute_column);
 
 static Node *
 parse_expression(const char *expression)
@@ -185,6 +187,38 @@ set_generated(PG_FUNCTION_ARGS)
 	(void) store_attribute_default(rel, attnum, cooked);
 	CommandCounterIncrement();
 	capture_internal_end();
+	relation_close(rel, NoLock);
+	frame_unpin(&frame);
+	PG_RETURN_VOID();
+}
+
+/*
+ * safemig.compute_column(table_name text, column_name text, expression text):
+ * the values of a column that is about to be generated.
+ */
+Datum
+compute_column(PG_FUNCTION_ARGS)
+{
+	Relation	rel;
+	AttrNumber	attnum;
+	RowWriter	writer;
+	Frame		frame,
+				owner_frame;
+
+	check_own_call("compute_column");
+	frame_become_owner(&frame);
+	rel = open_table(fcinfo, &attnum);
+	if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
+	{
+		frame_become(&owner_frame, rel->rd_rel->relowner);
+		frame_lend_for_rows(&owner_frame, rel->rd_rel->relowner, rel);
+		writer_begin(&writer, rel, attnum);
+		writer.text = text_to_cstring(PG_GETARG_TEXT_PP(2));
+		writer.generated = ATTRIBUTE_GENERATED_STORED;
+		(void) writer_compute_all(&writer);
+		writer_end(&writer);
+		frame_unpin(&owner_frame);
+	}
 	relation_close(rel, NoLock);
 	frame_unpin(&frame);
 	PG_RETURN_VOID();

@@ -328,7 +328,7 @@ add_of_call(Extent *extent, RollbackPlan *plan, const Step *step, const FuncCall
 		"undo_large_objects", "undo_writes", NULL
 	};
 	static const char *const of_table[] = {
-		"revert_column_type", "set_index_valid", "set_not_null", "set_persistence",
+		"compute_column", "revert_column_type", "set_index_valid", "set_not_null", "set_persistence",
 		"validate_constraint", NULL
 	};
 	const char *name = strVal(llast(call->funcname));

@@ -371,6 +371,32 @@ round_trips(
 			'ALTER INDEX keyed_pkey SET (fillfactor = 60)',
 			'ALTER INDEX keyed_u_key SET (fillfactor = 70); ALTER INDEX keyed_u_key RESET (fillfactor)'
 		],
-	});
+	},
+	{
+		name => 'DROP EXPRESSION where rules and triggers wait for updates',
+		setup => q(CREATE TABLE log (w text); CREATE TABLE t (a int PRIMARY KEY, u int, g int GENERATED ALWAYS AS (a * 2) STORED); INSERT INTO t VALUES (1, 0), (2, 0);
+			CREATE TABLE r (a int, g text GENERATED ALWAYS AS (chr(65 + a % 26) || 'x') STORED, CHECK (length(g) > 1)); INSERT INTO r SELECT i FROM generate_series(1, 300) i; CREATE INDEX ON r (g);
+			CREATE RULE ru AS ON UPDATE TO r DO INSTEAD NOTHING;
+			CREATE FUNCTION tf() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.u := 7; INSERT INTO public.log VALUES (TG_OP); RETURN NEW; END';
+			CREATE TRIGGER tr BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION tf()),
+		migration => 'ALTER TABLE t ALTER g DROP EXPRESSION; ALTER TABLE r ALTER g DROP EXPRESSION',
+		after => q(INSERT INTO t VALUES (9, 0); INSERT INTO r (a) SELECT i FROM generate_series(301, 600) i),
+		same => q(INSERT INTO t VALUES (9, 0); INSERT INTO r (a) SELECT i FROM generate_series(301, 600) i),
+		once => 1,
+	},
+	{
+		name => 'DROP EXPRESSION of a foreign table',
+		setup => q(CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw; CREATE FOREIGN TABLE ft (a int, c int GENERATED ALWAYS AS (a + 1) STORED) SERVER files OPTIONS (filename '/dev/null')),
+		migration => 'ALTER FOREIGN TABLE ft ALTER c DROP EXPRESSION',
+	},
+	{
+		name => 'DROP EXPRESSION of foreign and other partitions',
+		setup => q(CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw; CREATE TABLE p (a int, c int GENERATED ALWAYS AS (a + 1) STORED) PARTITION BY LIST (a); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);
+			CREATE FOREIGN TABLE p2 PARTITION OF p FOR VALUES IN (2) SERVER files OPTIONS (filename '/dev/null'); INSERT INTO p VALUES (1)),
+		migration => 'ALTER TABLE p ALTER c DROP EXPRESSION',
+		after => 'INSERT INTO p VALUES (1)', same => 'INSERT INTO p VALUES (1)',
+		once => 1,
+	},
+);
 
 done_testing();
