@@ -310,7 +310,8 @@ new_rows_get_value(const Kept *kept, Form_pg_attribute att)
 {
 	const char *root_default = kept_detail(kept, "root default");
 
-	return att->atthasdef || (root_default && root_default[0]);
+	return att->atthasdef || (root_default && root_default[0]) ||
+		get_typdefault(att->atttypid) != NULL;
 }
 
 /* Makes the copy, unless the column holds nothing that could get lost. */

@@ -35,6 +35,8 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/ruleutils.h"
+#include "utils/typcache.h"
 #include "utils/snapmgr.h"
 
 #include "compat.h"
@@ -378,6 +380,73 @@ note_filled(int64 id)
 	history_update_kept(kept);
 }
 
+/* ---- domains ---- */
+
+/* What a row gets that says nothing of a column of the type, or NULL. */
+static char *
+default_of_type(Oid typid)
+{
+	Node	   *expression = get_typdefault(typid);
+
+	return expression ? deparse_expression(expression, NIL, false, false) : NULL;
+}
+
+static bool
+check_null(void *arg)
+{
+	void	   *extra = NULL;
+
+	domain_check((Datum) 0, true, *(Oid *) arg, &extra, CurrentMemoryContext);
+	return true;
+}
+
+static int64
+count_nulls(Relation rel, AttrNumber attnum)
+{
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	Snapshot	snapshot;
+	TableScanDesc scan = plain_scan_begin(rel, &snapshot);
+	int64		nulls = 0;
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		CHECK_FOR_INTERRUPTS();
+		nulls += slot_attisnull(slot, attnum);
+	}
+	plain_scan_end(scan, snapshot);
+	ExecDropSingleTupleTableSlot(slot);
+	return nulls;
+}
+
+/* Rows written since have no value; the column's domain may want one. */
+static void
+check_domain_allows_null(const Kept *kept, Oid relid)
+{
+	Relation	rel = relation_open(relid, NoLock);
+	AttrNumber	attnum = kept_live_column(kept, rel);
+	Oid			typid = get_atttype(relid, attnum);
+	ErrorData  *error;
+	int64		nulls;
+	Frame		frame;
+
+	if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind) && DomainHasConstraints(typid))
+	{
+		frame_become(&frame, rel->rd_rel->relowner);
+		error = attempt(check_null, &typid);
+		frame_unpin(&frame);
+		nulls = error ? count_nulls(rel, attnum) - (kept->rows - kept_number(kept, "values")) : 0;
+		if (nulls > 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_SAFEMIG_CONFLICT),
+					 errmsg("column \"%s\" of %s %s cannot come back: rows that were written since have no value for it",
+							kept->part, kept->object_type, kept->identity),
+					 errdetail("%lld rows: %s", (long long) nulls, error->message),
+					 errhint("Give type %s a default, or take these rows away, before the rollback.",
+							 format_type_be(typid))));
+	}
+	relation_close(rel, NoLock);
+}
+
 /* ---- the call ---- */
 
 static bool
@@ -457,6 +526,7 @@ fill_column(PG_FUNCTION_ARGS)
 	const char *root_default;
 	Kept	   *kept;
 	Relation	rel;
+	Oid			relid;
 	bool		keyless;
 	bool		refill = false;
 	int64		filled = 0;
@@ -473,7 +543,10 @@ fill_column(PG_FUNCTION_ARGS)
 	root_default = kept_detail(kept, "root default");
 	if (root_default)
 		expression = root_default[0] ? pstrdup(root_default) : NULL;
-	rel = relation_open(kept_relation(kept, AccessExclusiveLock), NoLock);
+	relid = kept_relation(kept, AccessExclusiveLock);
+	rel = relation_open(relid, NoLock);
+	if (expression == NULL && kept_live_column(kept, rel) != InvalidAttrNumber)
+		expression = default_of_type(get_atttype(relid, kept_live_column(kept, rel)));
 	keyless = kept->vault_name && kept_detail(kept, "keyless");
 	if (keyless && kept_detail(kept, "restored"))
 		keyless = false;		/* done together with another one of its tree */
@@ -490,6 +563,8 @@ fill_column(PG_FUNCTION_ARGS)
 		retyped_refill(kept);
 	if (keyless)
 		note_filled(kept->id);
+	if (expression == NULL)
+		check_domain_allows_null(kept, relid);
 	SPI_finish();
 	frame_unpin(&frame);
 	PG_RETURN_INT64(filled);

@@ -57,6 +57,8 @@ my %additions = (
 	  q(ALTER TABLE orders ADD COLUMN IF NOT EXISTS note text, ADD COLUMN IF NOT EXISTS x int),
 );
 
+my $domains = q(CREATE DOMAIN dn AS text NOT NULL DEFAULT 'dn'; CREATE DOMAIN dd AS dn; CREATE DOMAIN dc AS int CHECK (VALUE IS NOT NULL); CREATE DOMAIN df AS int DEFAULT 4;);
+
 round_trips(
 	map {
 		{
@@ -572,6 +574,39 @@ round_trips(
 		setup => $generated,
 		migration => 'ALTER TABLE t DROP COLUMN g; ALTER TABLE t ADD COLUMN r float DEFAULT random()',
 		after => 'VACUUM FULL t',
+	},
+	{
+		name => 'rows written since get the default of a dropped column\'s domain',
+		setup => $domains . q(CREATE TABLE t (k int PRIMARY KEY, b dn, c df, d dd); INSERT INTO t VALUES (1, 'x', NULL, 'y'); CREATE TABLE keyless (k int, b dn); INSERT INTO keyless VALUES (1, 'x');
+			CREATE TABLE n (k int PRIMARY KEY, b dn NOT NULL DEFAULT 'own'); INSERT INTO n VALUES (1, 'x')),
+		migration => 'ALTER TABLE t DROP COLUMN b, DROP COLUMN c, DROP COLUMN d; ALTER TABLE keyless DROP COLUMN b; ALTER TABLE n DROP COLUMN b',
+		after => 'INSERT INTO t VALUES (2); INSERT INTO keyless VALUES (2); INSERT INTO n VALUES (2)',
+		same => 'INSERT INTO t VALUES (2); INSERT INTO keyless VALUES (2); INSERT INTO n VALUES (2)',
+	},
+	{
+		name => 'a dropped column\'s domain that wants a value of rows written since',
+		setup => $domains . q(CREATE TABLE t (k int PRIMARY KEY, b dc); INSERT INTO t VALUES (1, 5)),
+		migration => 'ALTER TABLE t DROP COLUMN b',
+		after => 'INSERT INTO t VALUES (2)',
+		refused => qr/SM003: column "b" of table public.t cannot come back: rows that were written since have no value.*1 rows: value for domain (public\.)?dc violates/s,
+	},
+	{
+		name => 'or nothing was written since, and the domain went too',
+		setup => $domains . q(CREATE TABLE t (k int PRIMARY KEY, b dc); INSERT INTO t VALUES (1, 5); CREATE TABLE u (k int, b dc); INSERT INTO u VALUES (1, 5); CREATE TABLE e (k int, b dc)),
+		migration => 'ALTER TABLE t DROP COLUMN b; ALTER TABLE u DROP COLUMN b; ALTER TABLE e DROP COLUMN b; DROP DOMAIN dc',
+	},
+	{
+		name => 'a domain that goes with its columns',
+		setup => q(CREATE DOMAIN pos AS int NOT NULL DEFAULT 9; CREATE TABLE t (k int PRIMARY KEY, b pos); INSERT INTO t VALUES (1, 5)),
+		migration => 'DROP DOMAIN pos CASCADE',
+		after => 'INSERT INTO t VALUES (2)', same => 'INSERT INTO t VALUES (2)',
+	},
+	{
+		name => 'or that is an attribute of a typed table',
+		setup => q(CREATE DOMAIN nn AS int NOT NULL; CREATE TYPE ct AS (k int, x nn); CREATE TABLE t OF ct (k PRIMARY KEY); INSERT INTO t VALUES (1, 5)),
+		migration => 'ALTER TYPE ct DROP ATTRIBUTE x CASCADE',
+		after => 'INSERT INTO t VALUES (2)',
+		refused => qr/SM003: column "x" of/,
 	},
 );
 
