@@ -66,6 +66,7 @@ extern void target_named(Command *command, RangeVar *relation,
 extern void target_grant(Command *command, GrantStmt *stmt);
 extern void target_default_privileges(Command *command);
 extern void target_add_granted_to(Command *command, Oid role);
+extern void target_add_described_with_role(Command *command, Oid role);
 extern void target_reassign_owned(Command *command, ReassignOwnedStmt *stmt);
 
 /* ---- target_other.c ---- */

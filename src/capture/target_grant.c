@@ -141,9 +141,27 @@ is_of_cluster(const FormData_pg_shdepend *form)
 		 form->classid == SubscriptionRelationId);
 }
 
-/* What in this database, or of the cluster's, refers to the role in one of these ways. */
+/* An object, and what is described with its owner's name. */
 static void
-add_tied_to(Command *command, Oid role, const SharedDependencyType *types, int n)
+add_described_with(Command *command, const ObjectAddress *address)
+{
+	ObjectAddress owner;
+	ListCell   *lc;
+
+	if (!object_owner_address(address, &owner) || address_is_temporary(&owner))
+		return;
+	command_add_referring(command, &owner);
+	foreach(lc, object_contents(&owner))
+		command_add_referring(command, lfirst(lc));
+}
+
+/*
+ * What in this database, or of the cluster's, refers to the role in one of these
+ * ways; described says that it only changes with the role's name.
+ */
+static void
+add_tied_to(Command *command, Oid role, const SharedDependencyType *types, int n,
+			bool described)
 {
 	Relation	rel = table_open(SharedDependRelationId, AccessShareLock);
 	ScanKeyData key[2];
@@ -164,7 +182,14 @@ add_tied_to(Command *command, Oid role, const SharedDependencyType *types, int n
 			continue;
 		for (int i = 0; i < n; i++)
 		{
-			if (form->deptype == (char) types[i])
+			ObjectAddress address;
+
+			ObjectAddressSet(address, form->classid, form->objid);
+			if (form->deptype != (char) types[i])
+				continue;
+			if (described)
+				add_described_with(command, &address);
+			else
 				target_add_root(command, form->classid, form->objid);
 		}
 	}
@@ -183,7 +208,18 @@ target_add_granted_to(Command *command, Oid role)
 		SHARED_DEPENDENCY_ACL, SHARED_DEPENDENCY_POLICY
 	};
 
-	add_tied_to(command, role, types, lengthof(types));
+	add_tied_to(command, role, types, lengthof(types), false);
+}
+
+/* Owners, privileges and policies are described by names of roles. */
+void
+target_add_described_with_role(Command *command, Oid role)
+{
+	static const SharedDependencyType types[] = {
+		SHARED_DEPENDENCY_OWNER, SHARED_DEPENDENCY_ACL, SHARED_DEPENDENCY_POLICY
+	};
+
+	add_tied_to(command, role, types, lengthof(types), true);
 }
 
 void
@@ -194,6 +230,6 @@ target_reassign_owned(Command *command, ReassignOwnedStmt *stmt)
 
 	foreach(lc, stmt->roles)
 		add_tied_to(command, get_rolespec_oid(lfirst(lc), false), types,
-					lengthof(types));
+					lengthof(types), false);
 	command->restates = true;
 }

@@ -146,6 +146,8 @@ targets_role(Command *command, Node *stmt)
 		case T_RenameStmt:
 			command->restates = true;
 			add_with_grants(command, ((RenameStmt *) stmt)->subname, true);
+			if (OidIsValid(get_role_oid(((RenameStmt *) stmt)->subname, true)))
+				target_add_described_with_role(command, get_role_oid(((RenameStmt *) stmt)->subname, true));
 			break;
 		case T_SecLabelStmt:
 			add_with_grants(command, strVal(((SecLabelStmt *) stmt)->object), false);
