@@ -23,8 +23,8 @@ BEGIN ATOMIC
 		WHERE s.name IN ('shared_preload_libraries', 'session_preload_libraries')
 	), missing AS (
 		SELECT string_agg(w.name || CASE WHEN t.oid IS NULL THEN ' is missing' ELSE ' is not ENABLE ALWAYS' END, ', ' ORDER BY w.name) AS what,
-			string_agg(CASE WHEN t.oid IS NOT NULL THEN 'ALTER EVENT TRIGGER ' || w.name || ' ENABLE ALWAYS;' END, ' ' ORDER BY w.name) AS how
-		FROM unnest(ARRAY['safemig_drop', 'safemig_end', 'safemig_rewrite', 'safemig_start']) AS w(name)
+			string_agg(CASE WHEN t.oid IS NOT NULL THEN 'ALTER EVENT TRIGGER ' || quote_ident(w.name) || ' ENABLE ALWAYS;' END, ' ' ORDER BY w.name) AS how
+		FROM unnest(ARRAY['!safemig_drop', '!safemig_end', '!safemig_rewrite', '!safemig_start']) AS w(name)
 			LEFT JOIN pg_event_trigger t ON t.evtname = w.name
 		WHERE t.oid IS NULL OR t.evtenabled <> 'A'
 	), switched AS (

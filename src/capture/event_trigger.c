@@ -381,7 +381,8 @@ safemig_on_event(PG_FUNCTION_ARGS)
 		capture_command_starts(data->parsetree, data->tag);
 	else if (strcmp(data->event, "table_rewrite") == 0)
 		on_rewrite();
-	else if (strcmp(data->event, "ddl_command_end") == 0)
+	/* what others run at either event comes after the command */
+	else if (strcmp(data->event, "sql_drop") == 0 || strcmp(data->event, "ddl_command_end") == 0)
 		capture_command_ends(data->parsetree);
 	PG_RETURN_NULL();
 }

@@ -33,7 +33,7 @@
 #include "capture/target.h"
 #include "compat.h"
 
-#define OUR_TRIGGER		"safemig_start"
+#define OUR_TRIGGER		"!safemig_start"
 
 static ProcessUtility_hook_type next_utility_hook = NULL;
 

@@ -32,11 +32,11 @@ RESET safemig.enabled;
 SELECT * FROM safemig.drift() WHERE object ~ ' ds[. ]' ORDER BY object, facet;
 
 -- switches that let things go by unseen
-ALTER EVENT TRIGGER safemig_end ENABLE REPLICA;
-ALTER EVENT TRIGGER safemig_drop DISABLE;
+ALTER EVENT TRIGGER "!safemig_end" ENABLE REPLICA;
+ALTER EVENT TRIGGER "!safemig_drop" DISABLE;
 SELECT * FROM complaints WHERE item = 'event triggers';
-ALTER EVENT TRIGGER safemig_end ENABLE ALWAYS;
-ALTER EVENT TRIGGER safemig_drop ENABLE ALWAYS;
+ALTER EVENT TRIGGER "!safemig_end" ENABLE ALWAYS;
+ALTER EVENT TRIGGER "!safemig_drop" ENABLE ALWAYS;
 SELECT * FROM complaints WHERE item = 'event triggers';
 CREATE ROLE regress_doctor;
 ALTER ROLE regress_doctor SET safemig.enabled = off;

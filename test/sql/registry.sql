@@ -117,7 +117,7 @@ UNION ALL SELECT 'pg_ts_parser', oid FROM pg_ts_parser WHERE prsname = 'default'
 UNION ALL SELECT 'pg_ts_template', oid FROM pg_ts_template WHERE tmplname = 'simple'
 UNION ALL SELECT 'pg_type', 'd'::regtype
 UNION ALL SELECT 'pg_user_mapping', oid FROM pg_user_mapping
-UNION ALL SELECT 'pg_event_trigger', oid FROM pg_event_trigger WHERE evtname = 'safemig_start'
+UNION ALL SELECT 'pg_event_trigger', oid FROM pg_event_trigger WHERE evtname = '!safemig_start'
 UNION ALL SELECT 'pg_authid', current_user::regrole
 UNION ALL SELECT 'pg_subscription', oid FROM pg_subscription WHERE subname = 'su'
 UNION ALL SELECT 'pg_largeobject', 4242

@@ -4,8 +4,8 @@
 # Commands that PostgreSQL tells no event trigger of, in sessions that have the
 # library: on event triggers, roles, databases and tablespaces, REASSIGN OWNED,
 # CLUSTER, EXPLAIN ANALYZE of what makes a table; and what shows where nobody
-# was told of a command.  pg_regress cannot show
-# it: the proof is a comparison of dumps and catalogs.
+# was told of a command; and event triggers of others that run commands.
+# pg_regress cannot show it: the proof is a comparison of dumps and catalogs.
 
 use strict;
 use warnings;
@@ -36,7 +36,30 @@ CREATE UNIQUE INDEX CONCURRENTLY u ON t (b);
 \\set ON_ERROR_STOP on
 ) . q(DELETE FROM t WHERE a = 101; CREATE OR REPLACE FUNCTION f(int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS 'BEGIN IF current_database() ~ ''restored'' THEN RETURN $1; END IF; RAISE EXCEPTION ''no''; END'; CREATE MATERIALIZED VIEW m AS SELECT 1 AS a; CREATE UNIQUE INDEX mi ON m (a));
 
+my $granted = q(CREATE FUNCTION ag() RETURNS event_trigger LANGUAGE plpgsql AS $f$DECLARE r record; BEGIN FOR r IN SELECT * FROM pg_event_trigger_ddl_commands() WHERE command_tag = 'CREATE TABLE' AND object_type = 'table' LOOP
+	EXECUTE 'GRANT SELECT ON ' || r.object_identity || ' TO bob'; EXECUTE 'COMMENT ON TABLE ' || r.object_identity || ' IS ''mine'''; EXECUTE 'ALTER TABLE ' || r.object_identity || ' ADD COLUMN made_at timestamptz'; END LOOP; END$f$;
+	CREATE EVENT TRIGGER "00 grant" ON ddl_command_end EXECUTE FUNCTION ag(););
+
 round_trips(
+	{
+		name => 'an event trigger of others changes what a command made',
+		setup => $granted . 'CREATE TABLE before (a int)',
+		migration => 'CREATE TABLE n (a int PRIMARY KEY); CREATE SCHEMA s CREATE TABLE t (b int); DROP TABLE before',
+	},
+	{
+		name => 'or makes something when one drops',
+		setup => q(CREATE TABLE e1 (a int); CREATE TABLE e2 (a int, b int); CREATE FUNCTION ad() RETURNS event_trigger LANGUAGE plpgsql AS $f$BEGIN IF EXISTS (SELECT FROM pg_event_trigger_dropped_objects() WHERE object_name = 'e1' AND object_type = 'table') THEN CREATE TABLE public.aside (x int); END IF; END$f$;
+			CREATE EVENT TRIGGER "0 drop" ON sql_drop EXECUTE FUNCTION ad()),
+		migration => 'DROP TABLE e1; ALTER TABLE e2 DROP COLUMN a',
+		once => 1,
+	},
+	{
+		name => 'or drops another column',
+		setup => q(CREATE TABLE t (a int, b int, c int); INSERT INTO t VALUES (1, 2, 3); CREATE FUNCTION an() RETURNS event_trigger LANGUAGE plpgsql AS $f$BEGIN IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'public.t'::regclass AND attname = 'b') AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'public.t'::regclass AND attname = 'a') THEN ALTER TABLE public.t DROP COLUMN b; END IF; END$f$;
+			CREATE EVENT TRIGGER an ON ddl_command_end WHEN TAG IN ('ALTER TABLE') EXECUTE FUNCTION an()),
+		migration => 'ALTER TABLE t DROP COLUMN a',
+		once => 1,
+	},
 	{
 		name => 'a role gets another name, and then what is its changes',
 		roles => [ 'r_k' ],

@@ -418,11 +418,11 @@ one_case('forges, deletes and disables' => sub {
 	  'ALTER TABLE safemig.migration_log ADD COLUMN mine int', q(COMMENT ON TABLE safemig.migration_log IS 'mine'), 'GRANT ALL ON safemig.migration_log TO mallory',
 	  'CREATE RULE mine AS ON INSERT TO safemig.migration_log DO ALSO SELECT 1', 'ALTER SCHEMA safemig RENAME TO mine',
 	  'GRANT EXECUTE ON FUNCTION safemig_administer() TO mallory', 'ALTER FUNCTION safemig_administer() SECURITY DEFINER',
-	  'ALTER EVENT TRIGGER safemig_start DISABLE', 'ALTER EVENT TRIGGER safemig_end RENAME TO mine',
+	  'ALTER EVENT TRIGGER "!safemig_start" DISABLE', 'ALTER EVENT TRIGGER "!safemig_end" RENAME TO mine',
 	  'SET safemig.enabled = off', q(SET safemig.on_capture_failure = 'warn'), 'SET safemig.allow_drop = on', q(SET safemig.max_kept_bytes = '1GB'), q(SET safemig.retention = '1 day'), 'SET session_replication_role = replica',
 	  'SET ROLE safemig_vault', 'GRANT safemig_vault TO mallory', 'REASSIGN OWNED BY safemig_vault TO mallory';
 	denied($mallory, undef, $_, qr/^(?:42501|2BP01)/)
-	  foreach q(SELECT setval('safemig.migration_id', 1)), 'DROP EVENT TRIGGER safemig_start', 'DROP EXTENSION safemig CASCADE', 'DROP SCHEMA safemig CASCADE', 'DROP TABLE safemig.migration_log CASCADE', 'DROP OWNED BY safemig_vault CASCADE',
+	  foreach q(SELECT setval('safemig.migration_id', 1)), 'DROP EVENT TRIGGER "!safemig_start"', 'DROP EXTENSION safemig CASCADE', 'DROP SCHEMA safemig CASCADE', 'DROP TABLE safemig.migration_log CASCADE', 'DROP OWNED BY safemig_vault CASCADE',
 	  'ALTER ROLE safemig_vault LOGIN', "ALTER DATABASE $database SET safemig.enabled = off", 'CREATE EVENT TRIGGER mine ON ddl_command_start EXECUTE FUNCTION safemig.on_event()', 'ALTER EXTENSION safemig UPDATE';
 	my ($vault) = split /\n/, run_in($superuser, q(SELECT nspname FROM pg_namespace WHERE nspname ~ '^safemig_vault'));
 	denied($mallory, undef, $_, qr/^(?:42501|2BP01)/)

@@ -250,7 +250,7 @@ case 'the library is missing' => sub {
 	runs($database, q(SELECT format('ALTER EVENT TRIGGER %I DISABLE', evtname) FROM pg_event_trigger WHERE evtname LIKE 'safemig%' \gexec), 'the way out');
 	runs($database, 'CREATE TABLE new (a int); ALTER TABLE orders ADD extra int; ALTER TABLE orders DROP extra; DROP TABLE new', 'DDL runs');
 	runs($database, q(UPDATE pg_proc SET probin = '$libdir/safemig' WHERE probin = '$libdir/safemig_not_there'), 'it is back');
-	like(value($database, q(SELECT status, detail, hint FROM safemig_doctor() WHERE item = 'event triggers')), qr/^error\|safemig_drop is not ENABLE ALWAYS,.*\|ALTER EVENT TRIGGER safemig_drop ENABLE ALWAYS; ALTER/, 'the doctor tells what is left to do');
+	like(value($database, q(SELECT status, detail, hint FROM safemig_doctor() WHERE item = 'event triggers')), qr/^error\|!safemig_drop is not ENABLE ALWAYS,.*\|ALTER EVENT TRIGGER "!safemig_drop" ENABLE ALWAYS; ALTER/, 'the doctor tells what is left to do');
 	runs($database, q(SELECT format('ALTER EVENT TRIGGER %I ENABLE ALWAYS', evtname) FROM pg_event_trigger WHERE evtname LIKE 'safemig%' \gexec), 'and the way back');
 	is(value($database, q(SELECT item, status FROM safemig_doctor() WHERE status = 'error')), '', 'all is in place');
 	runs($database, q(SELECT safemig_rollback('drop nokey'); SELECT safemig_rollback('drop tail')), 'what was recorded before is rolled back');
@@ -336,15 +336,15 @@ case 'updates' => sub {
 		skip 'the installation is not ours to write to', 1 unless -w $sharedir;
 		my $script = slurp_file("$sharedir/safemig--$version.sql");
 		my ($function) = $script =~ /(CREATE FUNCTION pg_catalog\.safemig_recovery_target\(.*?;\nCOMMENT ON FUNCTION.*?;\n)/s;
-		my $older = "$script\nDROP FUNCTION pg_catalog.safemig_recovery_target(bigint);\nALTER EVENT TRIGGER safemig_drop ENABLE;\n";
-		my $update = "$function\nALTER EVENT TRIGGER safemig_drop ENABLE ALWAYS;\n";
+		my $older = "$script\nDROP FUNCTION pg_catalog.safemig_recovery_target(bigint);\nALTER EVENT TRIGGER \"!safemig_drop\" ENABLE;\n";
+		my $update = "$function\nALTER EVENT TRIGGER \"!safemig_drop\" ENABLE ALWAYS;\n";
 		my @files = map { "$sharedir/safemig--$_.sql" } '0.8', "0.8--$version", '0.9', "0.9--$version";
 		append_to_file($files[0], $older);
 		append_to_file($files[1], $function =~ s/COMMENT ON.*//sr);
 		append_to_file($files[2], $older);
 		append_to_file($files[3], $update);
 		is(SafemigOracle::difference($expected, updated_from('0.9')), '', 'one that brings all is seen to do so');
-		like(SafemigOracle::difference($expected, updated_from('0.8')), qr/event trigger safemig_drop.*safemig_recovery_target/s, 'and one that does not');
+		like(SafemigOracle::difference($expected, updated_from('0.8')), qr/event trigger (?:"!safemig_drop"|!safemig_drop).*safemig_recovery_target/s, 'and one that does not');
 		unlink @files;
 	}
 };
