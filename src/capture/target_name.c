@@ -8,8 +8,11 @@
 #include "postgres.h"
 
 #include "access/relation.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_depend.h"
 #include "catalog/pg_inherits.h"
+#include "catalog/pg_operator.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "parser/parse_func.h"
@@ -222,6 +225,35 @@ target_add_type(Command *command, List *name)
 	return oid;
 }
 
+/* A key or an exclusion is described with what its index is made of. */
+static void
+add_constraint_of(Command *command, const ObjectAddress *index)
+{
+	Oid			constraint = index->classId == RelationRelationId ?
+	get_index_constraint(index->objectId) : InvalidOid;
+	ObjectAddress address;
+
+	if (!OidIsValid(constraint))
+		return;
+	ObjectAddressSet(address, ConstraintRelationId, constraint);
+	command_add_referring(command, &address);
+}
+
+/* Commutator and negator name each other, of which pg_depend does not know. */
+static void
+add_operators_of(Command *command, Oid operator)
+{
+	Oid			others[2] = {get_commutator(operator), get_negator(operator)};
+	ObjectAddress address;
+
+	for (size_t i = 0; i < lengthof(others); i++)
+	{
+		ObjectAddressSet(address, OperatorRelationId, others[i]);
+		if (OidIsValid(others[i]) && others[i] != operator)
+			command_add_referring(command, &address);
+	}
+}
+
 /*
  * What is described with the help of the object's name: views over a table,
  * constraints that refer to it.  Their descriptions change with the name and
@@ -239,10 +271,13 @@ target_add_referring(Command *command, Oid class_id, Oid object_id)
 		ObjectAddress owner;
 
 		ObjectAddressSet(address, form->classid, form->objid);
-		if (object_owner_address(&address, &owner) &&
-			!address_is_temporary(&owner))
-			command_add_referring(command, &owner);
+		if (!object_owner_address(&address, &owner) || address_is_temporary(&owner))
+			continue;
+		command_add_referring(command, &owner);
+		add_constraint_of(command, &owner);
 	}
+	if (class_id == OperatorRelationId)
+		add_operators_of(command, object_id);
 	/* a type's array is called after it */
 	if (class_id == TypeRelationId && OidIsValid(get_array_type(object_id)))
 		target_add_referring(command, TypeRelationId, get_array_type(object_id));

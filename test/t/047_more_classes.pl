@@ -172,6 +172,19 @@ round_trips(
 			CREATE TRANSFORM FOR int LANGUAGE sql (FROM SQL WITH FUNCTION prsd_lextype(internal), TO SQL WITH FUNCTION int4recv(internal));
 			CREATE PROCEDURE app.late(int) LANGUAGE sql AS 'SELECT 1'),
 		migration => 'DROP SCHEMA app CASCADE; DROP TRANSFORM FOR int LANGUAGE sql',
-	});
+	},
+	{
+		name => 'an operator goes to another schema, then its commutator away',
+		setup => q(CREATE SCHEMA s; CREATE TYPE s.c AS (r int); CREATE FUNCTION s.lt(s.c, s.c) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT ($1).r < ($2).r'; CREATE FUNCTION s.gt(s.c, s.c) RETURNS bool IMMUTABLE LANGUAGE sql AS 'SELECT ($1).r > ($2).r';
+			CREATE OPERATOR s.<<< (LEFTARG = s.c, RIGHTARG = s.c, FUNCTION = s.lt, COMMUTATOR = OPERATOR(s.>>>)); CREATE OPERATOR s.>>> (LEFTARG = s.c, RIGHTARG = s.c, FUNCTION = s.gt, COMMUTATOR = OPERATOR(s.<<<))),
+		migration => 'ALTER OPERATOR s.<<< (s.c, s.c) SET SCHEMA public; DROP OPERATOR s.>>> (s.c, s.c)',
+	},
+	{
+		name => 'an operator class gets another name, then an exclusion that it makes goes',
+		setup => q(CREATE OPERATOR CLASS oc FOR TYPE int USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 btint4cmp(int, int);
+			CREATE TABLE ex (a int, b int, EXCLUDE USING btree (a oc WITH =)); INSERT INTO ex VALUES (1, 2), (2, 2)),
+		migration => 'ALTER OPERATOR CLASS oc USING btree RENAME TO oc2; ALTER TABLE ex DROP COLUMN a',
+	},
+);
 
 done_testing();
