@@ -210,10 +210,12 @@ compute_column(PG_FUNCTION_ARGS)
 	rel = open_table(fcinfo, &attnum);
 	if (RELKIND_HAS_STORAGE(rel->rd_rel->relkind))
 	{
-		frame_become(&owner_frame, rel->rd_rel->relowner);
+		char	   *expression = text_to_cstring(PG_GETARG_TEXT_PP(2));
+
+		frame_become_for(&owner_frame, rel->rd_rel->relowner, parse_expression(expression), InvalidOid, 0);
 		frame_lend_for_rows(&owner_frame, rel->rd_rel->relowner, rel);
 		writer_begin(&writer, rel, attnum);
-		writer.text = text_to_cstring(PG_GETARG_TEXT_PP(2));
+		writer.text = expression;
 		writer.generated = ATTRIBUTE_GENERATED_STORED;
 		(void) writer_compute_all(&writer);
 		writer_end(&writer);
