@@ -497,7 +497,7 @@ WITH ns AS (
 	UNION ALL
 	SELECT format('event trigger %I owner=%s on %s %s enabled=%s tags=%s', evtname, pg_get_userbyid(evtowner), evtevent,
 				  evtfoid::regprocedure, evtenabled, evttags)
-	FROM pg_event_trigger WHERE evtname !~ '^safemig'
+	FROM pg_event_trigger WHERE evtname !~ '^!safemig'
 
 	UNION ALL
 	SELECT format('extension %I owner=%s schema=%s version=%s tables=%s', extname, pg_get_userbyid(extowner),

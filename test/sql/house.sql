@@ -45,7 +45,7 @@ SELECT count(*) AS left_behind FROM (
     UNION ALL
     SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname ~ '^safemig'
     UNION ALL
-    SELECT 1 FROM pg_catalog.pg_event_trigger WHERE evtname ~ '^safemig'
+    SELECT 1 FROM pg_catalog.pg_event_trigger WHERE evtname ~ '^!safemig'
 ) AS t;
 
 CREATE EXTENSION safemig;

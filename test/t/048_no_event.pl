@@ -282,7 +282,7 @@ unless (bare() || $ENV{SAFEMIG_CASE})
 		in_database($database, q(CREATE TABLE t (a int); CREATE TABLE u (a int); CREATE FUNCTION f() RETURNS int LANGUAGE sql RETURN 1; CREATE ROLE seen; ALTER DATABASE neighbour CONNECTION LIMIT 9));
 		is(value($database, $rows), '', 'no drift yet');
 
-		my @names = map { "safemig_$_" } qw(start drop rewrite end);
+		my @names = map { "\"!safemig_$_\"" } qw(start drop rewrite end);
 		in_database($database, join '; ', map { "ALTER EVENT TRIGGER $_ DISABLE" } @names);
 		in_database($database, 'ALTER TABLE t ALTER a TYPE bigint; DROP TABLE u; ALTER ROLE seen CREATEDB; ALTER DATABASE neighbour CONNECTION LIMIT 8');
 		in_database($database, join '; ', map { "ALTER EVENT TRIGGER $_ ENABLE ALWAYS" } @names);
@@ -322,12 +322,12 @@ unless (bare() || $ENV{SAFEMIG_CASE})
 		in_database($database, sprintf($library, 'absent'));
 		my ($status, $out, $err) = in_database($database, 'ALTER TABLE t ADD b int', %without);
 		like($err, qr/could not access file/, 'DDL does not run unseen');
-		($status, $out, $err) = in_database($database, join('; ', map { "ALTER EVENT TRIGGER safemig_$_ DISABLE" } qw(start drop rewrite end)), %without);
+		($status, $out, $err) = in_database($database, join('; ', map { "ALTER EVENT TRIGGER \"!safemig_$_\" DISABLE" } qw(start drop rewrite end)), %without);
 		ok(!$status, 'the way out is open') or diag($err);
 		($status, $out, $err) = in_database($database, 'ALTER TABLE t ADD b int; ALTER ROLE unseen LOGIN; ALTER DATABASE neighbour CONNECTION LIMIT 8', %without);
 		ok(!$status, 'and then it does') or diag($err);
 		in_database($database, sprintf($library, 'safemig'), %without);
-		in_database($database, join('; ', map { "ALTER EVENT TRIGGER safemig_$_ ENABLE ALWAYS" } qw(start drop rewrite end)));
+		in_database($database, join('; ', map { "ALTER EVENT TRIGGER \"!safemig_$_\" ENABLE ALWAYS" } qw(start drop rewrite end)));
 		is(value($database, q(SELECT string_agg(DISTINCT object, ', ' ORDER BY object) FROM safemig.drift())), 'database neighbour, role unseen, table public.t', 'what it did shows');
 		like(value($database, q(SELECT status || detail FROM safemig_doctor() WHERE item = 'drift')), qr/^warning/, 'safemig_doctor() says so');
 		like((in_database($database, q(SELECT detail FROM safemig_doctor() WHERE item = 'preloading'), %without))[1], qr/databases.*are not seen before it/, 'and what is not seen without the library');

@@ -247,11 +247,11 @@ case 'the library is missing' => sub {
 	is(runs($database, q(INSERT INTO orders VALUES (11, 'z'); UPDATE orders SET what = 'y' WHERE id = 11; DELETE FROM orders WHERE id = 11; SELECT count(*) FROM orders), 'queries and writes do'), 10, 'as ever');
 
 	# what doc/operations.md says
-	runs($database, q(SELECT format('ALTER EVENT TRIGGER %I DISABLE', evtname) FROM pg_event_trigger WHERE evtname LIKE 'safemig%' \gexec), 'the way out');
+	runs($database, q(SELECT format('ALTER EVENT TRIGGER %I DISABLE', evtname) FROM pg_event_trigger WHERE evtname LIKE '!safemig%' \gexec), 'the way out');
 	runs($database, 'CREATE TABLE new (a int); ALTER TABLE orders ADD extra int; ALTER TABLE orders DROP extra; DROP TABLE new', 'DDL runs');
 	runs($database, q(UPDATE pg_proc SET probin = '$libdir/safemig' WHERE probin = '$libdir/safemig_not_there'), 'it is back');
 	like(value($database, q(SELECT status, detail, hint FROM safemig_doctor() WHERE item = 'event triggers')), qr/^error\|!safemig_drop is not ENABLE ALWAYS,.*\|ALTER EVENT TRIGGER "!safemig_drop" ENABLE ALWAYS; ALTER/, 'the doctor tells what is left to do');
-	runs($database, q(SELECT format('ALTER EVENT TRIGGER %I ENABLE ALWAYS', evtname) FROM pg_event_trigger WHERE evtname LIKE 'safemig%' \gexec), 'and the way back');
+	runs($database, q(SELECT format('ALTER EVENT TRIGGER %I ENABLE ALWAYS', evtname) FROM pg_event_trigger WHERE evtname LIKE '!safemig%' \gexec), 'and the way back');
 	is(value($database, q(SELECT item, status FROM safemig_doctor() WHERE status = 'error')), '', 'all is in place');
 	runs($database, q(SELECT safemig_rollback('drop nokey'); SELECT safemig_rollback('drop tail')), 'what was recorded before is rolled back');
 
