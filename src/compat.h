@@ -236,6 +236,13 @@ constraint_is_enforced(const Constraint *constraint)
 #endif
 }
 
+/* 18: ADD CONSTRAINT locks all tables that inherit, whatever the constraint */
+static inline bool
+constraint_locks_all_below(void)
+{
+	return PG_VERSION_NUM >= 180000;
+}
+
 /* 83ea6c5402 (18): GENERATED ... VIRTUAL */
 static inline bool
 constraint_is_virtual(const Constraint *constraint)

@@ -38,6 +38,8 @@ constraint_is_inherited(Oid relid, const char *name)
 static LOCKMODE
 new_constraint_locks_below(const Constraint *constraint, bool partitioned, LOCKMODE lockmode)
 {
+	if (constraint_locks_all_below())
+		return lockmode;
 	switch (constraint->contype)
 	{
 		case CONSTR_UNIQUE:

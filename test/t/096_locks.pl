@@ -26,8 +26,10 @@ my @modes = map { "${_}Lock" } qw(AccessShare RowShare RowExclusive ShareUpdateE
   ShareRowExclusive Exclusive AccessExclusive);
 
 my $databases = 0;
+my $version;
 
 start_server('locks', conf => "wal_level = logical\nallow_in_place_tablespaces = on\n");
+($version) = value('postgres', 'SHOW server_version') =~ /^(\d+)/;
 assessed(read_file("$folder/setup.sql"), 500, forms("$folder/forms.sql"));
 assessed(setup_of("$folder/trees.sql"), 150, forms("$folder/trees.sql"));
 nothing_more(read_file("$folder/setup.sql"), 150, forms("$folder/forms.sql"));
@@ -62,6 +64,8 @@ sub assessed
 		next if ($outcome // '') ne 'done';
 		# what an earlier statement holds is not seen again, nor locks on schemas
 		next if $observed eq '' && ($statement > 1 || $object =~ /^schema/);
+		# what is above an index that gets whole is given back at once since 18
+		next if $observed eq '' && $version >= 18 && $forms[$n]{sql} =~ /^ALTER INDEX \S+ ATTACH/;
 		$compared++;
 		is($observed, $stated, "$object: $forms[$n]{name}") if $observed ne $stated;
 	}
