@@ -276,7 +276,7 @@ sub migrate_and_take_back
 		both(\%operator, \%act, 'rollbacks', sub { "SELECT safemig_rollback('race $_[0] $turn')" });
 		if (rand() < 0.3)
 		{
-			both(\%operator, \%act, 'redos', sub { "SELECT safemig_redo(id) FROM safemig.migrations WHERE label = 'race $_[0] $turn' AND state = 'rolled_back'" });
+			both(\%operator, \%act, 'redos', sub { "SELECT safemig_redo(max(id)) FROM safemig.migrations WHERE label = 'race $_[0] $turn' AND state = 'rolled_back'" });
 			Time::HiRes::sleep(rand 0.2);
 			both(\%operator, \%act, 'rollbacks', sub { "SELECT safemig_rollback('race $_[0] $turn')" });
 		}
