@@ -261,7 +261,7 @@ CREATE TABLE public.slow (id int PRIMARY KEY, a int);
 INSERT INTO public.slow SELECT g, g FROM generate_series(1, 100000) g;
 -- wherever it strikes
 \set SHOW_CONTEXT never
-SET statement_timeout = '20ms';
+SET statement_timeout = '5ms';
 ALTER TABLE public.slow DROP COLUMN a;
 RESET statement_timeout;
 \set SHOW_CONTEXT errors

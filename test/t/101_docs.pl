@@ -219,7 +219,7 @@ sub check_figures
 }
 
 # The test itself can fail.
-ok(agrees("a … c\n…\nz\n", "a b c \nd\n\nz\n\n"), 'what is shown with … agrees');
+ok(agrees("a … c\n…\nz\n", "a b c \nd\n\nz\n\n"), 'what is shown with an ellipsis agrees');
 ok(!agrees("a … c\n", "a b d\n"), 'what is printed otherwise does not');
 ok(!agrees("a\n", "a\nb\n"), 'nor does more');
 
