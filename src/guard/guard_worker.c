@@ -149,6 +149,18 @@ check(Guard *guard, void *arg)
 	*verdict = query_verdict(guard->check_query);
 }
 
+/*
+ * The guard, locked; NULL if somebody has ended it since it was read, which
+ * nothing that the worker notes may undo.
+ */
+static Guard *
+lock_unless_over(const Guard *guard)
+{
+	Guard	   *now = guard_get(guard->id, true);
+
+	return now && !guard_is_over(now) ? now : NULL;
+}
+
 static void
 note_check(Guard *guard, void *arg)
 {
@@ -156,7 +168,8 @@ note_check(Guard *guard, void *arg)
 
 	frame_become_owner(&frame);
 	own_work_begin();
-	guard_note_check(guard, arg);
+	if (lock_unless_over(guard))
+		guard_note_check(guard, arg);
 	own_work_end();
 	frame_unpin(&frame);
 }
@@ -170,8 +183,8 @@ end(Guard *guard, void *arg)
 
 	frame_become_owner(&frame);
 	own_work_begin();
-	now = guard_get(guard->id, true);
-	if (now && !guard_is_over(now))
+	now = lock_unless_over(guard);
+	if (now)
 	{
 		guard_end(now, state, 0, NULL);
 		guard_notify(now, state, 0);
@@ -208,9 +221,9 @@ take_back(Guard *guard, void *arg)
 	Frame		frame;
 
 	frame_become_owner(&frame);
-	now = guard_get(guard->id, true);
+	now = lock_unless_over(guard);
 	frame_unpin(&frame);
-	if (now == NULL || guard_is_over(now) || (now->confirmed && guard->check_query == NULL))
+	if (now == NULL || (now->confirmed && guard->check_query == NULL))
 		return;
 	become_creator(guard);
 	pgstat_report_activity(STATE_RUNNING, "safemig_rollback");
@@ -234,9 +247,12 @@ note_refusal(Guard *guard, void *arg)
 
 	frame_become_owner(&frame);
 	own_work_begin();
-	guard_note_refusal(guard, problem);
-	guard->problem = problem;
-	guard_notify(guard, GUARD_ALARM, 0);
+	if (lock_unless_over(guard))
+	{
+		guard_note_refusal(guard, problem);
+		guard->problem = problem;
+		guard_notify(guard, GUARD_ALARM, 0);
+	}
 	own_work_end();
 	frame_unpin(&frame);
 }

@@ -392,6 +392,19 @@ subtest 'a database that is dropped by force' => sub {
 	unlike(slurp_file($server->logfile, $offset), qr/FATAL/, 'no worker tries to get in');
 };
 
+# The worker has read the guard, and notes what it saw after it was ended.
+subtest 'ended while the worker looks' => sub {
+	guarded(qq(SELECT safemig_guard(safemig_last(), \$q\$SELECT pg_sleep(1)::text = ''\$q\$, within => '1 minute', $often, failures => 2)));
+	my $until = Time::HiRes::time() + 20;
+	my $looks = q(SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'safemig guard' AND wait_event = 'PgSleep' AND datname = current_database());
+	Time::HiRes::sleep(0.02) while !value($database, $looks) && Time::HiRes::time() < $until;
+	is(value($database, $looks), '1', 'it looks');
+	is((in_database($database, 'SELECT safemig_unguard((SELECT migration FROM safemig.guards))'))[0], 0, 'ended');
+	Time::HiRes::sleep(0.05) while worker() ne '' && Time::HiRes::time() < $until;
+	is(worker(), '', 'the worker goes');
+	is(guard_value('state'), 'removed', 'and the guard stays ended');
+};
+
 subtest 'what is expected of a migration' => sub {
 	guarded('SELECT 1');
 	my $mark = value($database, 'SELECT safemig_mark()');
