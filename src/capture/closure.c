@@ -338,10 +338,12 @@ lockable(List *deleted)
 		relkind = OidIsValid(relid) ? get_rel_relkind(relid) : '\0';
 		if (relkind == '\0' || relkind == RELKIND_COMPOSITE_TYPE || relkind == RELKIND_TOASTVALUE)
 			continue;
-		relids = list_append_unique_oid(relids, relid);
+		relids = lappend_oid(relids, relid);
 		if (relid == address->objectId && address->objectSubId == 0 && get_rel_relispartition(relid))
-			relids = list_append_unique_oid(relids, get_partition_parent(relid, true));
+			relids = lappend_oid(relids, get_partition_parent(relid, true));
 	}
+	list_sort(relids, list_oid_cmp);
+	list_deduplicate_oid(relids);
 	foreach(lc, relids)
 	{
 		Lockable   *one = palloc(sizeof(Lockable));

@@ -198,33 +198,29 @@ row_reference(Oid catalog, Oid oid_index, AttrNumber oid_attnum, Oid oid,
 Oid
 relation_of_part(const ObjectAddress *address)
 {
-	switch (address->classId)
+	static const struct
 	{
-		case RelationRelationId:
-			return IndexGetRelation(address->objectId, true);
-		case AttrDefaultRelationId:
-			return row_reference(AttrDefaultRelationId, AttrDefaultOidIndexId,
-								 Anum_pg_attrdef_oid, address->objectId,
-								 Anum_pg_attrdef_adrelid);
-		case ConstraintRelationId:
-			return row_reference(ConstraintRelationId, ConstraintOidIndexId,
-								 Anum_pg_constraint_oid, address->objectId,
-								 Anum_pg_constraint_conrelid);
-		case PolicyRelationId:
-			return row_reference(PolicyRelationId, PolicyOidIndexId,
-								 Anum_pg_policy_oid, address->objectId,
-								 Anum_pg_policy_polrelid);
-		case RewriteRelationId:
-			return row_reference(RewriteRelationId, RewriteOidIndexId,
-								 Anum_pg_rewrite_oid, address->objectId,
-								 Anum_pg_rewrite_ev_class);
-		case TriggerRelationId:
-			return row_reference(TriggerRelationId, TriggerOidIndexId,
-								 Anum_pg_trigger_oid, address->objectId,
-								 Anum_pg_trigger_tgrelid);
-		default:
-			return InvalidOid;
+		Oid			catalog;
+		Oid			oid_index;
+		AttrNumber	oid;
+		AttrNumber	relation;
+	}			parts[] = {
+		{AttrDefaultRelationId, AttrDefaultOidIndexId, Anum_pg_attrdef_oid, Anum_pg_attrdef_adrelid},
+		{ConstraintRelationId, ConstraintOidIndexId, Anum_pg_constraint_oid, Anum_pg_constraint_conrelid},
+		{PolicyRelationId, PolicyOidIndexId, Anum_pg_policy_oid, Anum_pg_policy_polrelid},
+		{RewriteRelationId, RewriteOidIndexId, Anum_pg_rewrite_oid, Anum_pg_rewrite_ev_class},
+		{TriggerRelationId, TriggerOidIndexId, Anum_pg_trigger_oid, Anum_pg_trigger_tgrelid},
+	};
+
+	if (address->classId == RelationRelationId)
+		return IndexGetRelation(address->objectId, true);
+	for (size_t i = 0; i < lengthof(parts); i++)
+	{
+		if (parts[i].catalog == address->classId)
+			return row_reference(parts[i].catalog, parts[i].oid_index, parts[i].oid,
+								 address->objectId, parts[i].relation);
 	}
+	return InvalidOid;
 }
 
 /* The row type of a relation, an array type or a multirange is no object of its own. */

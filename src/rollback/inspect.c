@@ -386,15 +386,11 @@ put_leaving(ReturnSetInfo *result, RollbackPlan *plan)
 	foreach(lc, all)
 	{
 		const Leaving *leaving = lfirst(lc);
-		char	   *name = quote_qualified_identifier(get_namespace_name(get_rel_namespace(leaving->relid)),
-													 get_rel_name(leaving->relid));
 
-		put_row(result, "warning", name,
-				psprintf("goes with rows that were written since, out of %s",
-						 quote_qualified_identifier(get_namespace_name(get_rel_namespace(leaving->parent)),
-													get_rel_name(leaving->parent))),
+		put_row(result, "warning", leaving->table,
+				psprintf("goes with rows that were written since, out of %s", leaving->parent),
 				leaving->rows,
-				psprintf("SELECT * FROM %s; -- safemig_redo brings them back.", name));
+				psprintf("SELECT * FROM %s; -- safemig_redo brings them back.", leaving->table));
 	}
 }
 

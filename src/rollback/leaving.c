@@ -149,6 +149,12 @@ going_tables(RollbackPlan *plan)
 	return going;
 }
 
+static char *
+relation_words(Oid relid)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
+}
+
 /*
  * Of Leaving*.  If one row is enough the rows are not counted.  What is locked
  * by somebody else is not waited for, and not told.
@@ -174,9 +180,9 @@ plan_leaving(RollbackPlan *plan, bool one)
 			return NIL;
 		asked = true;
 		leaving = palloc0(sizeof(Leaving));
-		leaving->relid = lfirst_oid(lc);
-		leaving->parent = parent;
-		foreach(inner, find_all_inheritors(leaving->relid, NoLock, NULL))
+		leaving->table = relation_words(lfirst_oid(lc));
+		leaving->parent = relation_words(parent);
+		foreach(inner, find_all_inheritors(lfirst_oid(lc), NoLock, NULL))
 		{
 			if (one && leaving->rows > 0)
 				break;
@@ -190,12 +196,6 @@ plan_leaving(RollbackPlan *plan, bool one)
 	return result;
 }
 
-static char *
-relation_words(Oid relid)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
-}
-
 void
 plan_warn_of_leaving(RollbackPlan *plan)
 {
@@ -207,7 +207,7 @@ plan_warn_of_leaving(RollbackPlan *plan)
 
 		ereport(WARNING,
 				(errmsg("rows that were written since go with table %s, out of %s",
-						relation_words(leaving->relid), relation_words(leaving->parent)),
+						leaving->table, leaving->parent),
 				 errdetail("The migration made the table."),
 				 errhint("safemig_redo brings them back.")));
 	}

@@ -132,8 +132,8 @@ extern Image *image_now(const Image *recorded);	/* NULL: not there */
 /* ---- leaving.c ---- */
 typedef struct Leaving
 {
-	Oid			relid;			/* goes */
-	Oid			parent;			/* stays */
+	char	   *table;			/* goes */
+	char	   *parent;			/* stays */
 	int64		rows;			/* that were written since */
 } Leaving;
 
